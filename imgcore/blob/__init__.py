@@ -1,0 +1,27 @@
+"""Blobs: immutable bytes with random access; and sinks, where images are written."""
+
+from imgcore.blob.base import Blob, Segment, read_all, read_chunks
+from imgcore.blob.file import FileBlob, HostFile, Identity, open_host
+from imgcore.blob.memory import EMPTY, BytesBlob, SliceBlob, ZeroBlob
+from imgcore.blob.sink import AtomicFile, MemorySink, PlainFile, Sink, StreamSink, open_sink
+
+__all__ = [
+    "EMPTY",
+    "AtomicFile",
+    "Blob",
+    "BytesBlob",
+    "FileBlob",
+    "HostFile",
+    "Identity",
+    "MemorySink",
+    "PlainFile",
+    "Segment",
+    "Sink",
+    "SliceBlob",
+    "StreamSink",
+    "ZeroBlob",
+    "open_host",
+    "open_sink",
+    "read_all",
+    "read_chunks",
+]

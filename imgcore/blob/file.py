@@ -1,0 +1,234 @@
+"""Files of the host as blobs.
+
+`HostFile` is a file of a scanned directory: a path and what stat said of it (`Identity`). It is opened for each use, so
+that a tree of a million files holds no descriptor, and every use compares what it finds with the identity: a file that
+was replaced, grew, shrank or was written to raises SourceChanged. The engine reads such files by path itself.
+
+`FileBlob` is an image: one descriptor, held open until `close`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from imgcore.blob.base import Segment
+from imgcore.errors import SourceChanged, SourceUnreadable
+
+__all__ = ["FileBlob", "HostFile", "Identity", "open_host"]
+
+_OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
+_LONGEST = 4000  # bytes of a path that one system call takes (PATH_MAX is 4096 with the NUL)
+
+
+class Identity(NamedTuple):
+    """What stat said of a regular file when it was scanned; `blocks` are 512-byte units, -1 where unknown."""
+
+    dev: int
+    ino: int
+    size: int
+    mtime_ns: int
+    blocks: int
+
+    @classmethod
+    def of(cls, found: os.stat_result) -> Identity:
+        """Return the identity that a stat result shows."""
+        return cls(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, getattr(found, "st_blocks", -1))
+
+
+def open_host(path: bytes, flags: int) -> int:
+    """Return a descriptor of the file at `path`, of any length; the last component is opened with `flags`.
+
+    A path longer than the system's PATH_MAX is opened directory by directory. Raises OSError.
+    """
+    if len(path) <= _LONGEST:
+        return os.open(path, flags)
+    directory = -1
+    rest = path
+    try:
+        while len(rest) > _LONGEST:
+            cut = rest.rfind(b"/", 0, _LONGEST)
+            if cut <= 0:
+                raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), path)
+            step = os.open(
+                rest[:cut], os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=None if directory < 0 else directory
+            )
+            if directory >= 0:
+                os.close(directory)
+            directory, rest = step, rest[cut:].lstrip(b"/")
+        return os.open(rest, flags, dir_fd=directory)
+    finally:
+        if directory >= 0:
+            os.close(directory)
+
+
+def _holes_of(fd: int, size: int) -> Iterator[Segment]:
+    """Yield the segments that SEEK_DATA and SEEK_HOLE find; one data segment where the file system knows no holes."""
+    at = 0
+    while at < size:
+        try:
+            data = min(os.lseek(fd, at, os.SEEK_DATA), size)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                yield Segment(at, size - at, False)
+                return
+            data = size
+        if data > at:
+            yield Segment(at, data - at, True)
+        if data >= size:
+            return
+        try:
+            hole = min(os.lseek(fd, data, os.SEEK_HOLE), size)
+        except OSError:
+            hole = size
+        if hole <= data:
+            hole = size
+        yield Segment(data, hole - data, False)
+        at = hole
+
+
+class HostFile:
+    """A regular file of a scanned directory, opened anew for each use."""
+
+    __slots__ = ("identity", "path")
+
+    def __init__(self, path: bytes, identity: Identity) -> None:
+        self.path = path
+        self.identity = identity
+
+    @property
+    def size(self) -> int:
+        """Bytes in the file when it was scanned."""
+        return self.identity.size
+
+    def open(self) -> int:
+        """Return a descriptor of the file, which is still the scanned one; the caller closes it."""
+        try:
+            fd = open_host(self.path, _OPEN_FLAGS | getattr(os, "O_NOFOLLOW", 0))
+        except FileNotFoundError:
+            raise SourceChanged("file vanished while it was read", path=self.path) from None
+        except OSError as error:
+            if error.errno in (errno.ELOOP, errno.ENXIO, errno.ENOTDIR):
+                raise SourceChanged("file was replaced while it was read", path=self.path) from None
+            raise SourceUnreadable(f"cannot open file: {error.strerror}", path=self.path) from None
+        try:
+            self.require_same(fd)
+        except BaseException:
+            os.close(fd)
+            raise
+        return fd
+
+    def require_same(self, fd: int) -> None:
+        """Raise SourceChanged unless the open file is the scanned one, of the same size and time."""
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode) or (found.st_dev, found.st_ino) != self.identity[:2]:
+            raise SourceChanged("file was replaced while it was read", path=self.path)
+        if (found.st_size, found.st_mtime_ns) != (self.identity.size, self.identity.mtime_ns):
+            raise SourceChanged(
+                "file changed while it was read",
+                path=self.path,
+                found=f"{found.st_size} bytes, mtime {found.st_mtime_ns} ns",
+                allowed=f"{self.identity.size} bytes, mtime {self.identity.mtime_ns} ns",
+            )
+
+    def read_at(self, at: int, size: int) -> bytes:
+        """Return bytes of the file. Raises SourceChanged or SourceUnreadable."""
+        size = max(0, min(size, self.size - at)) if at >= 0 else 0
+        if size == 0:
+            return b""
+        fd = self.open()
+        try:
+            data = read_exactly(fd, at, size, self.path)
+            self.require_same(fd)
+            return data
+        finally:
+            os.close(fd)
+
+    def segments(self) -> Iterator[Segment]:
+        """Yield data and holes; only a file whose blocks do not cover its size is asked for holes."""
+        if self.size == 0:
+            return
+        if self.identity.blocks < 0 or self.identity.blocks * 512 >= self.size or not hasattr(os, "SEEK_HOLE"):
+            yield Segment(0, self.size, False)
+            return
+        fd = self.open()
+        try:
+            yield from _holes_of(fd, self.size)
+        finally:
+            os.close(fd)
+
+
+def read_exactly(fd: int, at: int, size: int, path: bytes) -> bytes:
+    """Return exactly `size` bytes at `at`; raises SourceChanged at an early end, SourceUnreadable on an I/O error."""
+    parts = []
+    while size:
+        try:
+            part = os.pread(fd, size, at)
+        except OSError as error:
+            raise SourceUnreadable(f"cannot read file: {error.strerror}", path=path, offset=at) from None
+        if not part:
+            raise SourceChanged("file shrank while it was read", path=path, offset=at)
+        parts.append(part)
+        at += len(part)
+        size -= len(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+class FileBlob:
+    """An image in a file or block device, held open; thread-safe; `with` closes it.
+
+    Raises SourceUnreadable when it cannot be opened.
+    """
+
+    __slots__ = ("_closed", "_fd", "_size", "path")
+
+    def __init__(self, path: str | bytes | os.PathLike[str]) -> None:
+        self.path = os.fsencode(path)
+        self._closed = False
+        try:
+            self._fd = os.open(self.path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+        except OSError as error:
+            raise SourceUnreadable(f"cannot open: {error.strerror}", path=self.path) from None
+        try:
+            mode = os.fstat(self._fd).st_mode
+            if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode)):
+                raise SourceUnreadable("neither a regular file nor a block device", path=self.path)
+            self._size = os.lseek(self._fd, 0, os.SEEK_END)
+        except BaseException:
+            os.close(self._fd)
+            raise
+
+    @property
+    def size(self) -> int:
+        """Bytes in the file when it was opened."""
+        return self._size
+
+    def read_at(self, at: int, size: int) -> bytes:
+        """Return bytes of the file. Raises SourceUnreadable, or SourceChanged when it was cut meanwhile."""
+        size = max(0, min(size, self._size - at)) if at >= 0 else 0
+        return read_exactly(self._fd, at, size, self.path) if size else b""
+
+    def segments(self) -> Iterator[Segment]:
+        """Yield data and holes."""
+        if not hasattr(os, "SEEK_HOLE"):
+            if self._size:
+                yield Segment(0, self._size, False)
+            return
+        yield from _holes_of(self._fd, self._size)  # lseek's answer does not depend on the position it moves
+
+    def close(self) -> None:
+        """Close the descriptor; twice is fine."""
+        if not self._closed:
+            self._closed = True
+            os.close(self._fd)
+
+    def __enter__(self) -> FileBlob:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+

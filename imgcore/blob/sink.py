@@ -1,0 +1,330 @@
+"""Where images are written: append, patch what was appended, read it back.
+
+`AtomicFile` is the usual one: a temporary file on the target's file system, fsync, link or rename; on any error nothing
+is left behind and an older target is intact. `PlainFile` writes in place, for block devices and images at an offset. `StreamSink`
+spools, because a superblock that comes first is known last, and copies to the stream at the end. `MemorySink` is for
+tests and small images.
+
+A sink is a context manager: leaving the block without an error commits, leaving it with one discards. All positions
+are bytes from the image's start.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import stat
+import tempfile
+from typing import BinaryIO, Protocol, Self
+
+from imgcore.errors import OutputError, TargetExists
+
+__all__ = ["AtomicFile", "MemorySink", "PlainFile", "Sink", "StreamSink", "open_sink"]
+
+_COPY = 1 << 20
+
+
+class Sink(Protocol):
+    """Bytes being written."""
+
+    @property
+    def position(self) -> int:
+        """Bytes appended so far."""
+        ...
+
+    def append(self, data: bytes | memoryview) -> int:
+        """Write at the end; return the position that `data` begins at. Raises OutputError."""
+        ...
+
+    def patch(self, at: int, data: bytes) -> None:
+        """Write over bytes that were appended before."""
+        ...
+
+    def read_back(self, at: int, size: int) -> bytes:
+        """Return exactly `size` appended bytes."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None: ...
+
+
+def _output_error(error: OSError, path: bytes) -> OutputError:
+    hint = "the file system of the target is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else None
+    return OutputError(f"cannot write: {error.strerror}", path=path, hint=hint)
+
+
+class _DescriptorSink:
+    """append, patch and read_back on a descriptor, from byte `start` of the file."""
+
+    def __init__(self, fd: int, path: bytes, start: int = 0) -> None:
+        self._fd = fd
+        self._path = path
+        self._start = start
+        self._position = 0
+
+    @property
+    def position(self) -> int:
+        """Bytes appended so far."""
+        return self._position
+
+    def _write(self, at: int, data: bytes | memoryview) -> None:
+        view = memoryview(data)
+        try:
+            while len(view):
+                written = os.pwrite(self._fd, view, self._start + at)
+                view, at = view[written:], at + written
+        except OSError as error:
+            raise _output_error(error, self._path) from None
+
+    def append(self, data: bytes | memoryview) -> int:
+        """Write at the end; return the position that `data` begins at."""
+        at = self._position
+        self._write(at, data)
+        self._position += len(data)
+        return at
+
+    def patch(self, at: int, data: bytes) -> None:
+        """Write over bytes that were appended before."""
+        assert 0 <= at and at + len(data) <= self._position
+        self._write(at, data)
+
+    def read_back(self, at: int, size: int) -> bytes:
+        """Return exactly `size` appended bytes."""
+        assert 0 <= at and at + size <= self._position
+        parts = []
+        while size:
+            try:
+                part = os.pread(self._fd, size, self._start + at)
+            except OSError as error:
+                raise OutputError(f"cannot read back: {error.strerror}", path=self._path) from None
+            if not part:
+                raise OutputError("target was cut while it was written", path=self._path)
+            parts.append(part)
+            at, size = at + len(part), size - len(part)
+        return b"".join(parts)
+
+
+def _name_beside(target: bytes) -> bytes:
+    """Return a free name in the target's directory."""
+    return os.path.join(os.path.dirname(target), b".imgcore-" + secrets.token_hex(8).encode() + b".part")
+
+
+def _open_beside(target: bytes) -> tuple[int, bytes | None]:
+    """Return a new file on the target's file system: (descriptor, name), without a name where the system allows that.
+
+    A file without a name is gone whatever ends the process, kill -9 and power failure included.
+    """
+    directory = os.path.dirname(target)
+    if hasattr(os, "O_TMPFILE") and os.path.isdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            return os.open(directory, os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC, 0o666), None
+    name = _name_beside(target)
+    return os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o666), name
+
+
+class AtomicFile(_DescriptorSink):
+    """A regular file that appears whole or not at all.
+
+    With `replace` an existing file is replaced (its mode is kept), else TargetExists is raised; a symbolic link is
+    followed. Without `sync` the data is not forced to disk before the rename.
+    """
+
+    def __init__(self, path: str | bytes | os.PathLike[str], *, replace: bool = False, sync: bool = True) -> None:
+        target = os.path.realpath(os.fsencode(path))
+        self._target, self._replace, self._sync = target, replace, sync
+        mode = None
+        try:
+            found = os.stat(target)
+        except OSError:
+            pass
+        else:
+            if not replace:
+                raise TargetExists("target exists", path=os.fsencode(path), hint="--force replaces it")
+            if not stat.S_ISREG(found.st_mode):
+                raise OutputError("target is not a regular file", path=target)
+            mode = stat.S_IMODE(found.st_mode)
+        try:
+            fd, self._name = _open_beside(target)
+        except OSError as error:
+            raise _output_error(error, target) from None
+        super().__init__(fd, target)
+        if mode is not None:
+            os.fchmod(fd, mode)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if kind is not None:
+            self._discard()
+            return
+        try:
+            self._commit()
+        except BaseException:
+            self._discard()
+            raise
+
+    def _commit(self) -> None:
+        try:
+            if self._sync:
+                os.fsync(self._fd)
+            self._publish()
+            if self._sync:
+                directory = os.open(os.path.dirname(self._target), os.O_RDONLY)
+                try:
+                    os.fsync(directory)
+                finally:
+                    os.close(directory)
+        except FileExistsError:
+            raise TargetExists("target appeared while it was written", path=self._target) from None
+        except OSError as error:
+            raise _output_error(error, self._target) from None
+        os.close(self._fd)
+        self._fd = -1
+
+    def _publish(self) -> None:
+        """Give the file its name; link, unlike rename, refuses a target that appeared meanwhile."""
+        if not self._replace:
+            try:
+                self._link(self._target)
+            except OSError as error:
+                if self._name is None or error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EMLINK):
+                    raise
+                os.rename(self._name, self._target)  # a file system without hard links
+                self._name = None
+        else:
+            if self._name is None:
+                name = _name_beside(self._target)
+                self._link(name)
+                self._name = name
+            os.rename(self._name, self._target)
+            self._name = None
+        if self._name is not None:
+            os.unlink(self._name)
+            self._name = None
+
+    def _link(self, name: bytes) -> None:
+        if self._name is not None:
+            os.link(self._name, name)
+        else:  # the descriptor is named only to make Python call linkat, which alone can follow the link in /proc
+            os.link(f"/proc/self/fd/{self._fd}", name, src_dir_fd=self._fd, follow_symlinks=True)
+
+    def _discard(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+        if self._name is not None:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._name)
+
+
+class PlainFile(_DescriptorSink):
+    """A block device, or a file into which the image is written in place from byte `start`."""
+
+    def __init__(self, path: str | bytes | os.PathLike[str], *, start: int = 0, sync: bool = True) -> None:
+        name = os.fsencode(path)
+        try:
+            fd = os.open(name, os.O_RDWR | os.O_CLOEXEC)
+        except OSError as error:
+            raise _output_error(error, name) from None
+        super().__init__(fd, name, start)
+        self._sync = sync
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        try:
+            if kind is None and self._sync:
+                os.fsync(self._fd)
+        except OSError as problem:
+            raise _output_error(problem, self._path) from None
+        finally:
+            os.close(self._fd)
+
+
+class StreamSink(_DescriptorSink):
+    """A pipe or standard output: the image is spooled in an unnamed file and copied when it is whole."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._spool = tempfile.TemporaryFile(prefix="imgcore-")
+        super().__init__(self._spool.fileno(), b"temporary spool file")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        try:
+            if kind is None:
+                for at in range(0, self._position, _COPY):
+                    self._stream.write(self.read_back(at, min(_COPY, self._position - at)))
+                self._stream.flush()
+        except BrokenPipeError:
+            raise  # the reader went away: the caller decides how silently to end
+        except OSError as problem:
+            raise _output_error(problem, b"standard output") from None
+        finally:
+            self._spool.close()
+
+
+class MemorySink:
+    """An image in memory; `value()` returns it."""
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+
+    @property
+    def position(self) -> int:
+        """Bytes appended so far."""
+        return len(self._data)
+
+    def append(self, data: bytes | memoryview) -> int:
+        """Write at the end; return the position that `data` begins at."""
+        at = len(self._data)
+        self._data += data
+        return at
+
+    def patch(self, at: int, data: bytes) -> None:
+        """Write over bytes that were appended before."""
+        assert 0 <= at and at + len(data) <= len(self._data)
+        self._data[at : at + len(data)] = data
+
+    def read_back(self, at: int, size: int) -> bytes:
+        """Return exactly `size` appended bytes."""
+        assert 0 <= at and at + size <= len(self._data)
+        return bytes(self._data[at : at + size])
+
+    def value(self) -> bytes:
+        """Return all that was written."""
+        return bytes(self._data)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        return None
+
+
+def open_sink(dest: str | bytes | os.PathLike[str] | Sink | BinaryIO, *, replace: bool = False, sync: bool = True) -> Sink:
+    """Return the sink for `dest`: a path (atomic; a block device or FIFO in place), a binary stream, or a sink itself."""
+    if isinstance(dest, (str, bytes, os.PathLike)):
+        try:
+            mode = os.stat(dest).st_mode
+        except OSError:
+            mode = 0
+        if stat.S_ISBLK(mode):
+            if not replace:
+                raise TargetExists("target is a block device", path=os.fsencode(dest), hint="--force writes over it")
+            return PlainFile(dest, sync=sync)
+        if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
+            return StreamSink(open(dest, "wb"))
+        return AtomicFile(dest, replace=replace, sync=sync)
+    if hasattr(dest, "read_back"):
+        return dest  # type: ignore[return-value]
+    if hasattr(dest, "write"):
+        return StreamSink(dest)  # type: ignore[arg-type]
+    raise TypeError(f"cannot write an image to a {type(dest).__name__}")
