@@ -1,0 +1,64 @@
+"""The tree model: nodes, trees, manifests, differences, capabilities. Everything else turns something into a Tree or back."""
+
+from imgcore.model.build import block_device, char_device, directory, file, symlink, tree
+from imgcore.model.capability import LOSS_KINDS, Capabilities, Loss, LossKind, checked, find_losses, project
+from imgcore.model.diff import Change, ChangeKind, diff, same_content
+from imgcore.model.manifest import digest, entry_record, manifest_lines, manifest_records
+from imgcore.model.node import (
+    NO_XATTRS,
+    Device,
+    Dir,
+    File,
+    Meta,
+    Node,
+    Pipe,
+    Socket,
+    Symlink,
+    TypeName,
+    Whiteout,
+    type_name,
+)
+from imgcore.model.path import PathLike, join, normalize, split
+from imgcore.model.tree import Entry, Tree
+
+__all__ = [
+    "LOSS_KINDS",
+    "NO_XATTRS",
+    "Capabilities",
+    "Change",
+    "ChangeKind",
+    "Device",
+    "Dir",
+    "Entry",
+    "File",
+    "Loss",
+    "LossKind",
+    "Meta",
+    "Node",
+    "PathLike",
+    "Pipe",
+    "Socket",
+    "Symlink",
+    "Tree",
+    "TypeName",
+    "Whiteout",
+    "block_device",
+    "char_device",
+    "checked",
+    "diff",
+    "digest",
+    "directory",
+    "entry_record",
+    "file",
+    "find_losses",
+    "join",
+    "manifest_lines",
+    "manifest_records",
+    "normalize",
+    "project",
+    "same_content",
+    "split",
+    "symlink",
+    "tree",
+    "type_name",
+]

@@ -1,0 +1,234 @@
+"""Tree: immutable names to nodes, with the walks everybody needs. Nothing here recurses, so depth is bounded by memory."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
+
+from imgcore.errors import LimitExceeded, PathError
+from imgcore.limits import Limits
+from imgcore.model.node import Dir, File, Node, Symlink, Whiteout
+from imgcore.model.path import PathLike, join, normalize, split
+
+__all__ = ["Entry", "Tree", "path_order"]
+
+
+class Entry(NamedTuple):
+    """A name of a tree: its absolute path and its node."""
+
+    path: bytes
+    node: Node
+
+
+class Tree:
+    """Immutable names to nodes; `root` is always a directory.
+
+    `limits` bound every walk; a reader hands on its own. `time_step_ns` is the resolution of the source's times, so that a
+    difference between two trees can compare them at the coarser one.
+    """
+
+    __slots__ = ("limits", "root", "time_step_ns")
+
+    def __init__(self, root: Dir, limits: Limits | None = None, *, time_step_ns: int = 1) -> None:
+        self.root = root
+        self.limits = limits if limits is not None else Limits.trusted()
+        self.time_step_ns = time_step_ns
+
+    def walk(self) -> Iterator[Entry]:
+        """Yield every entry, a directory before what it holds, names of one directory in bytewise order.
+
+        Raises LimitExceeded for trees beyond `max_entries`, `max_depth` or `max_path`.
+        """
+        limits = self.limits
+        count = 1
+        yield Entry(b"/", self.root)
+        stack: list[tuple[bytes, Mapping[bytes, Node], list[bytes]]] = [_level(b"/", self.root)]
+        while stack:
+            parent, children, names = stack[-1]
+            if not names:
+                stack.pop()
+                continue
+            name = names.pop()
+            node = children[name]
+            path = join(parent, name)
+            count += 1
+            if count > limits.max_entries:
+                limits.require("max_entries", count)
+            yield Entry(path, node)
+            if isinstance(node, Dir):
+                with _locate(path):
+                    limits.require("max_depth", len(stack))
+                    limits.require("max_path", len(path))
+                stack.append(_level(path, node))
+
+    def sorted_entries(self) -> Iterator[Entry]:
+        """Yield every entry in bytewise order of its path, the root first: the order of manifests and differences."""
+        return path_order(self)
+
+    def lookup(self, path: PathLike, *, follow: bool = False) -> Node:
+        """Return the node at `path`; with `follow`, symbolic links are followed inside the tree, as after chroot.
+
+        Raises PathError when there is none, or after 40 links.
+        """
+        return _resolve(self.root, normalize(path), follow)
+
+    def __getitem__(self, path: PathLike) -> Node:
+        return self.lookup(path)
+
+    def __contains__(self, path: object) -> bool:
+        if not isinstance(path, (bytes, str)):
+            return False
+        try:
+            self.lookup(path)
+        except PathError:
+            return False
+        return True
+
+    def subtree(self, path: PathLike) -> Tree:
+        """Return the tree below `path`; raises PathError unless it is a directory."""
+        node = self.lookup(path, follow=True)
+        if not isinstance(node, Dir):
+            raise PathError("not a directory", path=normalize(path))
+        return Tree(node, self.limits, time_step_ns=self.time_step_ns)
+
+    def links(self) -> dict[int, list[bytes]]:
+        """Return the paths of each node that has several names, by `id(node)`, in walk order."""
+        seen: dict[int, list[bytes]] = {}
+        for path, node in self.walk():
+            if not isinstance(node, Dir):
+                seen.setdefault(id(node), []).append(path)
+        return {key: paths for key, paths in seen.items() if len(paths) > 1}
+
+    def map(self, change: Callable[[bytes, Node], Node | None]) -> Tree:
+        """Return a tree in which `change(path, node)` took each node's place; None removes it, with all below.
+
+        A node of several names is changed once, at its first path, so hard links survive. `change` gets a directory
+        before its children and may alter its metadata; its children are mapped afterwards. The root stays a directory.
+        """
+        done: dict[int, Node | None] = {}
+        keep: list[Node] = []  # holds the nodes whose id is a key of `done`
+        root = change(b"/", self.root)
+        if not isinstance(root, Dir):
+            raise TypeError("the root of a tree has to stay a directory")
+        new_root, todo = _copied(b"/", root)
+        while todo:
+            path, target, children = todo.pop()
+            for name in sorted(children):
+                node = children[name]
+                if isinstance(node, Dir):
+                    changed = change(join(path, name), node)
+                    if isinstance(changed, Dir):
+                        changed, more = _copied(join(path, name), changed)
+                        todo += more
+                elif id(node) in done:
+                    changed = done[id(node)]
+                else:
+                    changed = done[id(node)] = change(join(path, name), node)
+                    keep.append(node)
+                if changed is not None:
+                    target[name] = changed
+        return Tree(new_root, self.limits, time_step_ns=self.time_step_ns)
+
+    def file_bytes(self) -> tuple[int, int]:
+        """Return (number of distinct regular files, bytes in them)."""
+        seen: set[int] = set()
+        total = 0
+        for _, node in self.walk():
+            if isinstance(node, File) and id(node) not in seen:
+                seen.add(id(node))
+                total += node.content.size
+        return len(seen), total
+
+
+def _level(path: bytes, node: Dir) -> tuple[bytes, Mapping[bytes, Node], list[bytes]]:
+    return path, node.children, sorted(node.children, reverse=True)
+
+
+class _locate:
+    """Context manager that gives a LimitExceeded its path; cheaper than contextlib on the walk's hot path."""
+
+    __slots__ = ("path",)
+
+    def __init__(self, path: bytes) -> None:
+        self.path = path
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, LimitExceeded) and error.path is None:
+            error.path = self.path[:256]
+
+
+def _copied(path: bytes, node: Dir) -> tuple[Dir, list[tuple[bytes, dict[bytes, Node], Mapping[bytes, Node]]]]:
+    """Return `node` with empty children to be filled, and that work."""
+    children: dict[bytes, Node] = {}
+    return dataclasses.replace(node, children=children), [(path, children, node.children)]
+
+
+def path_order(tree: Tree) -> Iterator[Entry]:
+    """Yield every entry in bytewise order of its path, without sorting the whole tree.
+
+    `/a.b` comes between `/a` and `/a/b`, since `.` is less than `/`: so a directory's name and its content are two
+    items of its parent's order, sorted as `a` and `a/`.
+    """
+    limits, count = tree.limits, 1
+    yield Entry(b"/", tree.root)
+    stack = [(b"/", tree.root.children, _items(tree.root))]
+    while stack:
+        parent, children, items = stack[-1]
+        if not items:
+            stack.pop()
+            continue
+        item = items.pop()
+        if item.endswith(b"/"):
+            path = join(parent, item[:-1])
+            node = children[item[:-1]]
+            assert isinstance(node, Dir)
+            with _locate(path):
+                limits.require("max_depth", len(stack))
+                limits.require("max_path", len(path))
+            stack.append((path, node.children, _items(node)))
+        else:
+            count += 1
+            if count > limits.max_entries:
+                limits.require("max_entries", count)
+            yield Entry(join(parent, item), children[item])
+
+
+def _items(node: Dir) -> list[bytes]:
+    items = list(node.children)
+    items += [name + b"/" for name, child in node.children.items() if isinstance(child, Dir)]
+    items.sort(reverse=True)
+    return items
+
+
+def _resolve(root: Dir, path: bytes, follow: bool) -> Node:
+    """Return the node at `path`; see Tree.lookup."""
+    hops = 0
+    parents: list[Dir] = []
+    node: Node = root
+    todo = split(path)[::-1]
+    while todo:
+        name = todo.pop()
+        if name == b".." and follow:
+            node = parents.pop() if parents else root
+            continue
+        if name in (b"", b"."):
+            continue
+        if not isinstance(node, Dir):
+            raise PathError("not a directory", path=path)
+        child = node.children.get(name)
+        if child is None or isinstance(child, Whiteout):
+            raise PathError("no such path", path=path)
+        if follow and isinstance(child, Symlink):
+            hops += 1
+            if hops > 40:
+                raise PathError("too many levels of symbolic links", path=path)
+            todo += child.target.split(b"/")[::-1]
+            if child.target.startswith(b"/"):
+                node, parents = root, []
+            continue
+        parents.append(node)
+        node = child
+    return node
