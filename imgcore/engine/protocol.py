@@ -1,0 +1,124 @@
+"""What an engine does, for both of its implementations: cut content into blocks, drop duplicates, compress, keep order.
+
+An engine takes `Job`s, the contents of regular files in the order of the image, and yields `Piece`s in that same order:
+
+* a file is cut into blocks of `block_size`; what remains at its end is a short block or, when `tails` says so, a *tail*
+  that is packed with the tails of other files into *fragment* blocks of at most `block_size`;
+* a block of zeros becomes ZERO (`count` of them in a row), and nothing is stored;
+* a block that equals an earlier one becomes SAME, `number` says which; it is never compressed;
+* any other block becomes BLOCK: it is given the next number, counted from 0, and `data` is what is to be stored;
+* blocks of zeros in a row, within one file, are one ZERO; a block that lies in a hole of its blob is not even read;
+* a tail becomes TAIL: the fragment's number and the offset in it. A tail that equals an earlier tail gets that one's
+  place. Tails are packed next-fit: one that does not fit closes the open fragment. A tail of zeros is a tail like any
+  other;
+* a fragment that is closed becomes FRAGMENT, in the place where it was closed (so it may come before the TAIL that
+  closed it, and after TAILs that lie in it); the last open one comes at the end of all;
+* END closes the file; its `number` is the file's position among the jobs.
+
+A short last block equals an earlier block only when both have the same length. Blocks, fragments and tails are numbered
+apart. Stored bytes are the compressed ones when these are shorter than the raw ones, else the raw ones.
+
+The pieces depend on the contents, their order and the `Spec`, never on `jobs`, `memory` or the engine: both engines
+yield the same, byte for byte, because they call the same codec functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Literal, NamedTuple, Protocol, TypeAlias
+
+from imgcore.blob import Blob
+from imgcore.codec import Codec
+from imgcore.events import Control
+
+__all__ = ["Engine", "Job", "Kind", "Piece", "Spec", "Tails"]
+
+Tails: TypeAlias = Literal["all", "small", "none"]
+"""Which tails are packed: of every file, of files shorter than one block only, or none."""
+
+
+class Kind(IntEnum):
+    """What a piece is."""
+
+    BLOCK = 1
+    ZERO = 2
+    SAME = 3
+    TAIL = 4
+    FRAGMENT = 5
+    END = 6
+
+
+class Piece(NamedTuple):
+    """One step of the result; which fields mean something depends on `kind`.
+
+    BLOCK: number, raw_size, compressed, data. ZERO: count, raw_size (bytes of all of them). SAME: number, raw_size.
+    TAIL: number (of the fragment), offset, raw_size, count (0 for a new tail, 1 for a duplicate).
+    FRAGMENT: number, raw_size, compressed, data. END: number (of the job), raw_size (bytes of the file).
+    """
+
+    kind: Kind
+    number: int
+    raw_size: int
+    count: int = 0
+    offset: int = 0
+    compressed: bool = False
+    data: bytes = b""
+
+
+class Job(NamedTuple):
+    """The content of one regular file; `path` is its name in the tree, for errors."""
+
+    path: bytes
+    blob: Blob
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """How to pack.
+
+    `codec` is None to store everything. `memory` bounds the bytes of content in flight, raw and compressed together;
+    fewer than `minimum_memory()` raise ValueError. What dedup remembers of earlier content (some 100 bytes for each
+    distinct block) is not in it. `dedup` off makes every block and tail new.
+    """
+
+    block_size: int
+    codec: Codec | None
+    tails: Tails = "all"
+    dedup: bool = True
+    jobs: int = 1
+    memory: int = 128 << 20
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.block_size <= 1 << 30:
+            raise ValueError(f"a block has 1 to {1 << 30} bytes, not {self.block_size}")
+        if self.jobs < 1:
+            raise ValueError(f"at least one job is needed, not {self.jobs}")
+        if self.memory < self.minimum_memory():
+            raise ValueError(f"{self.memory} bytes of memory are too few; at least {self.minimum_memory()} are needed")
+
+    def minimum_memory(self) -> int:
+        """Return the least `memory` that works: a raw and a stored block for each job, two open fragments, one to spare."""
+        return (2 * self.jobs + 4) * self.block_size
+
+
+class Engine(Protocol):
+    """The block pipeline; stateless, may be shared by threads."""
+
+    @property
+    def name(self) -> str:
+        """"native" or "pure"."""
+        ...
+
+    def pack(self, files: Iterable[Job], spec: Spec, control: Control) -> Iterator[Piece]:
+        """Yield the pieces of `files`, which is consumed as needed.
+
+        Raises SourceError (with the job's path) for a file that cannot be read or changed, Cancelled. Closing the
+        iterator early ends all work; no thread outlives it.
+        """
+        ...
+
+    def compress_all(self, blocks: Sequence[bytes], codec: Codec | None, jobs: int) -> list[tuple[bool, bytes]]:
+        """Return (compressed, stored bytes) of each block, for metadata; no zero test, no dedup."""
+        ...

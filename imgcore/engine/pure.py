@@ -1,0 +1,232 @@
+"""The engine in Python: the readable specification, and the fallback where the native core was not built.
+
+`_Cutter` is the specification proper: one pass over the files in order that cuts, drops zeros and duplicates, packs
+tails and gives numbers, with no thread in sight. `PureEngine.pack` compresses what it yields in a pool of threads (the
+codecs release the GIL) and hands everything on in the order it came. The digest that finds duplicates is BLAKE2b, which
+needs no comparing of bytes afterwards; no digest is in any result.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from typing import NamedTuple
+
+from imgcore.blob import Blob
+from imgcore.codec import Codec
+from imgcore.engine.protocol import Job, Kind, Piece, Spec
+from imgcore.errors import ImgcoreError, SourceChanged, SourceError
+from imgcore.events import Control
+
+__all__ = ["PureEngine", "compress_all"]
+
+_CHECK_SECONDS = 0.05  # how long a wait may last without looking at the cancel flag
+_MOST_PENDING = 4096  # pieces without data that may wait behind one that is being compressed
+_CHUNK = 64 << 10  # raw bytes that one task of `compress_all` takes
+
+
+class _Stored(NamedTuple):
+    compressed: bool
+    data: bytes
+
+
+def _store(codec: Codec | None, raw: bytes) -> _Stored:
+    """Return what is to be stored of a block: compressed when that is shorter."""
+    if codec is not None:
+        data = codec.compress(raw)
+        if len(data) < len(raw):
+            return _Stored(True, data)
+    return _Stored(False, raw)
+
+
+def _store_many(codec: Codec | None, blocks: Sequence[bytes]) -> list[tuple[bool, bytes]]:
+    return [(stored.compressed, stored.data) for stored in (_store(codec, raw) for raw in blocks)]
+
+
+def compress_all(blocks: Sequence[bytes], codec: Codec | None, jobs: int) -> list[tuple[bool, bytes]]:
+    """Return (compressed, stored bytes) of each block; both engines use this."""
+    step = max(1, _CHUNK // max(1, len(blocks[0]))) if blocks else 1
+    parts = [blocks[at : at + step] for at in range(0, len(blocks), step)]
+    if codec is None or jobs <= 1 or len(parts) <= 1:
+        return _store_many(codec, blocks)
+    with ThreadPoolExecutor(jobs, thread_name_prefix="imgcore") as pool:
+        done = pool.map(_store_many, [codec] * len(parts), parts)
+        return [stored for part in done for stored in part]
+
+
+class PureEngine:
+    """The block pipeline on a pool of Python threads."""
+
+    name = "pure"
+
+    def pack(self, files: Iterable[Job], spec: Spec, control: Control) -> Iterator[Piece]:
+        """Yield the pieces of `files`; see `Engine.pack`."""
+        budget = spec.memory - 3 * spec.block_size  # what the cutter holds: a block, the open fragment, a closed one
+        pending: deque[tuple[Piece, Future[_Stored] | None, int]] = deque()
+        in_flight = 0
+        pool = ThreadPoolExecutor(spec.jobs, thread_name_prefix="imgcore")
+        try:
+            for piece, raw in _Cutter(spec, control).cut(files):
+                reserve = 2 * len(raw)  # until it is handed on: the raw bytes, and what becomes of them
+                while pending and (in_flight + reserve > budget or len(pending) >= _MOST_PENDING):
+                    yield _finish(pending[0], control)
+                    in_flight -= pending.popleft()[2]
+                future = pool.submit(_store, spec.codec, raw) if raw else None
+                pending.append((piece, future, reserve))
+                in_flight += reserve
+                while pending and ((head := pending[0][1]) is None or head.done()):
+                    yield _finish(pending[0], control)
+                    in_flight -= pending.popleft()[2]
+            while pending:
+                yield _finish(pending.popleft(), control)
+        finally:
+            pending.clear()
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def compress_all(self, blocks: Sequence[bytes], codec: Codec | None, jobs: int) -> list[tuple[bool, bytes]]:
+        """Return (compressed, stored bytes) of each block."""
+        return compress_all(blocks, codec, jobs)
+
+
+def _finish(entry: tuple[Piece, Future[_Stored] | None, int], control: Control) -> Piece:
+    """Return the piece with its data, once that is compressed."""
+    piece, future, _ = entry
+    while future is not None:
+        control.check()
+        with contextlib.suppress(FutureTimeoutError):
+            stored = future.result(_CHECK_SECONDS)
+            return piece._replace(compressed=stored.compressed, data=stored.data)
+    return piece
+
+
+class _Place(NamedTuple):
+    """Where a tail was packed."""
+
+    fragment: int
+    offset: int
+
+
+class _Cutter:
+    """Decides everything but the compressed bytes: yields each piece, with the raw bytes it stores (else b"")."""
+
+    def __init__(self, spec: Spec, control: Control) -> None:
+        self._spec = spec
+        self._control = control
+        self._zeros = bytes(spec.block_size)
+        self._blocks: dict[tuple[int, bytes], int] = {}
+        self._block_count = 0
+        self._tails: dict[tuple[int, bytes], _Place] = {}
+        self._fragment = bytearray()
+        self._fragment_number = 0
+
+    def cut(self, files: Iterable[Job]) -> Iterator[tuple[Piece, bytes]]:
+        """Yield (piece, raw bytes) for all files, and the last fragment."""
+        for number, job in enumerate(files):
+            try:
+                yield from self._cut_file(job.blob)
+            except SourceError as error:
+                error.path = job.path  # the name in the tree; the blob knows only its own
+                raise
+            except ImgcoreError as error:
+                error.path = error.path or job.path
+                raise
+            yield Piece(Kind.END, number, job.blob.size), b""
+        if self._fragment:
+            yield self._close_fragment()
+
+    def _cut_file(self, blob: Blob) -> Iterator[tuple[Piece, bytes]]:
+        size, tail_size = blob.size, blob.size % self._spec.block_size
+        packs = self._spec.tails == "all" or (self._spec.tails == "small" and size < self._spec.block_size)
+        if not packs:
+            tail_size = 0
+        yield from self._cut_blocks(blob, size - tail_size)
+        if tail_size:
+            yield from self._pack_tail(self._read(blob, size - tail_size, tail_size))
+
+    def _cut_blocks(self, blob: Blob, end: int) -> Iterator[tuple[Piece, bytes]]:
+        """Yield the blocks below `end`; zeros are collected until something else comes."""
+        block_size = self._spec.block_size
+        at = zero_count = zero_size = 0
+        holes = _hole_runs(blob) if end else iter(())
+        hole_start = hole_end = 0
+        while at < end:
+            while hole_end <= at:
+                hole_start, hole_end = next(holes, (end, end + 1))
+            raw = b""
+            if hole_start <= at and min(hole_end, end) - at >= min(block_size, end - at):
+                covered = min(hole_end, end) - at
+                count = -(-covered // block_size) if hole_end >= end else covered // block_size
+                size = min(count * block_size, end - at)
+            else:
+                raw = self._read(blob, at, min(block_size, end - at))
+                count, size = 1, len(raw)
+                if raw == (self._zeros if size == block_size else bytes(size)):
+                    raw = b""
+            at += size
+            if not raw:
+                zero_count, zero_size = zero_count + count, zero_size + size
+                continue
+            if zero_count:
+                yield Piece(Kind.ZERO, 0, zero_size, zero_count), b""
+                zero_count = zero_size = 0
+            yield self._place_block(raw)
+        if zero_count:
+            yield Piece(Kind.ZERO, 0, zero_size, zero_count), b""
+
+    def _place_block(self, raw: bytes) -> tuple[Piece, bytes]:
+        number = self._block_count
+        if self._spec.dedup:
+            number = self._blocks.setdefault(_key(raw), number)
+            if number != self._block_count:
+                return Piece(Kind.SAME, number, len(raw)), b""
+        self._block_count += 1
+        return Piece(Kind.BLOCK, number, len(raw)), raw
+
+    def _pack_tail(self, raw: bytes) -> Iterator[tuple[Piece, bytes]]:
+        key = _key(raw) if self._spec.dedup else None
+        if key is not None and (known := self._tails.get(key)) is not None:
+            yield Piece(Kind.TAIL, known.fragment, len(raw), 1, known.offset), b""
+            return
+        if len(self._fragment) + len(raw) > self._spec.block_size:
+            yield self._close_fragment()
+        place = _Place(self._fragment_number, len(self._fragment))
+        self._fragment += raw
+        if key is not None:
+            self._tails[key] = place
+        yield Piece(Kind.TAIL, place.fragment, len(raw), 0, place.offset), b""
+
+    def _close_fragment(self) -> tuple[Piece, bytes]:
+        raw, number = bytes(self._fragment), self._fragment_number
+        self._fragment.clear()
+        self._fragment_number += 1
+        return Piece(Kind.FRAGMENT, number, len(raw)), raw
+
+    def _read(self, blob: Blob, at: int, size: int) -> bytes:
+        self._control.check()
+        raw = blob.read_at(at, size)
+        if len(raw) != size:
+            raise SourceChanged("content ended early", offset=at, found=f"{len(raw)} bytes", allowed=f"{size} bytes")
+        return raw
+
+
+def _key(raw: bytes) -> tuple[int, bytes]:
+    return len(raw), hashlib.blake2b(raw, digest_size=32).digest()
+
+
+def _hole_runs(blob: Blob) -> Iterator[tuple[int, int]]:
+    """Yield (start, end) of each run of holes, in order."""
+    start = end = 0
+    for at, size, hole in blob.segments():
+        if hole:
+            if at != end:
+                start = at
+            end = at + size
+        elif start < end:
+            yield start, end
+            start = end
+    if start < end:
+        yield start, end
