@@ -1,0 +1,51 @@
+"""Every format that imgcore knows. To add one, make its folder and add its FORMAT here."""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+from imgcore.blob import Blob
+from imgcore.formats.base import Finding, Format, Image, LayoutItem, Magic, Options, Report
+from imgcore.formats.squashfs import FORMAT as SQUASHFS
+
+__all__ = [
+    "FORMATS",
+    "Finding",
+    "Format",
+    "Image",
+    "LayoutItem",
+    "Magic",
+    "Options",
+    "Report",
+    "by_name",
+    "by_suffix",
+    "detect",
+]
+
+FORMATS: Final[tuple[Format, ...]] = (SQUASHFS,)
+
+
+def by_name(name: str) -> Format:
+    """Return the format called `name`; raises ValueError."""
+    for known in FORMATS:
+        if known.name == name:
+            return known
+    raise ValueError(f"`{name}` is no format; known: {', '.join(known.name for known in FORMATS)}")
+
+
+def by_suffix(path: str | bytes | os.PathLike[str]) -> Format | None:
+    """Return the format that a file name stands for, None when it says nothing."""
+    name = os.fsdecode(path).lower()
+    for known in FORMATS:
+        if name.endswith(known.suffixes):
+            return known
+    return None
+
+
+def detect(blob: Blob) -> Format | None:
+    """Return the format of an image by its magic, None when no format knows it."""
+    for known in FORMATS:
+        if any(blob.read_at(magic.at, len(magic.value)) == magic.value for magic in known.magics):
+            return known
+    return None

@@ -1,0 +1,166 @@
+"""What a format is: one value that says all about it, and the shape of what its reader and writer give back.
+
+A format is a folder with the same file names as every other (`layout.py options.py reader.py writer.py check.py`) and
+one `FORMAT` value in its `__init__`. To add one: make the folder and add its name to `formats.FORMATS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Literal, Protocol, Self, TypeAlias
+
+from imgcore.blob import Blob, Sink
+from imgcore.engine import Engine
+from imgcore.events import Control
+from imgcore.limits import Limits
+from imgcore.model import Capabilities, Loss, Tree
+
+__all__ = ["Finding", "Format", "Image", "LayoutItem", "Magic", "Options", "Report", "Severity"]
+
+Severity: TypeAlias = Literal["error", "warning"]
+
+
+@dataclass(frozen=True, slots=True)
+class Magic:
+    """Bytes at a fixed place that mark a format."""
+
+    at: int
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that `check` found. An "error" is something that Linux would refuse or misread.
+
+    `fatal` says that Linux would not mount the image at all, or that a part of it is missing. `rule` is a short name
+    that scripts can rely on.
+    """
+
+    rule: str
+    severity: Severity
+    message: str
+    fatal: bool = False
+    path: bytes | None = None
+    offset: int | None = None
+    structure: str | None = None
+    field: str | None = None
+    found: str | None = None
+    allowed: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LayoutItem:
+    """One line of `info --layout`: bytes of the image, what they are, and their value as text."""
+
+    offset: int
+    size: int
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a writer did. Sizes are bytes; `seconds` is wall time, None where the caller did not measure it.
+
+    Attributes:
+        format: the format's name.
+        codec: fingerprint of the codec (library, version, level).
+        engine: `native` or `pure`.
+        size: bytes of the image, padding included.
+        files, dirs, symlinks, others: distinct nodes of each kind; hard_links: further names.
+        bytes_in: bytes of all distinct files, holes included.
+        bytes_stored: bytes of file content in the image, compressed.
+        duplicate_blocks, duplicate_tails, duplicate_bytes: content that was not stored, since it was there already.
+        hole_bytes: bytes of blocks of zeros, which take no space.
+        fragments: blocks made of tails of several files.
+        losses: what the format could not hold and the caller allowed, or is only warned of.
+    """
+
+    format: str
+    codec: str
+    engine: str
+    size: int
+    files: int
+    dirs: int
+    symlinks: int
+    others: int
+    hard_links: int
+    bytes_in: int
+    bytes_stored: int
+    duplicate_blocks: int
+    duplicate_tails: int
+    duplicate_bytes: int
+    hole_bytes: int
+    fragments: int
+    losses: tuple[Loss, ...] = ()
+    seconds: float | None = None
+
+
+class Options(Protocol):
+    """A frozen dataclass of a format's options; `with_settings` applies `-O KEY=VALUE` pairs."""
+
+    def with_settings(self, settings: Mapping[str, str]) -> Self:
+        """Return these options with named fields changed; raises ValueError for an unknown key or a bad value."""
+        ...
+
+
+class Image(Protocol):
+    """An open image; thread-safe; `with` closes it."""
+
+    @property
+    def tree(self) -> Tree:
+        """The tree in the image, read as it is looked at."""
+        ...
+
+    def info(self) -> dict[str, object]:
+        """Return the image's own parameters as plain values, for `info`."""
+        ...
+
+    def layout(self) -> Iterator[LayoutItem]:
+        """Yield what every byte of metadata is, in order of offsets."""
+        ...
+
+    def check(self, control: Control | None = None) -> Iterator[Finding]:
+        """Yield every violation of the format's rules; reads the whole image."""
+        ...
+
+    def close(self) -> None:
+        """Release the image's resources; twice is fine."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """Everything about one format.
+
+    Attributes:
+        name: as users write it (`squashfs`).
+        title: one line for people.
+        suffixes: of file names that stand for it.
+        magics: where it is recognised.
+        default_options: the options when none are given.
+        capabilities: what it can hold.
+        open: (blob, limits) to Image; raises NotThisFormat, Corrupt, Unsupported.
+        write: (tree, sink, options, control, engine) to Report; the tree is checked against the capabilities first.
+        check_blob: (blob, limits, control) to findings, also for images that cannot be opened.
+        limitations: sentences for the documentation.
+    """
+
+    name: str
+    title: str
+    suffixes: tuple[str, ...]
+    magics: tuple[Magic, ...]
+    default_options: Options
+    capabilities: Capabilities
+    open: Callable[[Blob, Limits], Image]
+    write: Callable[[Tree, Sink, Options, Control, Engine], Report]
+    check_blob: Callable[[Blob, Limits, Control], Iterator[Finding]]
+    limitations: tuple[str, ...] = ()

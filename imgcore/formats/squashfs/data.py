@@ -1,0 +1,175 @@
+"""Where file content goes: takes the engine's pieces and decides what is shared and what is appended.
+
+A file's stored blocks have to lie one after another, holes left out. So a file whose blocks were all stored before, side
+by side, shares that run (a whole file, or a part of a larger one); any other file gets a run of its own at the end of the
+image. While a file's blocks keep matching an earlier run nothing is written; when the match ends, the blocks so far
+are copied from where they stand, compressed as they are: a duplicate is never compressed again.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from imgcore.blob import Sink
+from imgcore.engine.protocol import Kind, Piece
+from imgcore.formats.squashfs.layout import BLOCK_RAW, NO_FRAGMENT, FragmentEntry, block_length
+
+__all__ = ["FileData", "Placer", "Totals"]
+
+_MOST_CANDIDATES = 32  # runs that are followed at once, for a block that is stored many times
+
+
+@dataclass(slots=True)
+class FileData:
+    """Where one file's content is: what its inode says."""
+
+    start_block: int = 0
+    words: array[int] = field(default_factory=lambda: array("I"))
+    fragment: int = NO_FRAGMENT
+    offset: int = 0
+    sparse: int = 0
+
+
+@dataclass(slots=True)
+class Totals:
+    """Counts of what happened; sizes in bytes."""
+
+    files: int = 0
+    bytes_in: int = 0
+    bytes_stored: int = 0
+    duplicate_blocks: int = 0
+    duplicate_tails: int = 0
+    duplicate_bytes: int = 0
+    hole_bytes: int = 0
+
+
+class Placer:
+    """Feeds on pieces, in order, and appends to the sink; `files` has the result of each job that ended."""
+
+    def __init__(self, sink: Sink) -> None:
+        self.files: list[FileData] = []
+        self.fragments: list[FragmentEntry] = []
+        self.totals = Totals()
+        self._sink = sink
+        # Slots are the stored blocks in the order of the image; one block may stand in several.
+        self._slot_at = array("Q")
+        self._slot_word = array("I")
+        self._slot_block = array("Q")
+        self._slots_of: list[int | list[int]] = []  # block number to its slots; one slot, the usual case, without a list
+        self._file = FileData()
+        self._held: list[int] = []  # blocks of the current file that so far match an earlier run
+        self._runs: list[int] | None = []  # the slots that the next block may be in; None once the file has its own run
+        self._started = False  # whether that run has a first block
+
+    def feed(self, piece: Piece) -> bool:
+        """Take one piece; return whether it ended a file."""
+        kind = piece.kind
+        if kind is Kind.BLOCK:
+            self._leave_runs()
+            self._place(piece.number, piece.data, len(piece.data) | (0 if piece.compressed else BLOCK_RAW))
+        elif kind is Kind.SAME:
+            self.totals.duplicate_blocks += 1
+            self.totals.duplicate_bytes += piece.raw_size
+            self._same(piece.number)
+        elif kind is Kind.ZERO:
+            self._file.words.extend([0] * piece.count)
+            self._file.sparse += piece.raw_size
+            self.totals.hole_bytes += piece.raw_size
+        elif kind is Kind.TAIL:
+            self._file.fragment, self._file.offset = piece.number, piece.offset
+            if piece.count:
+                self.totals.duplicate_tails += 1
+                self.totals.duplicate_bytes += piece.raw_size
+        elif kind is Kind.FRAGMENT:
+            assert piece.number == len(self.fragments)
+            at = self._sink.append(piece.data)
+            self.fragments.append(FragmentEntry(at, len(piece.data) | (0 if piece.compressed else BLOCK_RAW), 0))
+            self.totals.bytes_stored += len(piece.data)
+        else:
+            self._end(piece)
+            return True
+        return False
+
+    def feed_all(self, pieces: Iterable[Piece]) -> None:
+        """Take all pieces."""
+        for piece in pieces:
+            self.feed(piece)
+
+    def _end(self, piece: Piece) -> None:
+        if self._runs and self._held:
+            self._file.start_block = self._slot_at[self._runs[0] - len(self._held)]
+        self._file.sparse = min(self._file.sparse, max(piece.raw_size - 1, 0))
+        self.files.append(self._file)
+        self.totals.files += 1
+        self.totals.bytes_in += piece.raw_size
+        self._file, self._held, self._runs, self._started = FileData(), [], [], False
+
+    def _same(self, block: int) -> None:
+        """Follow a block that is stored already: along the runs that match so far, else as a copy."""
+        if self._runs is not None:
+            following = self._next_slots(block)
+            if following:
+                self._file.words.append(self._slot_word[following[0]])
+                self._held.append(block)
+                self._runs = [slot + 1 for slot in following]
+                return
+            self._leave_runs()
+        self._copy(block)
+
+    def _next_slots(self, block: int) -> list[int]:
+        """Return the slots where `block` continues a run that the file's blocks match so far."""
+        assert self._runs is not None
+        if not self._held:
+            slots = self._slots_of[block]
+            return [slots] if isinstance(slots, int) else slots[:_MOST_CANDIDATES]
+        return [
+            slot
+            for slot in self._runs
+            if slot < len(self._slot_at)
+            and self._slot_block[slot] == block
+            and self._slot_at[slot] == self._slot_at[slot - 1] + block_length(self._slot_word[slot - 1])
+        ]
+
+    def _leave_runs(self) -> None:
+        """Begin the file's own run: write what was held so far."""
+        if self._runs is None:
+            return
+        self._runs = None
+        if self._held:
+            words = self._file.words
+            self._file.words = array("I")
+            held = iter(self._held)
+            for word in words:
+                if word:
+                    self._copy(next(held))
+                else:
+                    self._file.words.append(0)
+            self._held = []
+
+    def _copy(self, block: int) -> None:
+        slots = self._slots_of[block]
+        slot = slots if isinstance(slots, int) else slots[0]
+        word = self._slot_word[slot]
+        self._place(block, self._sink.read_back(self._slot_at[slot], block_length(word)), word)
+
+    def _place(self, block: int, data: bytes, word: int) -> None:
+        """Append a stored block to the file's own run."""
+        at = self._sink.append(data)
+        if not self._started:
+            self._started = True
+            self._file.start_block = at
+        slot = len(self._slot_at)
+        self._slot_at.append(at)
+        self._slot_word.append(word)
+        self._slot_block.append(block)
+        if block == len(self._slots_of):
+            self._slots_of.append(slot)
+        else:
+            known = self._slots_of[block]
+            self._slots_of[block] = [known, slot] if isinstance(known, int) else known
+            if not isinstance(known, int) and len(known) < _MOST_CANDIDATES:
+                known.append(slot)
+        self._file.words.append(word)
+        self.totals.bytes_stored += len(data)
