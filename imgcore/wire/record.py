@@ -19,7 +19,7 @@ from __future__ import annotations
 import dataclasses
 import operator
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any, ClassVar, NamedTuple, Self, TypeVar, dataclass_transform, get_args, get_origin, get_type_hints
 
 from imgcore.errors import Corrupt
@@ -63,24 +63,33 @@ class Record:
                 allowed=f"{cls.SIZE} bytes",
             )
         self = cls(*cls._struct.unpack_from(data, at))
-        for layout, rule in cls._rules:
+        for layout, value, allowed in self.violations():
+            raise Corrupt(
+                f"{cls.__name__}.{layout.name} cannot be right",
+                offset=base + at + layout.offset,
+                structure=cls.__name__,
+                field=layout.name,
+                found=value,
+                allowed=allowed,
+            )
+        return self
+
+    @classmethod
+    def unpack_unchecked(cls, data: bytes | memoryview, at: int = 0) -> Self:
+        """Return the record at byte `at` of `data` whatever its values are; for checkers, which list all violations."""
+        return cls(*cls._struct.unpack_from(data, at))
+
+    def violations(self) -> Iterator[tuple[FieldLayout, int, str]]:
+        """Yield (field, its value, what is allowed) of each rule that does not hold."""
+        for layout, rule in self._rules:
             value = getattr(self, layout.name)
             if not rule.holds(value):
-                raise Corrupt(
-                    f"{cls.__name__}.{layout.name} cannot be right",
-                    offset=base + at + layout.offset,
-                    structure=cls.__name__,
-                    field=layout.name,
-                    found=value,
-                    allowed=rule.text,
-                )
-        return self
+                yield layout, value, rule.text
 
     def pack(self) -> bytes:
         """Return the bytes of this record."""
-        for layout, rule in type(self)._rules:
-            value = getattr(self, layout.name)
-            assert rule.holds(value), f"{type(self).__name__}.{layout.name} = {value}, allowed {rule.text}"
+        for layout, value, allowed in self.violations():
+            raise AssertionError(f"{type(self).__name__}.{layout.name} = {value}, allowed {allowed}")
         values: tuple[Any, ...] = type(self)._values(self)
         return self._struct.pack(*values)
 

@@ -48,7 +48,11 @@ def _decode(image: SquashfsImage, position: int, word: int) -> bytes:
             allowed=f"up to {image.superblock.bytes_used:#x}",
         )
     stored = image.blob.read_at(position, length)
-    return stored if word & BLOCK_RAW else image.decoder(stored, limit)
+    if word & BLOCK_RAW:
+        return stored
+    if image.on_stored is not None:
+        image.on_stored(position, stored)
+    return image.decoder(stored, limit)
 
 
 class FileContent:

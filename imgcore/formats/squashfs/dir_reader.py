@@ -16,15 +16,17 @@ __all__ = ["DirItem", "bad_name", "read_listing"]
 class DirItem(NamedTuple):
     """One entry of a listing: its name, the reference and number of its inode, the type it says, and where it stands.
 
-    `header` is the offset of its header in the listing, `block` the metadata block in the image that the entry begins in.
+    `block` is the metadata block in the image that the entry begins in; `header` is the offset of its header in the
+    listing, `header_place` where that header stands (metadata block in the image, offset in its payload).
     """
 
     name: bytes
     reference: int
     number: int
     kind: int
-    header: int
     block: int
+    header: int
+    header_place: tuple[int, int]
 
 
 def bad_name(name: bytes) -> bool:
@@ -44,8 +46,8 @@ def read_listing(reader: MetadataReader, inode: Inode) -> Iterator[DirItem]:
     done = 0
     while done < size:
         at = done
-        block, _ = cursor.place
-        head = DirHeader.unpack_from(cursor.read(DirHeader.SIZE, "DirHeader"), base=block)
+        place = cursor.place
+        head = DirHeader.unpack_from(cursor.read(DirHeader.SIZE, "DirHeader"), base=place[0])
         done += DirHeader.SIZE
         for _ in range(head.count + 1):
             block, _ = cursor.place
@@ -66,4 +68,4 @@ def read_listing(reader: MetadataReader, inode: Inode) -> Iterator[DirItem]:
                     allowed=f"{size} bytes",
                 )
             number = (head.inode_number + entry.inode_number) & 0xFFFFFFFF
-            yield DirItem(name, head.start_block << 16 | entry.offset, number, entry.type, at, block)
+            yield DirItem(name, head.start_block << 16 | entry.offset, number, entry.type, block, at, place)

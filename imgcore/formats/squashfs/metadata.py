@@ -10,7 +10,8 @@ A record that begins exactly where a block ends is referenced as (next block, 0)
 from __future__ import annotations
 
 import struct
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeAlias
 
 from imgcore.blob import Blob, Sink
 from imgcore.blob.cache import BlockCache
@@ -20,7 +21,10 @@ from imgcore.errors import Corrupt, context
 from imgcore.formats.squashfs.layout import METADATA_RAW, METADATA_SIZE
 from imgcore.limits import Limits
 
-__all__ = ["Cursor", "MetadataReader", "MetadataWriter", "write_table"]
+__all__ = ["Cursor", "MetadataReader", "MetadataWriter", "OnStored", "write_table"]
+
+OnStored: TypeAlias = Callable[[int, bytes], None]
+"""Is told the position and the stored bytes of each compressed block before it is decoded."""
 
 _BATCH: Final = 1024  # blocks that are compressed at once: 8 MiB of payload
 
@@ -102,8 +106,19 @@ class MetadataReader:
     `name` is the table's name in errors; `end` is where the next structure begins: no block reaches beyond it.
     """
 
-    def __init__(self, blob: Blob, start: int, end: int, name: str, decoder: Decoder, cache: BlockCache, limits: Limits) -> None:
+    def __init__(
+        self,
+        blob: Blob,
+        start: int,
+        end: int,
+        name: str,
+        decoder: Decoder,
+        cache: BlockCache,
+        limits: Limits,
+        on_stored: OnStored | None = None,
+    ) -> None:
         self._blob = blob
+        self._on_stored = on_stored
         self._decoder = decoder
         self._cache = cache
         self._limits = limits
@@ -149,6 +164,8 @@ class MetadataReader:
                 allowed=f"{len(raw) - 2} bytes",
             )
         stored = raw[2 : 2 + length]
+        if self._on_stored is not None and not header & METADATA_RAW:
+            self._on_stored(position, stored)
         data = stored if header & METADATA_RAW else self._decoder(stored, METADATA_SIZE)
         if not data:
             raise Corrupt("metadata block without content")

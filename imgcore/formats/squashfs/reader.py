@@ -26,7 +26,7 @@ from imgcore.formats.squashfs.content import FileContent
 from imgcore.formats.squashfs.dir_reader import bad_name, read_listing
 from imgcore.formats.squashfs.inode_reader import Inode, read_inode
 from imgcore.formats.squashfs.layout import FragmentEntry, Superblock, XattrId, XattrTable
-from imgcore.formats.squashfs.metadata import MetadataReader
+from imgcore.formats.squashfs.metadata import MetadataReader, OnStored
 from imgcore.formats.squashfs.xattrs import read_set
 from imgcore.limits import Limits
 from imgcore.model import NO_XATTRS, Device, Dir, File, Meta, Node, Pipe, Socket, Symlink, Tree, join
@@ -59,11 +59,12 @@ def read_superblock(blob: Blob) -> Superblock:
 
 
 class SquashfsImage:
-    """An open squashfs image; see `formats.base.Image`."""
+    """An open squashfs image; see `formats.base.Image`. `on_stored` is told of each compressed block that is decoded."""
 
-    def __init__(self, blob: Blob, limits: Limits) -> None:
+    def __init__(self, blob: Blob, limits: Limits, on_stored: OnStored | None = None) -> None:
         self.blob = blob
         self.limits = limits
+        self.on_stored = on_stored
         self.superblock = read_superblock(blob)
         self._require_whole()
         compression = layout.COMPRESSIONS[self.superblock.compression]
@@ -109,7 +110,7 @@ class SquashfsImage:
         return min((at for at in ends if sb.directory_table_start <= at <= sb.bytes_used), default=sb.bytes_used)
 
     def _reader(self, start: int, end: int, name: str) -> MetadataReader:
-        return MetadataReader(self.blob, start, end, name, self.decoder, self._metadata_cache, self.limits)
+        return MetadataReader(self.blob, start, end, name, self.decoder, self._metadata_cache, self.limits, self.on_stored)
 
     @property
     def tree(self) -> Tree:
