@@ -82,6 +82,15 @@ class FileContent:
     def positions(self) -> array[int]:
         """Return where each block lies in the image; for a hole, where the next block would."""
         if self._positions is None:
+            if self._inode.start > self._image.superblock.bytes_used and any(self.words()):
+                raise Corrupt(
+                    "content outside of the image",
+                    offset=self._inode.place[0],
+                    structure=f"inode {self._inode.number}",
+                    field="start_block",
+                    found=f"{self._inode.start:#x}",
+                    allowed=f"below {self._image.superblock.bytes_used:#x}",
+                )
             lengths = (block_length(word) for word in self.words())
             found = array("Q", accumulate(lengths, initial=self._inode.start))
             found.pop()

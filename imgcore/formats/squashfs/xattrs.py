@@ -112,8 +112,7 @@ def read_set(reader: MetadataReader, entry: XattrId, limits: Limits) -> dict[byt
             with context(offset=block, structure="xattr reference"):
                 source = reader.cursor(reference >> 16, reference & 0xFFFF)
             (size,) = struct.unpack("<I", source.read(4, "xattr value size"))
-        limits.require("max_xattrs", spent + size)
-        value = _read_value(source, size)
+        value = _read_value(source, size, spent, limits)
         spent += size
         prefix = XATTR_PREFIXES.get(head.type & XATTR_PREFIX_MASK)
         if prefix is not None:
@@ -121,11 +120,12 @@ def read_set(reader: MetadataReader, entry: XattrId, limits: Limits) -> dict[byt
     return found
 
 
-def _read_value(cursor: Cursor, size: int) -> bytes:
-    """Return `size` bytes, in steps, so that an impossible size meets the table's end before it costs memory."""
+def _read_value(cursor: Cursor, size: int, spent: int, limits: Limits) -> bytes:
+    """Return `size` bytes, in steps, so that an impossible size meets the table's end, or the limit, before it costs memory."""
     parts = []
-    while size:
-        step = min(size, METADATA_SIZE)
-        parts.append(cursor.read(step, "xattr value"))
-        size -= step
+    done = 0
+    while done < size:
+        parts.append(cursor.read(min(size - done, METADATA_SIZE), "xattr value"))
+        done += len(parts[-1])
+        limits.require("max_xattrs", spent + done)
     return b"".join(parts)
