@@ -14,7 +14,7 @@ import os
 import shutil
 import stat
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NoReturn
 
@@ -93,14 +93,20 @@ def _file_digest(path: bytes) -> str:
     return total.hexdigest()
 
 
-def _xattrs(path: bytes) -> dict[bytes, bytes]:
+def _visible(kind: str, xattrs: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+    """Return the attributes that Linux hands out: user.* only of files and directories (xattr_permission)."""
+    return {name: value for name, value in xattrs.items() if kind in ("file", "dir") or not name.startswith(b"user.")}
+
+
+def _xattrs(path: bytes, kind: str) -> dict[bytes, bytes]:
     try:
         names = os.listxattr(path, follow_symlinks=False)
     except OSError as error:
         if error.errno == errno.ENOTSUP:  # what Linux says of every file of an image without an xattr table
             return {}
         raise
-    return {os.fsencode(name): os.getxattr(path, name, follow_symlinks=False) for name in names}
+    shown = _visible(kind, dict.fromkeys(map(os.fsencode, names), b""))
+    return {name: os.getxattr(path, name, follow_symlinks=False) for name in shown}
 
 
 def _record(path: bytes) -> Record:
@@ -112,7 +118,7 @@ def _record(path: bytes) -> Record:
         "mode": stat.S_IMODE(found.st_mode),
         "owner": (found.st_uid, found.st_gid),
         "time": found.st_mtime_ns // 10**9,
-        "xattrs": _xattrs(path),
+        "xattrs": _xattrs(path, kind),
     }
     if kind == "file":
         record["size"] = found.st_size
@@ -161,7 +167,7 @@ def tree_records(tree: Tree) -> dict[bytes, Record]:
             "mode": meta.mode,
             "owner": (meta.uid, meta.gid),
             "time": meta.mtime_ns // 10**9,
-            "xattrs": dict(meta.xattrs),
+            "xattrs": _visible(type_name(node), meta.xattrs),
         }
         if isinstance(node, File):
             total = hashlib.sha256()
