@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import threading
 
-import lz4.block  # type: ignore[import-untyped]  # the wheel has no py.typed
+import lz4.block
 
 from imgcore.codec.base import CodecInfo, Decoder
 from imgcore.codec.binding import Bound, ScratchBuffers, address, lz4_library

@@ -61,7 +61,7 @@ class Piece(NamedTuple):
     kind: Kind
     number: int
     raw_size: int
-    count: int = 0
+    count: int = 0  # type: ignore[assignment]  # hides tuple.count, which nobody asks a piece
     offset: int = 0
     compressed: bool = False
     data: bytes = b""
@@ -108,7 +108,7 @@ class Engine(Protocol):
 
     @property
     def name(self) -> str:
-        """"native" or "pure"."""
+        """`native` or `pure`."""
         ...
 
     def pack(self, files: Iterable[Job], spec: Spec, control: Control) -> Iterator[Piece]:

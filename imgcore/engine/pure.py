@@ -22,7 +22,7 @@ from imgcore.engine.protocol import Job, Kind, Piece, Spec
 from imgcore.errors import ImgcoreError, SourceChanged, SourceError
 from imgcore.events import Control
 
-__all__ = ["PureEngine", "compress_all"]
+__all__ = ["PureEngine", "compress_all", "hole_runs"]
 
 _CHECK_SECONDS = 0.05  # how long a wait may last without looking at the cancel flag
 _MOST_PENDING = 4096  # pieces without data that may wait behind one that is being compressed
@@ -126,6 +126,7 @@ class _Cutter:
     def cut(self, files: Iterable[Job]) -> Iterator[tuple[Piece, bytes]]:
         """Yield (piece, raw bytes) for all files, and the last fragment."""
         for number, job in enumerate(files):
+            self._control.check()
             try:
                 yield from self._cut_file(job.blob)
             except SourceError as error:
@@ -151,7 +152,7 @@ class _Cutter:
         """Yield the blocks below `end`; zeros are collected until something else comes."""
         block_size = self._spec.block_size
         at = zero_count = zero_size = 0
-        holes = _hole_runs(blob) if end else iter(())
+        holes = hole_runs(blob) if end else iter(())
         hole_start = hole_end = 0
         while at < end:
             while hole_end <= at:
@@ -217,7 +218,7 @@ def _key(raw: bytes) -> tuple[int, bytes]:
     return len(raw), hashlib.blake2b(raw, digest_size=32).digest()
 
 
-def _hole_runs(blob: Blob) -> Iterator[tuple[int, int]]:
+def hole_runs(blob: Blob) -> Iterator[tuple[int, int]]:
     """Yield (start, end) of each run of holes, in order."""
     start = end = 0
     for at, size, hole in blob.segments():

@@ -1,0 +1,278 @@
+"""The engine in C: drives native/imgcore.h, and is the only module that imports the compiled core.
+
+Files of the host are handed over as packed arrays of path and identity, a thousand at a time; the core opens and reads
+them itself. Every other blob stays here: the core's threads call back to read it, and to compress with a codec that has
+no C function. Pieces come back as an array of records, with the stored bytes copied out one by one while they are
+yielded. Importing this module raises ImportError where the core was not built.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any, NamedTuple
+
+from imgcore._core import ffi, lib
+from imgcore.blob import BytesBlob, HostFile
+from imgcore.codec import Codec
+from imgcore.codec.binding import Bound
+from imgcore.engine.protocol import Job, Kind, Piece, Spec
+from imgcore.engine.pure import compress_all, hole_runs
+from imgcore.errors import ImgcoreError, SourceChanged, SourceError, SourceUnreadable
+from imgcore.events import Control
+
+__all__ = ["NativeEngine", "Times", "xxh3"]
+
+_BATCH = 1024  # files handed over at once
+_PIECES = 1024  # records taken at once
+_LONGEST_PATH = 4000  # bytes; longer ones need HostFile's own way of opening
+_ALL_ONES = (1 << 64) - 1
+
+_FILE = struct.Struct("=QQQqqQ")  # imgcore_file
+_PIECE = struct.Struct("=8Q")  # imgcore_piece
+_NO_PATH = _ALL_ONES
+_NO_HOLES, _PERHAPS_HOLES = -1, 0
+
+_KINDS = (Kind.BLOCK, *Kind)  # by number; there is no 0
+_TAILS = {"none": lib.IMGCORE_TAILS_NONE, "small": lib.IMGCORE_TAILS_SMALL, "all": lib.IMGCORE_TAILS_ALL}
+_CODECS = {
+    "zlib": lib.IMGCORE_ZLIB,
+    "zstd": lib.IMGCORE_ZSTD,
+    "xz": lib.IMGCORE_XZ,
+    "lz4": lib.IMGCORE_LZ4,
+    "lz4hc": lib.IMGCORE_LZ4HC,
+}
+_CHANGED = {
+    lib.IMGCORE_VANISHED: "file vanished while it was read",
+    lib.IMGCORE_REPLACED: "file was replaced while it was read",
+    lib.IMGCORE_CHANGED: "file changed while it was read",
+    lib.IMGCORE_SHRANK: "file shrank while it was read",
+}
+
+assert ffi.sizeof("imgcore_file") == _FILE.size
+assert ffi.sizeof("imgcore_piece") == _PIECE.size
+
+
+class Times(NamedTuple):
+    """Nanoseconds that the threads of one call spent, summed up, and the most bytes of content that were in flight."""
+
+    read_ns: int
+    hash_ns: int
+    verify_ns: int
+    compress_ns: int
+    peak_bytes: int
+
+
+class NativeEngine:
+    """The block pipeline in C.
+
+    `observe` is called with what the threads of each `pack` did when it ends, for benchmarks. `hash_mask` makes hashes
+    collide, for tests.
+    """
+
+    name = "native"
+
+    def __init__(self, *, observe: Callable[[Times], None] | None = None, hash_mask: int = _ALL_ONES) -> None:
+        self._observe = observe
+        self._hash_mask = hash_mask
+
+    def pack(self, files: Iterable[Job], spec: Spec, control: Control) -> Iterator[Piece]:
+        """Yield the pieces of `files`; see `Engine.pack`."""
+        run = _Run(spec, self._hash_mask)
+        try:
+            yield from run.pieces(iter(files), control)
+        finally:
+            times = run.close()
+            if self._observe is not None:
+                self._observe(times)
+
+    def compress_all(self, blocks: Sequence[bytes], codec: Codec | None, jobs: int) -> list[tuple[bool, bytes]]:
+        """Return (compressed, stored bytes) of each block."""
+        return compress_all(blocks, codec, jobs)
+
+
+class _Contents:
+    """What the core's threads call back for; an exception is kept for the one who sees the core's answer."""
+
+    def __init__(self, codec: Codec | None) -> None:
+        self.jobs: list[Job] = []
+        self.failures: dict[int, BaseException] = {}
+        self.codec_failure: BaseException | None = None
+        self._codec = codec
+        self._holes_of = -1
+        self._holes: Iterator[tuple[int, int]] = iter(())
+        self._hole = (0, 0)
+
+    def read(self, job: int, at: int, size: int) -> bytes:
+        """Return exactly the bytes asked for."""
+        data = self.jobs[job].blob.read_at(at, size)
+        if len(data) != size:
+            raise SourceChanged("content ended early", offset=at, found=f"{len(data)} bytes", allowed=f"{size} bytes")
+        return data
+
+    def next_hole(self, job: int, at: int) -> tuple[int, int]:
+        """Return the first hole that ends after `at`, an empty one at the end if there is none; `at` only grows."""
+        blob = self.jobs[job].blob
+        if self._holes_of != job:
+            self._holes_of, self._holes, self._hole = job, hole_runs(blob), (0, 0)
+        while self._hole[1] <= at:
+            self._hole = next(self._holes, (blob.size, blob.size))
+            if self._hole[0] == blob.size:
+                break
+        return self._hole
+
+    def compress(self, data: bytes) -> bytes:
+        """Return `data` compressed by the Python codec."""
+        assert self._codec is not None
+        return self._codec.compress(data)
+
+
+@ffi.def_extern(error=-1)  # type: ignore[untyped-decorator]
+def imgcore_call_read(context: Any, job: int, at: int, size: int, out: Any) -> int:
+    """imgcore_calls.read; like the two below, it must not let an exception out into C."""
+    contents: _Contents = ffi.from_handle(context)
+    try:
+        ffi.memmove(out, contents.read(job, at, size), size)
+    except BaseException as error:
+        contents.failures[job] = error
+        return -1
+    return 0
+
+
+@ffi.def_extern(error=-1)  # type: ignore[untyped-decorator]
+def imgcore_call_next_hole(context: Any, job: int, at: int, start: Any, end: Any) -> int:
+    """imgcore_calls.next_hole."""
+    contents: _Contents = ffi.from_handle(context)
+    try:
+        start[0], end[0] = contents.next_hole(job, at)
+    except BaseException as error:
+        contents.failures[job] = error
+        return -1
+    return 0
+
+
+@ffi.def_extern(error=-1)  # type: ignore[untyped-decorator]
+def imgcore_call_compress(context: Any, data: Any, size: int, out: Any) -> int:
+    """imgcore_calls.compress."""
+    contents: _Contents = ffi.from_handle(context)
+    try:
+        stored = contents.compress(ffi.buffer(data, size)[:])
+        if len(stored) >= size:
+            return 0
+        ffi.memmove(out, stored, len(stored))
+    except BaseException as error:
+        contents.codec_failure = error
+        return -1
+    return len(stored)
+
+
+class _Run:
+    """One imgcore_run."""
+
+    def __init__(self, spec: Spec, hash_mask: int) -> None:
+        self._contents = _Contents(spec.codec)
+        self._handle = ffi.new_handle(self._contents)
+        bound = getattr(spec.codec, "bound", None)
+        self._bound = bound if isinstance(bound, Bound) else None  # keeps the codec's library loaded
+        self._run = lib.imgcore_open(self._core_spec(spec, hash_mask))
+        if self._run == ffi.NULL:
+            raise MemoryError("the native engine could not start its threads")
+
+    def _core_spec(self, spec: Spec, hash_mask: int) -> Any:
+        core = ffi.new("imgcore_spec *")
+        core.block_size, core.jobs, core.memory = spec.block_size, spec.jobs, spec.memory
+        core.tails, core.dedup, core.hash_mask = _TAILS[spec.tails], spec.dedup, hash_mask
+        if spec.codec is None:
+            core.codec.kind = lib.IMGCORE_STORE
+        elif self._bound is None:
+            core.codec.kind = lib.IMGCORE_CALL
+        else:
+            core.codec.kind = _CODECS[self._bound.kind]
+            core.codec.level, core.codec.dict_size = self._bound.level, self._bound.dict_size
+            for index, address in enumerate(self._bound.addresses):
+                core.codec.function[index] = address
+        core.calls.context = self._handle
+        core.calls.compress = lib.imgcore_call_compress
+        core.calls.read = lib.imgcore_call_read
+        core.calls.next_hole = lib.imgcore_call_next_hole
+        return core
+
+    def close(self) -> Times:
+        """End the core's threads; return what they did."""
+        found = ffi.new("imgcore_times *")
+        lib.imgcore_measure(self._run, found)
+        lib.imgcore_close(self._run)
+        self._run = ffi.NULL
+        return Times(found.read_ns, found.hash_ns, found.verify_ns, found.compress_ns, found.peak_bytes)
+
+    def pieces(self, files: Iterator[Job], control: Control) -> Iterator[Piece]:
+        """Yield all pieces, feeding files as the core asks for them."""
+        records, state = ffi.new("imgcore_piece[]", _PIECES), ffi.new("imgcore_state *")
+        while True:
+            control.check()
+            count = lib.imgcore_pull(self._run, records, _PIECES, state)
+            packed = ffi.buffer(records, count * _PIECE.size)[:]
+            for kind, number, raw_size, run, offset, compressed, data, size in _PIECE.iter_unpack(packed):
+                if size:
+                    control.check()
+                    stored = ffi.buffer(ffi.cast("char *", data), size)[:]
+                    yield Piece(_KINDS[kind], number, raw_size, run, offset, bool(compressed), stored)
+                else:
+                    yield Piece(_KINDS[kind], number, raw_size, run, offset)
+            if state.error:
+                raise self._error(state)
+            if state.done:
+                return
+            if state.hungry:
+                self._feed(files)
+
+    def _feed(self, files: Iterator[Job]) -> None:
+        """Hand the next batch of files to the core, or say that there are no more.
+
+        The types are compared exactly: what a subclass reads is for its own read_at to say.
+        """
+        batch = list(islice(files, _BATCH))
+        if not batch:
+            lib.imgcore_finish(self._run)
+            return
+        self._contents.jobs += batch
+        records, paths, paths_size = [], [], 0
+        for _, blob in batch:
+            if type(blob) is HostFile and len(blob.path) <= _LONGEST_PATH:
+                dev, ino, size, mtime_ns, blocks = blob.identity
+                records.append(_FILE.pack(size, dev, ino, mtime_ns, blocks, paths_size))
+                paths.append(blob.path)
+                paths_size += len(blob.path) + 1
+            else:
+                holes = _NO_HOLES if type(blob) is BytesBlob else _PERHAPS_HOLES
+                records.append(_FILE.pack(blob.size, 0, 0, 0, holes, _NO_PATH))
+        arena = b"\0".join(paths) + b"\0"
+        packed = ffi.from_buffer("imgcore_file[]", b"".join(records))
+        if lib.imgcore_push(self._run, packed, len(batch), arena, len(arena)) != 0:
+            raise MemoryError
+
+    def _error(self, state: Any) -> BaseException:
+        """Return the exception for what the core reports."""
+        code, job = state.error, self._contents.jobs[state.job]
+        if code in _CHANGED:
+            return SourceChanged(_CHANGED[code], path=job.path)
+        if code == lib.IMGCORE_UNREADABLE:
+            return SourceUnreadable(f"cannot read file: {os.strerror(state.system_error)}", path=job.path)
+        if code == lib.IMGCORE_NO_MEMORY:
+            return MemoryError("the native engine ran out of memory")
+        if code == lib.IMGCORE_CODEC_FAILED:
+            return MemoryError("a codec ran out of memory")  # the one error left within its own bound
+        error = self._contents.failures.get(state.job) or self._contents.codec_failure
+        assert error is not None
+        if isinstance(error, SourceError) or (isinstance(error, ImgcoreError) and error.path is None):
+            error.path = job.path
+        return error
+
+
+def xxh3(data: bytes) -> int:
+    """Return XXH3-128 (seed 0) of `data`, as the core computes it; for tests."""
+    out = ffi.new("uint64_t[2]")
+    lib.imgcore_xxh3(data, len(data), out)
+    return int(out[1]) << 64 | int(out[0])

@@ -1,0 +1,167 @@
+/*
+ * imgcore.h: the native core of imgcore, the block pipeline without Python objects and without the GIL.
+ *
+ * The contract is that of imgcore/engine/protocol.py, which says what the pieces are; this file says how to drive it:
+ *
+ *     run = imgcore_open(&spec);             starts spec.jobs threads
+ *     imgcore_push(run, files, n, paths);    hands over files, in the order of the image, any number of times
+ *     imgcore_finish(run);                   says that there are no more
+ *     imgcore_pull(run, pieces, max, &state) until state.done or state.error
+ *     imgcore_close(run);                    stops and joins all threads, at any time
+ *
+ * One thread at a time may call these functions for one run. None keeps a pointer to its arguments, except `spec.calls`
+ * and the functions of `spec.codec`. Numbers are native; nothing here writes a format. Memory that the core returns is
+ * its own. The child of a fork has no threads of the run: it may call imgcore_close only, which then does nothing.
+ *
+ * No codec is linked: `spec.codec` carries the addresses of the codec's functions, or `spec.calls` calls back.
+ */
+#ifndef IMGCORE_H
+#define IMGCORE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Which calling convention `imgcore_codec.function` follows. */
+enum imgcore_codec_kind {
+    IMGCORE_STORE = 0, /* no function: everything is stored */
+    IMGCORE_ZLIB = 1,  /* libdeflate: alloc_compressor, zlib_compress, zlib_compress_bound, free_compressor */
+    IMGCORE_ZSTD = 2,  /* createCCtx, CCtx_setParameter, compress2, compressBound, isError, freeCCtx */
+    IMGCORE_XZ = 3,    /* liblzma: lzma_preset, stream_encoder, code, end */
+    IMGCORE_LZ4 = 4,   /* compressBound, compress_default */
+    IMGCORE_LZ4HC = 5, /* compressBound, compress_HC */
+    IMGCORE_CALL = 6   /* no function: imgcore_calls.compress */
+};
+
+/* A codec in one configuration; `dict_size` means something to XZ only. */
+typedef struct imgcore_codec {
+    uint32_t kind;
+    int32_t level;
+    uint32_t dict_size;
+    uintptr_t function[6];
+} imgcore_codec;
+
+/*
+ * Functions of the caller. They are called from any thread of the run, several at a time, except next_hole, which is
+ * called by the thread inside imgcore_pull. None is called after imgcore_close has returned.
+ */
+typedef struct imgcore_calls {
+    void *context;
+    /* Compress; return the size, 0 when it is not below `size` (which is all the room there is), -1 on failure. */
+    int64_t (*compress)(void *context, const uint8_t *data, size_t size, uint8_t *out);
+    /* Read exactly `size` bytes of the content of file `job`; return 0, or -1 on failure. */
+    int (*read)(void *context, uint64_t job, uint64_t at, size_t size, uint8_t *out);
+    /* Set the first hole of file `job` that ends after `at`, [size, size) if there is none; 0, or -1 on failure. */
+    int (*next_hole)(void *context, uint64_t job, uint64_t at, uint64_t *start, uint64_t *end);
+} imgcore_calls;
+
+enum imgcore_tails { IMGCORE_TAILS_NONE = 0, IMGCORE_TAILS_SMALL = 1, IMGCORE_TAILS_ALL = 2 };
+
+/* `hash_mask` is ANDed to both halves of every hash: all ones, but for tests that force collisions. */
+typedef struct imgcore_spec {
+    uint32_t block_size;
+    uint32_t tails;
+    uint32_t dedup;
+    uint32_t jobs;
+    uint64_t memory;
+    uint64_t hash_mask;
+    imgcore_codec codec;
+    imgcore_calls calls;
+} imgcore_spec;
+
+/* A path instead of which imgcore_calls.read and .next_hole are called. */
+#define IMGCORE_NO_PATH UINT64_MAX
+/* What `blocks` is when it says nothing of holes: the whole content is taken as data. */
+#define IMGCORE_NO_HOLES (-1)
+
+/*
+ * One regular file. `path_at` is where its NUL-terminated path begins in the `paths` of imgcore_push. `dev`, `ino`,
+ * `size` and `mtime_ns` are what the opened file must show; `blocks` (of 512 bytes) tells whether it may have holes.
+ */
+typedef struct imgcore_file {
+    uint64_t size;
+    uint64_t dev;
+    uint64_t ino;
+    int64_t mtime_ns;
+    int64_t blocks;
+    uint64_t path_at;
+} imgcore_file;
+
+/* As imgcore.engine.protocol.Kind. */
+enum imgcore_piece_kind {
+    IMGCORE_BLOCK = 1,
+    IMGCORE_ZERO = 2,
+    IMGCORE_SAME = 3,
+    IMGCORE_TAIL = 4,
+    IMGCORE_FRAGMENT = 5,
+    IMGCORE_END = 6
+};
+
+/* As imgcore.engine.protocol.Piece; `data` is valid until the next call for the run. All fields have 8 bytes. */
+typedef struct imgcore_piece {
+    uint64_t kind;
+    uint64_t number;
+    uint64_t raw_size;
+    uint64_t count;
+    uint64_t offset;
+    uint64_t compressed;
+    uint64_t data;
+    uint64_t data_size;
+} imgcore_piece;
+
+enum imgcore_error {
+    IMGCORE_OK = 0,
+    IMGCORE_VANISHED = 1,     /* the path is gone */
+    IMGCORE_REPLACED = 2,     /* the path is another file, or none that is regular */
+    IMGCORE_CHANGED = 3,      /* the file has another size or time than it had */
+    IMGCORE_SHRANK = 4,       /* the file ended early */
+    IMGCORE_UNREADABLE = 5,   /* the system refused; see system_error */
+    IMGCORE_CALL_FAILED = 6,  /* a function of imgcore_calls returned -1 */
+    IMGCORE_CODEC_FAILED = 7, /* a codec failed within its own bound */
+    IMGCORE_NO_MEMORY = 8
+};
+
+/* What imgcore_pull says beside the pieces. `job` is the number of the file that `error` is about. */
+typedef struct imgcore_state {
+    uint32_t done;   /* all pieces of all files have been given */
+    uint32_t hungry; /* few files are left: push more, or finish */
+    uint32_t error;
+    int32_t system_error;
+    uint64_t job;
+} imgcore_state;
+
+/* Nanoseconds that the threads have spent, summed up over all of them, and the most bytes that were in flight. */
+typedef struct imgcore_times {
+    uint64_t read_ns;
+    uint64_t hash_ns;
+    uint64_t verify_ns;
+    uint64_t compress_ns;
+    uint64_t peak_bytes;
+} imgcore_times;
+
+typedef struct imgcore_run imgcore_run;
+
+/* Start a run; NULL when memory or threads are lacking, or when `memory` is below (2 * jobs + 4) * block_size. */
+imgcore_run *imgcore_open(const imgcore_spec *spec);
+
+/* Append `count` files; returns 0, or -1 when memory is lacking. `paths` has `paths_size` bytes. */
+int imgcore_push(imgcore_run *run, const imgcore_file *files, size_t count, const char *paths, size_t paths_size);
+
+/* Say that no more files will come. */
+void imgcore_finish(imgcore_run *run);
+
+/*
+ * Work for up to 100 ms and return how many of the next pieces were stored in `pieces`, at most `max`. Returns early
+ * with what there is, or when `state` is hungry. After an error no more pieces come.
+ */
+size_t imgcore_pull(imgcore_run *run, imgcore_piece *pieces, size_t max, imgcore_state *state);
+
+/* Read the clocks; also while the run works. In the child of a fork they stand at 0. */
+void imgcore_measure(imgcore_run *run, imgcore_times *times);
+
+/* End all threads, at the latest after the block that each works on, and free everything; NULL is fine. */
+void imgcore_close(imgcore_run *run);
+
+/* Store XXH3-128 (seed 0) of the data as two numbers, low half first; for tests. */
+void imgcore_xxh3(const uint8_t *data, size_t size, uint64_t out[2]);
+
+#endif

@@ -1,0 +1,159 @@
+/*
+ * worker.c: what the threads do. A worker takes one task at a time, first those that free memory, and gives its results
+ * back by setting the state of the unit or fragment, which it does not touch again.
+ */
+#define _POSIX_C_SOURCE 200809L
+
+#include "pipeline.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+/* Read content again, or for the first time. */
+static failure read_content(const imgcore_run *run, const file *f, uint64_t at, size_t size, uint8_t *out)
+{
+    const imgcore_calls *calls = &run->spec.calls;
+
+    if (f->path)
+        return hostfile_read_once(f->path, &f->is, at, size, out);
+    if (calls->read(calls->context, f->job, at, size, out) != 0)
+        return (failure){IMGCORE_CALL_FAILED, 0};
+    return (failure){IMGCORE_OK, 0};
+}
+
+failure worker_compare(const imgcore_run *run, const uint8_t *raw, uint32_t size, const file *other, uint64_t at,
+                       uint8_t *scratch, bool *equal)
+{
+    failure problem = read_content(run, other, at, size, scratch);
+
+    *equal = !problem.code && memcmp(raw, scratch, size) == 0;
+    return problem;
+}
+
+static void do_read(worker *w, unit *u, imgcore_times *times)
+{
+    const imgcore_run *run = w->run;
+    uint64_t start = now_ns(), between;
+
+    if (u->file->fd >= 0)
+        u->problem = hostfile_read(u->file->fd, u->at, (size_t)u->size, u->payload.raw);
+    else
+        u->problem = read_content(run, u->file, u->at, (size_t)u->size, u->payload.raw);
+    u->problem_job = u->file->job;
+    between = now_ns();
+    times->read_ns += between - start;
+    if (!u->problem.code) {
+        u->zero = u->kind == UNIT_BLOCK && bytes_are_zero(u->payload.raw, (size_t)u->size);
+        if (!u->zero && run->spec.dedup) {
+            u->hash = bytes_hash(u->payload.raw, (size_t)u->size);
+            u->hash.low &= run->spec.hash_mask;
+            u->hash.high &= run->spec.hash_mask;
+        }
+        times->hash_ns += now_ns() - between;
+    }
+    set_state(&u->state, STATE_READ);
+}
+
+static void do_compare(worker *w, unit *u, imgcore_times *times)
+{
+    uint64_t start = now_ns();
+
+    u->problem = worker_compare(w->run, u->payload.raw, (uint32_t)u->size, u->candidate, u->candidate_at, w->scratch, &u->equal);
+    u->problem_job = u->candidate->job;
+    times->verify_ns += now_ns() - start;
+    set_state(&u->state, STATE_COMPARED);
+}
+
+/* Compress into a buffer of just the size; none when the raw bytes are not longer. */
+static failure compress(worker *w, payload *p, imgcore_times *times)
+{
+    uint64_t start = now_ns();
+    int64_t size = codec_run(&w->codec, p->raw, p->raw_size, w->scratch);
+
+    times->compress_ns += now_ns() - start;
+    if (size < 0)
+        return (failure){w->codec.codec->kind == IMGCORE_CALL ? IMGCORE_CALL_FAILED : IMGCORE_CODEC_FAILED, 0};
+    if (size == 0 || (uint64_t)size >= p->raw_size)
+        return (failure){IMGCORE_OK, 0};
+    p->stored = malloc((size_t)size);
+    if (!p->stored)
+        return (failure){IMGCORE_NO_MEMORY, 0};
+    memcpy(p->stored, w->scratch, (size_t)size);
+    p->stored_size = (uint32_t)size;
+    return (failure){IMGCORE_OK, 0};
+}
+
+static void run_task(worker *w, task *t, imgcore_times *times)
+{
+    switch (t->kind) {
+    case TASK_READ:
+        do_read(w, t->unit, times);
+        break;
+    case TASK_COMPARE:
+        do_compare(w, t->unit, times);
+        break;
+    case TASK_COMPRESS:
+        t->unit->problem = compress(w, &t->unit->payload, times);
+        t->unit->problem_job = t->unit->file->job;
+        set_state(&t->unit->state, STATE_DONE);
+        break;
+    case TASK_FRAGMENT:
+        t->fragment->problem = compress(w, &t->fragment->payload, times);
+        set_state(&t->fragment->state, STATE_DONE);
+        break;
+    }
+}
+
+/* Take the next task off the queue; the mutex is held. */
+static task *take_task(imgcore_run *run)
+{
+    task *t = run->urgent_first;
+
+    if (t) {
+        run->urgent_first = t->next;
+        run->urgent_waiting--;
+    } else if ((t = run->reads_first) != NULL) {
+        run->reads_first = t->next;
+        run->reads_waiting--;
+    }
+    return t;
+}
+
+void *worker_main(void *argument)
+{
+    worker *w = argument;
+    imgcore_run *run = w->run;
+
+    pthread_mutex_lock(&run->mutex);
+    while (!run->stop) {
+        task *t = take_task(run);
+        imgcore_times times = {0};
+
+        if (!t) {
+            pthread_cond_wait(&run->work, &run->mutex);
+            continue;
+        }
+        pthread_mutex_unlock(&run->mutex);
+        run_task(w, t, &times);
+        pthread_mutex_lock(&run->mutex);
+        w->times.read_ns += times.read_ns;
+        w->times.hash_ns += times.hash_ns;
+        w->times.verify_ns += times.verify_ns;
+        w->times.compress_ns += times.compress_ns;
+        run->finished++;
+        if (run->coordinator_waits && run->reads_waiting + run->urgent_waiting <= LOW_WATER)
+            pthread_cond_signal(&run->progress);
+    }
+    pthread_mutex_unlock(&run->mutex);
+    return NULL;
+}
