@@ -53,9 +53,7 @@ def open_host(path: bytes, flags: int) -> int:
             cut = rest.rfind(b"/", 0, _LONGEST)
             if cut <= 0:
                 raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), path)
-            step = os.open(
-                rest[:cut], os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=None if directory < 0 else directory
-            )
+            step = os.open(rest[:cut], os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=None if directory < 0 else directory)
             if directory >= 0:
                 os.close(directory)
             directory, rest = step, rest[cut:].lstrip(b"/")
@@ -230,5 +228,3 @@ class FileBlob:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
-
-

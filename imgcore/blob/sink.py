@@ -1,9 +1,9 @@
 """Where images are written: append, patch what was appended, read it back.
 
 `AtomicFile` is the usual one: a temporary file on the target's file system, fsync, link or rename; on any error nothing
-is left behind and an older target is intact. `PlainFile` writes in place, for block devices and images at an offset. `StreamSink`
-spools, because a superblock that comes first is known last, and copies to the stream at the end. `MemorySink` is for
-tests and small images.
+is left behind and an older target is intact. `PlainFile` writes in place, for block devices and images at an offset.
+`StreamSink` spools, because a superblock that comes first is known last, and copies to the stream at the end.
+`MemorySink` is for tests and small images.
 
 A sink is a context manager: leaving the block without an error commits, leaving it with one discards. All positions
 are bytes from the image's start.
@@ -88,12 +88,12 @@ class _DescriptorSink:
 
     def patch(self, at: int, data: bytes) -> None:
         """Write over bytes that were appended before."""
-        assert 0 <= at and at + len(data) <= self._position
+        assert at >= 0 and at + len(data) <= self._position
         self._write(at, data)
 
     def read_back(self, at: int, size: int) -> bytes:
         """Return exactly `size` appended bytes."""
-        assert 0 <= at and at + size <= self._position
+        assert at >= 0 and at + size <= self._position
         parts = []
         while size:
             try:
@@ -247,10 +247,14 @@ class PlainFile(_DescriptorSink):
 
 
 class StreamSink(_DescriptorSink):
-    """A pipe or standard output: the image is spooled in an unnamed file and copied when it is whole."""
+    """A pipe or standard output: the image is spooled in an unnamed file and copied when it is whole.
 
-    def __init__(self, stream: BinaryIO) -> None:
+    With `close` the stream is closed in the end.
+    """
+
+    def __init__(self, stream: BinaryIO, *, close: bool = False) -> None:
         self._stream = stream
+        self._close = close
         self._spool = tempfile.TemporaryFile(prefix="imgcore-")
         super().__init__(self._spool.fileno(), b"temporary spool file")
 
@@ -269,6 +273,8 @@ class StreamSink(_DescriptorSink):
             raise _output_error(problem, b"standard output") from None
         finally:
             self._spool.close()
+            if self._close:
+                self._stream.close()
 
 
 class MemorySink:
@@ -290,12 +296,12 @@ class MemorySink:
 
     def patch(self, at: int, data: bytes) -> None:
         """Write over bytes that were appended before."""
-        assert 0 <= at and at + len(data) <= len(self._data)
+        assert at >= 0 and at + len(data) <= len(self._data)
         self._data[at : at + len(data)] = data
 
     def read_back(self, at: int, size: int) -> bytes:
         """Return exactly `size` appended bytes."""
-        assert 0 <= at and at + size <= len(self._data)
+        assert at >= 0 and at + size <= len(self._data)
         return bytes(self._data[at : at + size])
 
     def value(self) -> bytes:
@@ -321,10 +327,10 @@ def open_sink(dest: str | bytes | os.PathLike[str] | Sink | BinaryIO, *, replace
                 raise TargetExists("target is a block device", path=os.fsencode(dest), hint="--force writes over it")
             return PlainFile(dest, sync=sync)
         if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
-            return StreamSink(open(dest, "wb"))
+            return StreamSink(open(dest, "wb"), close=True)  # noqa: SIM115: the sink closes it
         return AtomicFile(dest, replace=replace, sync=sync)
     if hasattr(dest, "read_back"):
         return dest  # type: ignore[return-value]
     if hasattr(dest, "write"):
-        return StreamSink(dest)  # type: ignore[arg-type]
+        return StreamSink(dest)
     raise TypeError(f"cannot write an image to a {type(dest).__name__}")

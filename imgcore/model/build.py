@@ -96,9 +96,9 @@ def tree(entries: Mapping[str, Content] | Mapping[bytes, Content]) -> Tree:
                 if parts:
                     levels[parts[:-1]][parts[-1]] = made
             continue
-        node = what if isinstance(what, (File, Symlink, Device)) or hasattr(what, "meta") else file(what)  # type: ignore[arg-type]
+        node: Node = file(what) if isinstance(what, (bytes, str, Blob)) else what
         parent = level(parts[:-1], path)
         if not parts or parts[-1] in parent:
             raise PathError("named twice", path=str(path))
-        parent[parts[-1]] = node  # type: ignore[assignment]
+        parent[parts[-1]] = node
     return Tree(Dir(metas.get((), Meta(mode=0o755)), root))

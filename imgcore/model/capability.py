@@ -194,7 +194,9 @@ def checked(tree: Tree, caps: Capabilities, *, allow: Collection[str] = (), form
             f"{format_name} cannot hold this tree: {refused[0].message}{more}",
             path=refused[0].path,
             losses=refused,
-            hint=f"--allow-loss {','.join(kinds)} writes it without" if kinds and all(x.kind != "tree" for x in refused) else None,
+            hint=f"--allow-loss {','.join(kinds)} writes it without"
+            if kinds and all(x.kind != "tree" for x in refused)
+            else None,
         )
     if not warned and caps.time_step_ns <= tree.time_step_ns:
         return tree, warned

@@ -60,7 +60,9 @@ def diff(a: Tree, b: Tree, control: Control | None = None, *, contents: bool = T
         if old is None or new is None:
             only = new if old is None else old
             assert only is not None
-            yield Change(path, "added" if old is None else "removed", *(("", type_name(only)) if old is None else (type_name(only), "")))
+            yield Change(
+                path, "added" if old is None else "removed", *(("", type_name(only)) if old is None else (type_name(only), ""))
+            )
             continue
         if type_name(old) != type_name(new):
             yield Change(path, "type", type_name(old), type_name(new))
@@ -100,9 +102,7 @@ def _compare(one: Entry | None, two: Entry | None) -> int:
     return (one.path > two.path) - (one.path < two.path)
 
 
-def _node_changes(
-    path: bytes, old: Node, new: Node, step: int, control: Control, contents: bool
-) -> Iterator[Change]:
+def _node_changes(path: bytes, old: Node, new: Node, step: int, control: Control, contents: bool) -> Iterator[Change]:
     if isinstance(old, File) and isinstance(new, File):
         if old.content.size != new.content.size:
             yield Change(path, "content", f"{old.content.size} bytes", f"{new.content.size} bytes")

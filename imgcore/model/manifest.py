@@ -31,9 +31,7 @@ def _text(raw: bytes) -> tuple[str, bool]:
         return raw.decode("utf-8", "surrogateescape"), False
 
 
-def entry_record(
-    path: bytes, node: Node, link: bytes | None = None, content: str | None = None
-) -> dict[str, object]:
+def entry_record(path: bytes, node: Node, link: bytes | None = None, content: str | None = None) -> dict[str, object]:
     """Return one entry as an ordered mapping; `content` is the SHA-256 of a file, left out when not given."""
     record: dict[str, object] = {}
     exact: dict[str, bytes] = {}

@@ -44,7 +44,18 @@ def few(all_spots: list[Spot], most: int = 6) -> list[Spot]:
 def test_the_sample_is_whole() -> None:
     assert exercise(RAW) == []
     kinds = {spot.what for spot in SPOTS}
-    for kind in ("DirInode", "LDirInode", "RegInode", "LRegInode", "SymlinkInode", "DevInode", "IpcInode", "DirHeader", "DirEntry", "XattrEntry"):
+    for kind in (
+        "DirInode",
+        "LDirInode",
+        "RegInode",
+        "LRegInode",
+        "SymlinkInode",
+        "DevInode",
+        "IpcInode",
+        "DirHeader",
+        "DirEntry",
+        "XattrEntry",
+    ):
         assert kind in kinds
 
 
@@ -78,7 +89,8 @@ def test_memory_is_bounded_whatever_the_numbers_say() -> None:
 def test_cut_anywhere(compression: str) -> None:
     whole = image(compression)
     sb = Superblock.unpack_from(whole)
-    starts = [at for at in (0, 50, 95, 96, sb.inode_table_start, sb.directory_table_start, sb.fragment_table_start, sb.lookup_table_start, sb.id_table_start, sb.xattr_id_table_start)]
+    tables = ("inode_table", "directory_table", "fragment_table", "lookup_table", "id_table", "xattr_id_table")
+    starts = [0, 50, 95, 96, *(getattr(sb, f"{table}_start") for table in tables)]
     for cut in sorted({max(0, at + delta) for at in [*starts, sb.bytes_used] for delta in (-1, 0, 1)}):
         if cut >= sb.bytes_used:
             continue

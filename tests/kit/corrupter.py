@@ -50,12 +50,22 @@ def spots(image: bytes) -> list[Spot]:
         exercise(image)
     sb = Superblock.unpack_from(image)
     found.add(Spot(0, Superblock.SIZE, "Superblock"))
-    for start, name in ((sb.id_table_start, "id table"), (sb.fragment_table_start, "fragment table"), (sb.lookup_table_start, "export table")):
+    for start, name in (
+        (sb.id_table_start, "id table"),
+        (sb.fragment_table_start, "fragment table"),
+        (sb.lookup_table_start, "export table"),
+    ):
         if start != layout.NO_TABLE:
             found.add(Spot(start, 8, f"{name} position"))
             block = int.from_bytes(image[start : start + 8], "little")
             found.add(Spot(block, 2, f"{name} header"))
-            found.add(Spot(block + 2, FragmentEntry.SIZE if name == "fragment table" else 8, "FragmentEntry" if name == "fragment table" else name))
+            found.add(
+                Spot(
+                    block + 2,
+                    FragmentEntry.SIZE if name == "fragment table" else 8,
+                    "FragmentEntry" if name == "fragment table" else name,
+                )
+            )
     if sb.xattr_id_table_start != layout.NO_TABLE:
         found.add(Spot(sb.xattr_id_table_start, XattrTable.SIZE, "XattrTable"))
         found.add(Spot(sb.xattr_id_table_start + XattrTable.SIZE, 8, "xattr position"))
@@ -86,7 +96,15 @@ def broken(image: bytes, spot: Spot, seed: int = 0) -> Iterator[tuple[str, bytes
     for name, at, width in fields(spot):
         value = int.from_bytes(image[at : at + width], "little")
         most = (1 << 8 * width) - 1
-        tries = {0, most, most >> 1, (value + 1) & most, (value - 1) & most, chance.randrange(most + 1), value ^ 1 << chance.randrange(8 * width)}
+        tries = {
+            0,
+            most,
+            most >> 1,
+            (value + 1) & most,
+            (value - 1) & most,
+            chance.randrange(most + 1),
+            value ^ 1 << chance.randrange(8 * width),
+        }
         for other in sorted(tries - {value}):
             changed = bytearray(image)
             changed[at : at + width] = other.to_bytes(width, "little")

@@ -41,7 +41,9 @@ def tool(name: str) -> str:
 
 def run(*command: str | Path, ok: bool = True) -> subprocess.CompletedProcess[str]:
     """Run a program; with `ok` it has to succeed."""
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, errors="replace", timeout=300, check=False)
+    done = subprocess.run(
+        [str(word) for word in command], capture_output=True, text=True, errors="replace", timeout=300, check=False
+    )
     if ok and done.returncode != 0:
         raise AssertionError(f"{command} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
     return done

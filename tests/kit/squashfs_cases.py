@@ -94,7 +94,11 @@ def structure() -> Iterator[Case]:
 
 def numbers() -> Iterator[Case]:
     made = Builder()
-    yield Case("inode-number-zero", made.build(_root(made, [made.file(b"a", 0, b"x\n")], 2), export=False), frozenset(("inode-number",)))
+    yield Case(
+        "inode-number-zero",
+        made.build(_root(made, [made.file(b"a", 0, b"x\n")], 2), export=False),
+        frozenset(("inode-number",)),
+    )
     made = Builder()
     yield Case("inode-number-above-count", made.build(_root(made, [made.file(b"a", 1000, b"x\n")], 2), export=False))
     for name, count in (("ids-none", 0), ("ids-65536", 65536), ("ids-65535", 65535)):
@@ -102,7 +106,12 @@ def numbers() -> Iterator[Case]:
         made.ids = list(range(max(count, 1)))
         fields = {"no_ids": 0} if count != 65535 else {}
         fatal = count != 65535
-        yield Case(name, made.build(_root(made, entries), **fields), frozenset(("superblock", "table")) if fatal else frozenset(), mounts=not fatal)
+        yield Case(
+            name,
+            made.build(_root(made, entries), **fields),
+            frozenset(("superblock", "table")) if fatal else frozenset(),
+            mounts=not fatal,
+        )
     made = Builder()
     sizes = [made.directory(b"three", 1), made.directory(b"zero", 2, extra=0)]
     yield Case("empty-directories", made.build(_root(made, sizes, 3)))
@@ -119,7 +128,8 @@ def numbers() -> Iterator[Case]:
     made.inodes.extend(bytes(METADATA_SIZE - len(made.inodes)))
     made.file(b"b", 2, b"BB\n")
     raw = b"".join(
-        DirHeader(0, 0, number).pack() + DirEntry(offset, 0, 2, 0).pack() + name for number, offset, name in ((1, 0, b"a"), (2, 8192, b"b"))
+        DirHeader(0, 0, number).pack() + DirEntry(offset, 0, 2, 0).pack() + name
+        for number, offset, name in ((1, 0, b"a"), (2, 8192, b"b"))
     )
     yield Case("reference-to-block-end", made.build(_root(made, [], 3, raw=raw)), frozenset(("inode",)))
     made = Builder(payload=1000)
@@ -137,28 +147,60 @@ def contents() -> Iterator[Case]:
     yield Case("holes", made.build(_root(made, holes)))
     made = Builder()
     number = made.fragment(b"F" * 100)
-    yield Case("tail-beyond-fragment", made.build(_root(made, [made.file(b"a", 1, size=100, fragment=number, offset=50, words=[])], 2)), frozenset(("fragment-end",)))
+    yield Case(
+        "tail-beyond-fragment",
+        made.build(_root(made, [made.file(b"a", 1, size=100, fragment=number, offset=50, words=[])], 2)),
+        frozenset(("fragment-end",)),
+    )
     made = Builder()
     made.fragment(b"F" * 100)
-    yield Case("fragment-not-there", made.build(_root(made, [made.file(b"a", 1, size=100, fragment=7, words=[])], 2)), frozenset(("fragment",)))
+    yield Case(
+        "fragment-not-there",
+        made.build(_root(made, [made.file(b"a", 1, size=100, fragment=7, words=[])], 2)),
+        frozenset(("fragment",)),
+    )
     made = Builder()
     start = made.put(b"D" * 8192)
-    yield Case("block-longer-than-a-block", made.build(_root(made, [made.file(b"a", 1, start=start, size=4096, words=[8192 | BLOCK_RAW])], 2)), frozenset(("block",)))
+    yield Case(
+        "block-longer-than-a-block",
+        made.build(_root(made, [made.file(b"a", 1, start=start, size=4096, words=[8192 | BLOCK_RAW])], 2)),
+        frozenset(("block",)),
+    )
     made = Builder()
     start = made.put(b"D" * 4096)
-    yield Case("size-word-bit-25", made.build(_root(made, [made.file(b"a", 1, start=start, size=4096, words=[raw | 1 << 25])], 2)), frozenset(("block",)))
+    yield Case(
+        "size-word-bit-25",
+        made.build(_root(made, [made.file(b"a", 1, start=start, size=4096, words=[raw | 1 << 25])], 2)),
+        frozenset(("block",)),
+    )
     made = Builder()
-    yield Case("4-GiB-file-of-4-words", made.build(_root(made, [made.file(b"a", 1, size=0xFFFFFFFF, words=[0] * 4, start=0)], 2), export=False), frozenset(("size-words",)))
+    yield Case(
+        "4-GiB-file-of-4-words",
+        made.build(_root(made, [made.file(b"a", 1, size=0xFFFFFFFF, words=[0] * 4, start=0)], 2), export=False),
+        frozenset(("size-words",)),
+    )
     made = Builder()
-    yield Case("negative-size", made.build(_root(made, [made.large_file(b"a", 1, words=[], size=1 << 63)], 2)), frozenset(("inode",)))
+    yield Case(
+        "negative-size", made.build(_root(made, [made.large_file(b"a", 1, words=[], size=1 << 63)], 2)), frozenset(("inode",))
+    )
     made = Builder()
-    yield Case("block-beyond-image", made.build(_root(made, [made.file(b"a", 1, start=1 << 24, size=4096, words=[raw])], 2)), frozenset(("block",)))
+    yield Case(
+        "block-beyond-image",
+        made.build(_root(made, [made.file(b"a", 1, start=1 << 24, size=4096, words=[raw])], 2)),
+        frozenset(("block",)),
+    )
     made = Builder()
     start = made.put(b"".join(letter * 4096 for letter in (b"1", b"2", b"3", b"4")))
-    run = [made.file(b"a", 1, start=start, size=3 * 4096, words=[raw] * 3), made.file(b"b", 2, start=start + 4096, size=3 * 4096, words=[raw] * 3)]
+    run = [
+        made.file(b"a", 1, start=start, size=3 * 4096, words=[raw] * 3),
+        made.file(b"b", 2, start=start + 4096, size=3 * 4096, words=[raw] * 3),
+    ]
     run += [made.file(b"c", 3, start=start + 8192, size=4096, words=[raw])]
     number = made.fragment(b"abcdefghij")
-    run += [made.file(name, at, size=6, fragment=number, offset=offset, words=[]) for name, at, offset in ((b"d", 4, 0), (b"e", 5, 4))]
+    run += [
+        made.file(name, at, size=6, fragment=number, offset=offset, words=[])
+        for name, at, offset in ((b"d", 4, 0), (b"e", 5, 4))
+    ]
     yield Case("overlapping-runs-and-tails", made.build(_root(made, run, 6)))
     made = Builder()
     every = [made.device(b"c", 1), made.device(b"b", 2, 4, 0x801), made.pipe(b"f", 3), made.pipe(b"s", 4, 7)]
@@ -168,7 +210,11 @@ def contents() -> Iterator[Case]:
 def names() -> Iterator[Case]:
     for bad in (b"../evil", b"..", b"a/b", b"."):
         made = Builder()
-        yield Case(f"name-{bad.decode()}".replace("/", "%"), made.build(_root(made, [made.file(bad, 1, b"x\n")], 2)), frozenset(("name",)))
+        yield Case(
+            f"name-{bad.decode()}".replace("/", "%"),
+            made.build(_root(made, [made.file(bad, 1, b"x\n")], 2)),
+            frozenset(("name",)),
+        )
     made = Builder()
     raw = DirHeader(0, 0, 1).pack() + DirEntry(0, 0, 1, 3).pack() + b"loop"
     yield Case("directory-loop", made.build(made.directory(b"", 1, raw=raw, nlink=3, parent=2)), frozenset(("directory-loop",)))
@@ -201,7 +247,16 @@ def index() -> Iterator[Case]:
         yield Case(f"index-{how}", made.build(_root(made, [], 2, raw=raw, index=found)), rules)
 
 
-def one_block(name: str, compression: int, data: bytes, rule: str | None = None, *, settings: bytes = b"", mounts: bool = True, raw: bool = False) -> Case:
+def one_block(
+    name: str,
+    compression: int,
+    data: bytes,
+    rule: str | None = None,
+    *,
+    settings: bytes = b"",
+    mounts: bool = True,
+    raw: bool = False,
+) -> Case:
     """Return the case of one file of one block that is stored as `data`."""
     made = Builder(compression, BLOCK, settings)
     start = made.put(data)
@@ -224,7 +279,9 @@ def xz() -> Iterator[Case]:
     yield one_block("xz-delta", 4, pack(BLOCK, crc, ({"id": lzma.FILTER_DELTA, "dist": 4},)), "xz-filter")
     yield one_block("xz-256K-announced", 4, pack(2 * BLOCK, crc), settings=struct.pack("<II", 2 * BLOCK, 0))
     yield one_block("xz-256K-not-announced", 4, pack(2 * BLOCK, crc), "xz-dictionary")
-    yield one_block("xz-5M-announced", 4, pack(BLOCK, crc), "compressor-options", settings=struct.pack("<II", 5 << 20, 0), mounts=False)
+    yield one_block(
+        "xz-5M-announced", 4, pack(BLOCK, crc), "compressor-options", settings=struct.pack("<II", 5 << 20, 0), mounts=False
+    )
 
 
 def zstd() -> Iterator[Case]:
@@ -262,7 +319,13 @@ def gzip_lz4() -> Iterator[Case]:
 
 
 def xattrs() -> Iterator[Case]:
-    def case(name: str, *entries: tuple[int, bytes, bytes], rule: str | None = None, xattr: int = 0, change: Callable[[Builder], None] | None = None) -> Case:
+    def case(
+        name: str,
+        *entries: tuple[int, bytes, bytes],
+        rule: str | None = None,
+        xattr: int = 0,
+        change: Callable[[Builder], None] | None = None,
+    ) -> Case:
         made = Builder()
         file = made.large_file(b"a", 1, b"AA\n", xattr=xattr)
         made.xattrs(list(entries))
@@ -285,5 +348,3 @@ def all_cases() -> list[Case]:
     """Return every case of the table."""
     groups = (structure, numbers, contents, names, index, xz, zstd, gzip_lz4, xattrs)
     return [case for group in groups for case in group()]
-
-

@@ -92,7 +92,9 @@ class Builder:
         """Return (block start, offset) of a stream position."""
         return position // self.payload * (self.payload + 2), position % self.payload
 
-    def inode(self, kind: int, number: int, body: bytes, *, mode: int = 0o644, uid: int = 0, gid: int = 0, mtime: int = 0) -> Named:
+    def inode(
+        self, kind: int, number: int, body: bytes, *, mode: int = 0o644, uid: int = 0, gid: int = 0, mtime: int = 0
+    ) -> Named:
         """Add an inode of any type; return it without a name."""
         position = len(self.inodes)
         base = InodeBase(1, mode, uid, gid, mtime, number)
@@ -120,7 +122,18 @@ class Builder:
         body = RegInode(start, fragment, offset, len(data) if size is None else size).pack()
         return self.named(name, self.inode(2, number, body + struct.pack(f"<{len(words)}I", *words)))
 
-    def large_file(self, name: bytes, number: int, data: bytes = b"", *, words: Sequence[int] | None = None, size: int | None = None, sparse: int = 0, nlink: int = 1, xattr: int = NO_XATTR) -> Named:
+    def large_file(
+        self,
+        name: bytes,
+        number: int,
+        data: bytes = b"",
+        *,
+        words: Sequence[int] | None = None,
+        size: int | None = None,
+        sparse: int = 0,
+        nlink: int = 1,
+        xattr: int = NO_XATTR,
+    ) -> Named:
         """Add an extended regular file."""
         start = self.put(data) if data else 0
         if words is None:
@@ -221,7 +234,10 @@ class Builder:
         **fields: int,
     ) -> bytes:
         """Return the image; keywords replace fields of the superblock, `tables` change a table's bytes by its name."""
-        body = bytearray(struct.pack("<H", METADATA_RAW | len(self.settings)) + self.settings if self.settings else b"") + self.data
+        body = (
+            bytearray(struct.pack("<H", METADATA_RAW | len(self.settings)) + self.settings if self.settings else b"")
+            + self.data
+        )
         change = tables or {}
 
         def add(name: str, data: bytes) -> int:
@@ -231,7 +247,10 @@ class Builder:
 
         def lookup(name: str, data: bytes) -> int:
             start = add(name, self._metadata(data, 8192))
-            return add(name + " list", struct.pack(f"<{-(-len(data) // 8192)}Q", *range(start, start + -(-len(data) // 8192) * 8194, 8194)))
+            return add(
+                name + " list",
+                struct.pack(f"<{-(-len(data) // 8192)}Q", *range(start, start + -(-len(data) // 8192) * 8194, 8194)),
+            )
 
         inode_start = add("inodes", self._metadata(bytes(self.inodes), self.payload))
         dir_start = add("listings", self._metadata(bytes(self.listings), self.payload))

@@ -26,7 +26,19 @@ from tests.kit.squashfs_io import ENGINES, read, write
 
 pytestmark = pytest.mark.oracle
 
-CODECS = [("gzip", None), ("gzip", 12), ("zstd", 1), ("zstd", None), ("zstd", 22), ("xz", 0), ("xz", None), ("lz4", None), ("lz4", 12), ("lzo", None), ("none", None)]
+CODECS = [
+    ("gzip", None),
+    ("gzip", 12),
+    ("zstd", 1),
+    ("zstd", None),
+    ("zstd", 22),
+    ("xz", 0),
+    ("xz", None),
+    ("lz4", None),
+    ("lz4", 12),
+    ("lzo", None),
+    ("none", None),
+]
 
 
 def to_file(what: Tree, path: Path, options: Options, engine: str = "auto") -> None:
@@ -58,7 +70,11 @@ def test_kernel_reads_every_layout(fragments: str, export: bool, tmp_path: Path)
 
 def test_kernel_shows_holes_and_link_counts(tmp_path: Path) -> None:
     image, at = tmp_path / "o.raw", tmp_path / "mnt"
-    to_file(tree({"/hole": HolesBlob([b"x" * 4096, 8 * 4096, b"y" * 5000]), "/d/e/": b"", "/d/f/": b""}), image, Options(block_size=4096))
+    to_file(
+        tree({"/hole": HolesBlob([b"x" * 4096, 8 * 4096, b"y" * 5000]), "/d/e/": b"", "/d/f/": b""}),
+        image,
+        Options(block_size=4096),
+    )
     with mounted(image, at) as taken:
         assert taken
         found = os.stat(at / "hole")
@@ -91,7 +107,18 @@ def extracted(what: Tree, image: Path, out: Path, reader: str) -> None:
         run(tool("unsquashfs"), "-no-progress", "-d", out, image)
     else:
         out.mkdir()
-        run(tool("rdsquashfs"), "--unpack-path", "/", "--unpack-root", out, "--chmod", "--chown", "--set-times", "--set-xattr", image)
+        run(
+            tool("rdsquashfs"),
+            "--unpack-path",
+            "/",
+            "--unpack-root",
+            out,
+            "--chmod",
+            "--chown",
+            "--set-times",
+            "--set-xattr",
+            image,
+        )
     ignore = ("links", "group", "time", "xattrs") if reader == "rdsquashfs" else ("time",)
     ours, theirs = tree_records(what), host_records(out)
     assert differences(ours, theirs, ignore=ignore) == []
@@ -103,7 +130,9 @@ def test_tools_extract_every_codec(codec: str, reader: str, tmp_path: Path) -> N
     image = tmp_path / "o.raw"
     what = everything()
     if reader == "rdsquashfs":  # it sets no attributes on devices and sockets, and gives up
-        what = what.map(lambda path, node: None if path in (b"/block", b"/char", b"/fifo", b"/socket", b"/sub/symlink") else node)
+        what = what.map(
+            lambda path, node: None if path in (b"/block", b"/char", b"/fifo", b"/socket", b"/sub/symlink") else node
+        )
     to_file(what, image, Options(compression=codec, block_size=4096))
     extracted(what, image, tmp_path / "out", reader)
 

@@ -96,7 +96,20 @@ def test_mksquashfs_without_xattrs(source: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("codec", ["gzip", "lz4", "xz", "zstd", "lzo"])
 def test_gensquashfs(codec: str, source: Path, tmp_path: Path) -> None:
     image = tmp_path / "g.sqfs"
-    run(tool("gensquashfs"), "--pack-dir", source, "--keep-time", "--keep-xattr", "--compressor", codec, "--block-size", "8192", "--quiet", "--exportable", image)
+    run(
+        tool("gensquashfs"),
+        "--pack-dir",
+        source,
+        "--keep-time",
+        "--keep-xattr",
+        "--compressor",
+        codec,
+        "--block-size",
+        "8192",
+        "--quiet",
+        "--exportable",
+        image,
+    )
     with FileBlob(image) as blob:
         ours = tree_records(open_image(blob).tree)
     assert differences(host_records(source), ours, ignore=("links", "group", "time", "owner", "mode", "xattrs")) == []
@@ -122,7 +135,16 @@ def test_tar2sqfs(source: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("codec", ["gzip", "xz", "zstd", "lz4", "lzo"])
 def test_real_tree(codec: str, tmp_path: Path) -> None:
     image, out = tmp_path / "m.sqfs", tmp_path / "out"
-    run(tool("mksquashfs"), "/usr/include", image, "-no-progress", "-quiet", "-comp", codec, *(["-Xcompression-level", "1"] if codec in ("gzip", "zstd") else []))
+    run(
+        tool("mksquashfs"),
+        "/usr/include",
+        image,
+        "-no-progress",
+        "-quiet",
+        "-comp",
+        codec,
+        *(["-Xcompression-level", "1"] if codec in ("gzip", "zstd") else []),
+    )
     with FileBlob(image) as blob:
         unpack(open_image(blob).tree, out, jobs=2)
     assert differences(host_records(Path("/usr/include")), host_records(out), ignore=("links", "group")) == []

@@ -79,7 +79,15 @@ class _MountChecker:
         self.xz_dictionary: int | None = None
 
     def _field(
-        self, rule: str, field: str, message: str, found: object, allowed: object, *, fatal: bool = True, severity: Severity = "error"
+        self,
+        rule: str,
+        field: str,
+        message: str,
+        found: object,
+        allowed: object,
+        *,
+        fatal: bool = True,
+        severity: Severity = "error",
     ) -> Finding:
         place = next(item for item in Superblock.LAYOUT if item.name == field)
         return Finding(
@@ -109,26 +117,52 @@ class _MountChecker:
         if layout.COMPRESSIONS.get(sb.compression) == "lzma":
             yield self._field("lzma", "compression", "Linux never had lzma in squashfs", 2, "1, 3, 4, 5 or 6")
         if sb.block_log < 64 and sb.block_size != 1 << sb.block_log:
-            yield self._field("block-log", "block_log", "block_log does not fit block_size", sb.block_log, f"log2 of {sb.block_size}")
+            yield self._field(
+                "block-log", "block_log", "block_log does not fit block_size", sb.block_log, f"log2 of {sb.block_size}"
+            )
         if sb.root_inode & 0xFFFF > METADATA_SIZE:
-            yield self._field("root-inode", "root_inode", "root inode outside of a metadata block", sb.root_inode & 0xFFFF, 8191)
+            yield self._field(
+                "root-inode", "root_inode", "root inode outside of a metadata block", sb.root_inode & 0xFFFF, 8191
+            )
         unknown = sb.flags & ~sum(layout.FLAG_NAMES)
         if unknown:
             yield self._field("flags", "flags", "unknown flags", f"{unknown:#x}", 0, fatal=False, severity="warning")
         if sb.inodes == 0:
             yield self._field("inode-count", "inodes", "no inodes", 0, "at least 1", fatal=sb.lookup_table_start != NO_TABLE)
         elif sb.no_ids > 2 * sb.inodes:
-            yield self._field("id-count", "no_ids", "more owners than inodes can have", sb.no_ids, 2 * sb.inodes, fatal=False, severity="warning")
+            yield self._field(
+                "id-count",
+                "no_ids",
+                "more owners than inodes can have",
+                sb.no_ids,
+                2 * sb.inodes,
+                fatal=False,
+                severity="warning",
+            )
 
     def _size(self) -> Iterator[Finding]:
         used, size = self.sb.bytes_used, self.blob.size
         if used > size:
-            yield self._field("cut", "bytes_used", "image is cut: the file is shorter than the image in it", f"{size} bytes", f"{used} bytes")
+            yield self._field(
+                "cut", "bytes_used", "image is cut: the file is shorter than the image in it", f"{size} bytes", f"{used} bytes"
+            )
         elif -(-used // _DEVICE_BLOCK) * _DEVICE_BLOCK > size // _SECTOR * _SECTOR:
-            yield self._field("padding", "bytes_used", "file ends inside the last device block", f"{size} bytes", f"a multiple of {_DEVICE_BLOCK}")
+            yield self._field(
+                "padding",
+                "bytes_used",
+                "file ends inside the last device block",
+                f"{size} bytes",
+                f"a multiple of {_DEVICE_BLOCK}",
+            )
         elif size % 4096:
             yield self._field(
-                "padding", "bytes_used", "length unfit for dm-verity and for 4K disks", f"{size} bytes", "a multiple of 4096", fatal=False, severity="warning"
+                "padding",
+                "bytes_used",
+                "length unfit for dm-verity and for 4K disks",
+                f"{size} bytes",
+                "a multiple of 4096",
+                fatal=False,
+                severity="warning",
             )
 
     def _settings(self) -> Iterator[Finding]:
@@ -159,7 +193,15 @@ class _MountChecker:
                 self.xz_dictionary = dictionary
 
     def _setting(self, message: str, found: int) -> Finding:
-        return Finding("compressor-options", "error", message, True, offset=layout.SUPERBLOCK_SIZE, structure="compressor options", found=str(found))
+        return Finding(
+            "compressor-options",
+            "error",
+            message,
+            True,
+            offset=layout.SUPERBLOCK_SIZE,
+            structure="compressor options",
+            found=str(found),
+        )
 
     def _tables(self) -> Iterator[Finding]:
         """The chain of tables, from the last to the first; each must end where the next one begins."""
@@ -169,7 +211,9 @@ class _MountChecker:
             raw = self.blob.read_at(sb.xattr_id_table_start, XattrTable.SIZE) if sb.xattr_id_table_start < following else b""
             if len(raw) < XattrTable.SIZE:
                 at = f"{sb.xattr_id_table_start:#x}"
-                yield self._field("table", "xattr_id_table_start", "xattr table outside of the image", at, f"below {following:#x}")
+                yield self._field(
+                    "table", "xattr_id_table_start", "xattr table outside of the image", at, f"below {following:#x}"
+                )
                 return
             head = XattrTable.unpack_unchecked(raw)
             start = sb.xattr_id_table_start + XattrTable.SIZE
@@ -196,7 +240,9 @@ class _MountChecker:
         message = "{} behind what follows it"
         if sb.directory_table_start > following:
             at = f"{sb.directory_table_start:#x}"
-            yield self._field("table", "directory_table_start", message.format("directory table"), at, f"at most {following:#x}")
+            yield self._field(
+                "table", "directory_table_start", message.format("directory table"), at, f"at most {following:#x}"
+            )
         if sb.inode_table_start >= sb.directory_table_start:
             at, allowed = f"{sb.inode_table_start:#x}", f"below {sb.directory_table_start:#x}"
             yield self._field("table", "inode_table_start", message.format("inode table"), at, allowed)
@@ -216,7 +262,8 @@ class _MountChecker:
             message = f"{table.name} does not end where the next structure begins"
             yield self._field("table", table.field, message, f"{end:#x}", f"{table.end:#x}")
             return None
-        positions = struct.unpack(f"<{table.blocks}Q", self.blob.read_at(table.start, 8 * table.blocks))
+        raw = self.blob.read_at(table.start, 8 * table.blocks)
+        positions: tuple[int, ...] = struct.unpack(f"<{table.blocks}Q", raw)
         if not exact:
             if positions[0] >= last_end:
                 message = f"{table.name} lies behind its list"

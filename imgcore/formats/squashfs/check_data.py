@@ -40,11 +40,29 @@ class DataChecker:
         where = f"inode {inode.number}"
         if inode.sparse > inode.size:
             yield Finding(
-                "sparse", "error", "more holes than bytes: Linux reports absurd disk usage", False, None, inode.place[0], where, "sparse", str(inode.sparse), f"at most {inode.size}"
+                "sparse",
+                "error",
+                "more holes than bytes: Linux reports absurd disk usage",
+                False,
+                None,
+                inode.place[0],
+                where,
+                "sparse",
+                str(inode.sparse),
+                f"at most {inode.size}",
             )
         tail = inode.size % block_size
         if inode.fragment != NO_FRAGMENT and tail == 0:
-            yield Finding("fragment-full", "error", "fragment of a file that ends with a whole block: Linux does not open it", False, None, inode.place[0], where, "fragment")
+            yield Finding(
+                "fragment-full",
+                "error",
+                "fragment of a file that ends with a whole block: Linux does not open it",
+                False,
+                None,
+                inode.place[0],
+                where,
+                "fragment",
+            )
             return
         try:
             self.image.limits.require("max_file_size", inode.size)
@@ -61,7 +79,18 @@ class DataChecker:
             if isinstance(length, Finding):
                 yield length
             elif length != expected:
-                yield Finding("block-length", "error", f"block {index} has another length than its file says", False, None, position, where, "size word", str(length), str(expected))
+                yield Finding(
+                    "block-length",
+                    "error",
+                    f"block {index} has another length than its file says",
+                    False,
+                    None,
+                    position,
+                    where,
+                    "size word",
+                    str(length),
+                    str(expected),
+                )
             position += block_length(word)
         if position > self.image.superblock.inode_table_start and any(words):
             yield Finding("overlap", "warning", "content inside the tables", False, None, inode.start, where, "start_block")

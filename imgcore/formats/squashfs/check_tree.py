@@ -150,7 +150,14 @@ class TreeChecker:
                     yield from self._inode_rules(child, child_path)
                     if child.parent != inode.number:
                         yield self._finding(
-                            "parent", "parent_inode is another one", child_path, child, field="parent_inode", found=child.parent, allowed=inode.number, severity="warning"
+                            "parent",
+                            "parent_inode is another one",
+                            child_path,
+                            child,
+                            field="parent_inode",
+                            found=child.parent,
+                            allowed=inode.number,
+                            severity="warning",
                         )
                     todo.append((child, child_path, depth + 1))
                     continue
@@ -161,7 +168,16 @@ class TreeChecker:
                     yield from self._inode_rules(child, child_path)
                     yield from self._leaf_rules(child, child_path)
             if inode.nlink not in (subdirs + 2, len(items) + 2):
-                yield self._finding("nlink", "link count of a directory", path, inode, field="nlink", found=inode.nlink, allowed=subdirs + 2, severity="warning")
+                yield self._finding(
+                    "nlink",
+                    "link count of a directory",
+                    path,
+                    inode,
+                    field="nlink",
+                    found=inode.nlink,
+                    allowed=subdirs + 2,
+                    severity="warning",
+                )
 
     def _listing_rules(self, inode: Inode, path: bytes, items: list[DirItem]) -> Iterator[Finding]:
         """Order, doubles and the index; Linux's squashfs_lookup ends at the first greater name."""
@@ -170,10 +186,21 @@ class TreeChecker:
             if item.name == before:
                 yield self._entry("name-twice", "name twice in one directory", join(path, item.name), item)
             elif item.name < before:
-                yield self._entry("unsorted", "name before a lesser one: Linux lists it but may not open it", join(path, item.name), item)
+                yield self._entry(
+                    "unsorted", "name before a lesser one: Linux lists it but may not open it", join(path, item.name), item
+                )
             before = item.name
         if inode.size in (1, 2):
-            yield self._finding("dir-size", "listing size below 3", path, inode, field="file_size", found=inode.size, allowed="0, or at least 3", severity="warning")
+            yield self._finding(
+                "dir-size",
+                "listing size below 3",
+                path,
+                inode,
+                field="file_size",
+                found=inode.size,
+                allowed="0, or at least 3",
+                severity="warning",
+            )
         if inode.index_count:
             yield from self._index_rules(inode, path, items)
 
@@ -191,50 +218,144 @@ class TreeChecker:
             first = headers.get(entry.index)
             place = self.sb.directory_table_start + entry.start_block, (entry.index + inode.offset) % METADATA_SIZE
             if first is None:
-                yield self._finding("index", f"index entry {number} does not name a header", path, inode, field="index", found=entry.index)
+                yield self._finding(
+                    "index", f"index entry {number} does not name a header", path, inode, field="index", found=entry.index
+                )
             elif first.header_place != place:
                 yield self._finding(
-                    "index", f"index entry {number} names another place than its header's", path, inode, field="start_block", found=place, allowed=first.header_place
+                    "index",
+                    f"index entry {number} names another place than its header's",
+                    path,
+                    inode,
+                    field="start_block",
+                    found=place,
+                    allowed=first.header_place,
                 )
             elif name < first.name:
-                yield self._finding("index", f"index entry {number} has a lesser name than its run", path, inode, field="name", found=name, allowed=first.name)
+                yield self._finding(
+                    "index",
+                    f"index entry {number} has a lesser name than its run",
+                    path,
+                    inode,
+                    field="name",
+                    found=name,
+                    allowed=first.name,
+                )
             elif name > first.name:
                 yield self._finding(
-                    "index", f"index entry {number} has a greater name than its run", path, inode, field="name", found=name, allowed=first.name, severity="warning"
+                    "index",
+                    f"index entry {number} has a greater name than its run",
+                    path,
+                    inode,
+                    field="name",
+                    found=name,
+                    allowed=first.name,
+                    severity="warning",
                 )
 
-    def _entry(self, rule: str, message: str, path: bytes, item: DirItem, *, field: str = "name", found: object = None, severity: Severity = "error") -> Finding:
-        return Finding(rule, severity, message, False, path, item.block, "DirEntry", field, None if found is None else str(found))
+    def _entry(
+        self,
+        rule: str,
+        message: str,
+        path: bytes,
+        item: DirItem,
+        *,
+        field: str = "name",
+        found: object = None,
+        severity: Severity = "error",
+    ) -> Finding:
+        return Finding(
+            rule, severity, message, False, path, item.block, "DirEntry", field, None if found is None else str(found)
+        )
 
     def _entry_rules(self, item: DirItem, path: bytes) -> Iterator[Finding]:
         if bad_name(item.name):
             yield self._entry("name", "impossible name: Linux does not list the directory", path, item, found=item.name)
         if len(item.name) > _LONGEST_NAME:
-            yield self._entry("name-length", "name of 256 bytes, which no other file system can hold", path, item, severity="warning")
+            yield self._entry(
+                "name-length", "name of 256 bytes, which no other file system can hold", path, item, severity="warning"
+            )
         if not 1 <= item.kind <= layout.SOCKET:
-            yield self._entry("entry-type", "type that is not a basic one: Linux does not list the directory", path, item, field="type", found=item.kind)
+            yield self._entry(
+                "entry-type",
+                "type that is not a basic one: Linux does not list the directory",
+                path,
+                item,
+                field="type",
+                found=item.kind,
+            )
 
     def _pair_rules(self, item: DirItem, child: Inode, path: bytes) -> Iterator[Finding]:
         """What an entry says of its inode, against the inode."""
         if 1 <= item.kind <= layout.SOCKET and item.kind != child.basic:
-            yield self._entry("entry-type", f"type differs from its inode's, {child.kind}", path, item, field="type", found=item.kind, severity="warning")
+            yield self._entry(
+                "entry-type",
+                f"type differs from its inode's, {child.kind}",
+                path,
+                item,
+                field="type",
+                found=item.kind,
+                severity="warning",
+            )
         if item.number != child.number:
-            yield self._entry("entry-number", f"inode number differs from its inode's, {child.number}", path, item, field="inode_number", found=item.number, severity="warning")
+            yield self._entry(
+                "entry-number",
+                f"inode number differs from its inode's, {child.number}",
+                path,
+                item,
+                field="inode_number",
+                found=item.number,
+                severity="warning",
+            )
         first = self._by_number.setdefault(item.number, item.reference)
         if first != item.reference:
-            yield self._entry("inode-twice", "two inodes of one number: Linux gives the first one's data for both", path, item, field="inode_number", found=item.number)
+            yield self._entry(
+                "inode-twice",
+                "two inodes of one number: Linux gives the first one's data for both",
+                path,
+                item,
+                field="inode_number",
+                found=item.number,
+            )
 
     def _inode_rules(self, inode: Inode, path: bytes) -> Iterator[Finding]:
         """Rules of squashfs_new_inode and of the tables that an inode points into."""
         if inode.number == 0:
-            yield self._finding("inode-number", "inode number 0", path, inode, field="inode_number", found=0, allowed="at least 1")
+            yield self._finding(
+                "inode-number", "inode number 0", path, inode, field="inode_number", found=0, allowed="at least 1"
+            )
         elif inode.number > self.sb.inodes:
-            yield self._finding("inode-number", "inode number above the count", path, inode, field="inode_number", found=inode.number, allowed=self.sb.inodes, severity="warning")
+            yield self._finding(
+                "inode-number",
+                "inode number above the count",
+                path,
+                inode,
+                field="inode_number",
+                found=inode.number,
+                allowed=self.sb.inodes,
+                severity="warning",
+            )
         if inode.mode & ~0o7777:
-            yield self._finding("mode", "mode with more than permission bits", path, inode, field="mode", found=oct(inode.mode), allowed="0o7777")
+            yield self._finding(
+                "mode",
+                "mode with more than permission bits",
+                path,
+                inode,
+                field="mode",
+                found=oct(inode.mode),
+                allowed="0o7777",
+            )
         for field, index in (("uid", inode.uid), ("guid", inode.gid)):
             if index >= self.sb.no_ids:
-                yield self._finding("id", "owner outside of the id table", path, inode, field=field, found=index, allowed=f"below {self.sb.no_ids}")
+                yield self._finding(
+                    "id",
+                    "owner outside of the id table",
+                    path,
+                    inode,
+                    field=field,
+                    found=index,
+                    allowed=f"below {self.sb.no_ids}",
+                )
         if inode.xattr != NO_XATTR and inode.xattr not in self._sets:
             self._sets.add(inode.xattr)
             yield from self._xattr_rules(inode, path)
@@ -247,16 +368,41 @@ class TreeChecker:
             yield dataclasses.replace(from_error("xattr", error, path=path), field=error.field or "xattr")
             return
         if count == 0:
-            yield self._finding("xattr-count", "empty set of xattrs, which unsquashfs refuses", path, inode, field="xattr", found=0, severity="warning")
+            yield self._finding(
+                "xattr-count",
+                "empty set of xattrs, which unsquashfs refuses",
+                path,
+                inode,
+                field="xattr",
+                found=0,
+                severity="warning",
+            )
         elif len(found) < count:
-            yield self._finding("xattr-prefix", "xattr of an unknown kind, or twice: Linux skips it", path, inode, field="xattr", severity="warning")
+            yield self._finding(
+                "xattr-prefix",
+                "xattr of an unknown kind, or twice: Linux skips it",
+                path,
+                inode,
+                field="xattr",
+                severity="warning",
+            )
 
     def _leaf_rules(self, inode: Inode, path: bytes) -> Iterator[Finding]:
         if inode.basic == layout.SYMLINK:
             if not 0 < len(inode.target) <= _LONGEST_TARGET:
-                yield self._finding("symlink", "link target that Linux cannot follow", path, inode, field="symlink_size", found=len(inode.target), allowed=f"1 to {_LONGEST_TARGET}")
+                yield self._finding(
+                    "symlink",
+                    "link target that Linux cannot follow",
+                    path,
+                    inode,
+                    field="symlink_size",
+                    found=len(inode.target),
+                    allowed=f"1 to {_LONGEST_TARGET}",
+                )
             elif b"\0" in inode.target:
-                yield self._finding("symlink", "link target with a NUL byte", path, inode, field="symlink_size", severity="warning")
+                yield self._finding(
+                    "symlink", "link target with a NUL byte", path, inode, field="symlink_size", severity="warning"
+                )
         elif inode.basic == layout.REG:
             for finding in self.data.file(inode):
                 yield dataclasses.replace(finding, path=path)
@@ -290,7 +436,25 @@ class TreeChecker:
             if self._nlinks[reference] != count:
                 inode = self._inode(reference)
                 if isinstance(inode, Inode):
-                    yield self._finding("nlink", "link count is not the number of names", path, inode, field="nlink", found=inode.nlink, allowed=count, severity="warning")
+                    yield self._finding(
+                        "nlink",
+                        "link count is not the number of names",
+                        path,
+                        inode,
+                        field="nlink",
+                        found=inode.nlink,
+                        allowed=count,
+                        severity="warning",
+                    )
         found = len(self._names) + len(self._dirs)
         if found != self.sb.inodes:
-            yield Finding("inode-count", "warning", "another number of inodes in the tree", offset=4, structure="Superblock", field="inodes", found=str(self.sb.inodes), allowed=str(found))
+            yield Finding(
+                "inode-count",
+                "warning",
+                "another number of inodes in the tree",
+                offset=4,
+                structure="Superblock",
+                field="inodes",
+                found=str(self.sb.inodes),
+                allowed=str(found),
+            )

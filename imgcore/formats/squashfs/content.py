@@ -30,7 +30,13 @@ def decode_block(image: SquashfsImage, position: int, word: int, expected: int |
             data = _decode(image, position, word)
         image.blocks.put(key, data)
     if expected is not None and len(data) != expected:
-        raise Corrupt("block has another length than its file says", offset=position, structure="data block", found=len(data), allowed=expected)
+        raise Corrupt(
+            "block has another length than its file says",
+            offset=position,
+            structure="data block",
+            found=len(data),
+            allowed=expected,
+        )
     return data
 
 

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 
 from imgcore.formats.base import LayoutItem
 from imgcore.formats.squashfs import layout
-from imgcore.formats.squashfs.layout import METADATA_RAW, NO_TABLE, SUPERBLOCK_SIZE, FragmentEntry, Superblock, XattrId, XattrTable
+from imgcore.formats.squashfs.layout import (
+    METADATA_RAW,
+    NO_TABLE,
+    SUPERBLOCK_SIZE,
+    FragmentEntry,
+    Superblock,
+    XattrId,
+    XattrTable,
+)
 
 if TYPE_CHECKING:
     from imgcore.formats.squashfs.reader import SquashfsImage
@@ -67,11 +75,15 @@ def describe_layout(image: SquashfsImage) -> Iterator[LayoutItem]:
     sb = image.superblock
     for place in Superblock.LAYOUT:
         value = getattr(sb, place.name)
-        yield LayoutItem(place.offset, place.width, f"Superblock.{place.name}", f"{value:#x}" if place.width == 8 else str(value))
+        yield LayoutItem(
+            place.offset, place.width, f"Superblock.{place.name}", f"{value:#x}" if place.width == 8 else str(value)
+        )
     settings = _settings(image)
     begin = SUPERBLOCK_SIZE
     if settings:
-        text = " ".join(f"{key}={value}" for key, value in _settings_values(layout.COMPRESSIONS[sb.compression], settings).items())
+        text = " ".join(
+            f"{key}={value}" for key, value in _settings_values(layout.COMPRESSIONS[sb.compression], settings).items()
+        )
         yield LayoutItem(begin, 2 + len(settings), "compressor options", text or settings.hex())
         begin += 2 + len(settings)
     if sb.inode_table_start > begin:

@@ -55,7 +55,12 @@ def read_listing(reader: MetadataReader, inode: Inode) -> Iterator[DirItem]:
             length = entry.size + 1
             if length > MAX_NAME:
                 raise Corrupt(
-                    "impossible length of a name", offset=block, structure="DirEntry", field="size", found=length, allowed="1 to 256"
+                    "impossible length of a name",
+                    offset=block,
+                    structure="DirEntry",
+                    field="size",
+                    found=length,
+                    allowed="1 to 256",
                 )
             name = cursor.read(length, "name")
             done += DirEntry.SIZE + length

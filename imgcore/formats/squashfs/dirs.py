@@ -40,7 +40,7 @@ class Listing(NamedTuple):
     size: int
     headers: list[tuple[int, bytes]]
 
-    def index(self, stream: MetadataWriter) -> list[bytes]:
+    def encode_index(self, stream: MetadataWriter) -> list[bytes]:
         """Return the encoded index entries; the listing's blocks get compressed."""
         step = -(-len(self.headers) // _MAX_INDEX) if len(self.headers) > _MAX_INDEX else 1
         return [

@@ -109,7 +109,9 @@ def _read_body(inode: Inode, cursor: Cursor) -> None:
         inode.start, inode.size, inode.fragment, inode.offset = file.start_block, file.file_size, file.fragment, file.offset
         inode.sparse, inode.nlink, inode.xattr = file.sparse, file.nlink, file.xattr
         if inode.size >> 63:
-            raise Corrupt("negative file size", structure="LRegInode", field="file_size", found=inode.size, allowed="below 2^63")
+            raise Corrupt(
+                "negative file size", structure="LRegInode", field="file_size", found=inode.size, allowed="below 2^63"
+            )
     elif kind in (SYMLINK, SYMLINK + EXTENDED):
         _read_symlink(inode, cursor)
     elif kind <= CHAR_DEVICE:
@@ -164,7 +166,11 @@ def read_index(reader: MetadataReader, inode: Inode) -> list[tuple[DirIndex, byt
         entry = DirIndex.unpack_from(cursor.read(DirIndex.SIZE, "DirIndex"), base=cursor.place[0])
         if entry.size >= 256:
             raise Corrupt(
-                "impossible name length in a directory index", structure="DirIndex", field="size", found=entry.size, allowed="0 to 255"
+                "impossible name length in a directory index",
+                structure="DirIndex",
+                field="size",
+                found=entry.size,
+                allowed="0 to 255",
             )
         entries.append((entry, cursor.read(entry.size + 1, "index name")))
     return entries

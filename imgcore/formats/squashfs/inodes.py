@@ -67,7 +67,11 @@ class InodeEncoder:
     def file(self, node: File, number: int, data: FileData, nlink: int, xattr: int) -> bytes:
         """Return the inode of a regular file."""
         size = node.content.size
-        words = data.words.tobytes() if data.words.itemsize == 4 and _LITTLE else b"".join(w.to_bytes(4, "little") for w in data.words)
+        words = (
+            data.words.tobytes()
+            if data.words.itemsize == 4 and _LITTLE
+            else b"".join(w.to_bytes(4, "little") for w in data.words)
+        )
         if nlink > 1 or data.sparse or xattr != NO_XATTR or size >= _U32 or data.start_block >= _U32:
             body = LRegInode(data.start_block, size, data.sparse, nlink, data.fragment, data.offset, xattr)
             return self._base(REG + EXTENDED, node.meta, number) + body.pack() + words

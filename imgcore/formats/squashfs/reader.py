@@ -50,11 +50,15 @@ def read_superblock(blob: Blob) -> Superblock:
     magic = int.from_bytes(raw[:4], "little")
     if len(raw) < 4 or magic != layout.MAGIC:
         if magic == _SWAPPED_MAGIC:
-            raise NotThisFormat("big-endian or streamed squashfs, which Linux does not mount", structure="Superblock", field="s_magic")
+            raise NotThisFormat(
+                "big-endian or streamed squashfs, which Linux does not mount", structure="Superblock", field="s_magic"
+            )
         raise NotThisFormat("not a squashfs image", structure="Superblock", field="s_magic", found=raw[:4].hex() or "nothing")
     if len(raw) >= 32 and struct.unpack_from("<HH", raw, 28) != (4, 0):
         major, minor = struct.unpack_from("<HH", raw, 28)
-        raise Unsupported("squashfs of another version", structure="Superblock", field="s_major", found=f"{major}.{minor}", allowed="4.0")
+        raise Unsupported(
+            "squashfs of another version", structure="Superblock", field="s_major", found=f"{major}.{minor}", allowed="4.0"
+        )
     return Superblock.unpack_from(raw)
 
 
@@ -92,14 +96,24 @@ class SquashfsImage:
                 field="bytes_used",
                 found=f"{sb.bytes_used} bytes" if sb.bytes_used < Superblock.SIZE else f"{self.blob.size} bytes in the file",
                 allowed=f"at least {sb.bytes_used if sb.bytes_used > self.blob.size else Superblock.SIZE}",
-                hint="the file is shorter than the image in it: a download or copy that stopped?" if sb.bytes_used > self.blob.size else None,
+                hint="the file is shorter than the image in it: a download or copy that stopped?"
+                if sb.bytes_used > self.blob.size
+                else None,
             )
         if sb.block_size != 1 << sb.block_log:
-            raise Corrupt("block_log does not fit block_size", offset=22, structure="Superblock", field="block_log", found=sb.block_log)
+            raise Corrupt(
+                "block_log does not fit block_size", offset=22, structure="Superblock", field="block_log", found=sb.block_log
+            )
         for name in ("inode_table_start", "directory_table_start", "id_table_start"):
             at = getattr(sb, name)
             if not Superblock.SIZE <= at <= sb.bytes_used:
-                raise Corrupt(f"{name} outside of the image", structure="Superblock", field=name, found=f"{at:#x}", allowed=f"below {sb.bytes_used:#x}")
+                raise Corrupt(
+                    f"{name} outside of the image",
+                    structure="Superblock",
+                    field=name,
+                    found=f"{at:#x}",
+                    allowed=f"below {sb.bytes_used:#x}",
+                )
         if sb.inode_table_start >= sb.directory_table_start:
             raise Corrupt("inode table behind the directory table", structure="Superblock", field="inode_table_start")
 
@@ -119,7 +133,9 @@ class SquashfsImage:
             if self._root is None:
                 inode = read_inode(self.inodes, self.superblock.root_inode)
                 if inode.basic != layout.DIR:
-                    raise Corrupt("root is not a directory", structure="Superblock", field="root_inode", found=f"type {inode.kind}")
+                    raise Corrupt(
+                        "root is not a directory", structure="Superblock", field="root_inode", found=f"type {inode.kind}"
+                    )
                 self._root = self._directory(inode, b"/")
             return Tree(self._root, self.limits, time_step_ns=_SECOND)
 
@@ -169,7 +185,13 @@ class SquashfsImage:
         payload, _ = self._reader(layout.SUPERBLOCK_SIZE, start, name).block(position)
         offset = number % per_block * size
         if offset + size > len(payload):
-            raise Corrupt(f"{name} is shorter than its count says", offset=position, structure=name, found=len(payload), allowed=offset + size)
+            raise Corrupt(
+                f"{name} is shorter than its count says",
+                offset=position,
+                structure=name,
+                found=len(payload),
+                allowed=offset + size,
+            )
         return payload[offset : offset + size]
 
     def ids(self) -> tuple[int, ...]:
@@ -188,7 +210,9 @@ class SquashfsImage:
         """Return the id at `index` of the id table. Raises Corrupt."""
         ids = self.ids()
         if index >= len(ids):
-            raise Corrupt("owner outside of the id table", structure="InodeBase", field="uid", found=index, allowed=f"below {len(ids)}")
+            raise Corrupt(
+                "owner outside of the id table", structure="InodeBase", field="uid", found=index, allowed=f"below {len(ids)}"
+            )
         return ids[index]
 
     def fragment(self, number: int) -> FragmentEntry:
@@ -278,7 +302,9 @@ class SquashfsImage:
                 if bad_name(item.name):
                     raise Corrupt("impossible name", offset=item.block, structure="DirEntry", field="name", found=item.name)
                 if item.name in found:
-                    raise Corrupt("name twice in one directory", offset=item.block, structure="DirEntry", field="name", found=item.name)
+                    raise Corrupt(
+                        "name twice in one directory", offset=item.block, structure="DirEntry", field="name", found=item.name
+                    )
                 found[item.name] = item.reference
                 self._entries += 1
                 self.limits.require("max_entries", self._entries)

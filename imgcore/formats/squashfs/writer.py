@@ -183,7 +183,7 @@ class _Writer:
             for item, listing in written:
                 assert isinstance(item.node, Dir)
                 place = self.listings.place(listing.position)
-                index = listing.index(self.listings)
+                index = listing.encode_index(self.listings)
                 parent = parents[id(item.node)]
                 raw = self.encoder.directory(item.node, item.number, parent, place, listing.size, index, item.xattr)
                 item.position = self.inodes.append(raw)

@@ -107,7 +107,9 @@ def read_set(reader: MetadataReader, entry: XattrId, limits: Limits) -> dict[byt
         source = cursor
         if head.type & XATTR_OUT_OF_LINE:
             if size != _REFERENCE_SIZE:
-                raise Corrupt("out-of-line value that is no reference", offset=block, structure="xattr value", found=size, allowed=8)
+                raise Corrupt(
+                    "out-of-line value that is no reference", offset=block, structure="xattr value", found=size, allowed=8
+                )
             (reference,) = struct.unpack("<Q", cursor.read(8, "xattr reference"))
             with context(offset=block, structure="xattr reference"):
                 source = reader.cursor(reference >> 16, reference & 0xFFFF)

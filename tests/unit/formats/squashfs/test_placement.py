@@ -56,7 +56,11 @@ def written(*contents: bytes, **options: object) -> tuple[Tree, int, object]:
 def test_runs(contents: tuple[bytes, ...], blocks: int, offsets: tuple[int, ...]) -> None:
     found, stored, _ = written(*contents)
     assert stored == blocks
-    first = min(start(found, f"/{number}") for number in range(len(contents)) if any(contents[number])) if any(map(any, contents)) else 0
+    first = (
+        min(start(found, f"/{number}") for number in range(len(contents)) if any(contents[number]))
+        if any(map(any, contents))
+        else 0
+    )
     for number, offset in enumerate(offsets):
         if any(contents[number]):
             assert (start(found, f"/{number}") - first) // BLOCK == offset, number
@@ -97,7 +101,9 @@ def test_a_duplicate_is_never_compressed(engine: str) -> None:
 
 def test_sparse_counts_holes_and_never_the_whole_file() -> None:
     files = {"/hole": BytesBlob(HOLE * 3), "/mixed": HOLE + A + HOLE, "/short": bytes(10), "/plain": A, "/empty": b""}
-    image, _ = write_report(tree({path: File(Meta(), data if isinstance(data, BytesBlob) else BytesBlob(data)) for path, data in files.items()}))
+    image, _ = write_report(
+        tree({path: File(Meta(), data if isinstance(data, BytesBlob) else BytesBlob(data)) for path, data in files.items()})
+    )
     found = read(image)
     sparse = {path: found[path].content._inode.sparse for path in files}  # type: ignore[union-attr]
     assert sparse == {"/hole": 3 * BLOCK - 1, "/mixed": 2 * BLOCK, "/short": 0, "/plain": 0, "/empty": 0}
