@@ -14,14 +14,15 @@ from typing import Final
 from imgcore.blob import Blob
 from imgcore.errors import Corrupt
 from imgcore.events import Control
-from imgcore.formats.base import Finding, Severity
+from imgcore.formats.base import Finding
 from imgcore.formats.squashfs import layout
 from imgcore.formats.squashfs.check_codec import inspector
 from imgcore.formats.squashfs.check_data import DataChecker
-from imgcore.formats.squashfs.dir_reader import DirItem, bad_name, read_listing
-from imgcore.formats.squashfs.findings import from_error
-from imgcore.formats.squashfs.inode_reader import Inode, read_index, read_inode
-from imgcore.formats.squashfs.layout import METADATA_SIZE, NO_TABLE, NO_XATTR
+from imgcore.formats.squashfs.check_dirs import entry_rules, listing_rules
+from imgcore.formats.squashfs.dir_reader import DirItem, read_listing
+from imgcore.formats.squashfs.findings import entry_finding, from_error, inode_finding
+from imgcore.formats.squashfs.inode_reader import Inode, read_inode
+from imgcore.formats.squashfs.layout import NO_TABLE, NO_XATTR
 from imgcore.formats.squashfs.reader import SquashfsImage
 from imgcore.limits import Limits
 from imgcore.model import join
@@ -74,7 +75,7 @@ class TreeChecker:
             yield dataclasses.replace(root, path=b"/", fatal=True)
             return
         if root.basic != layout.DIR:
-            yield self._finding("root-inode", "the root is not a directory", b"/", root, found=root.kind, allowed=1, fatal=True)
+            yield inode_finding("root-inode", "the root is not a directory", b"/", root, found=root.kind, allowed=1, fatal=True)
             return
         self._by_number[root.number] = root.reference
         yield from self._inode_rules(root, b"/")
@@ -83,32 +84,6 @@ class TreeChecker:
         yield from self.data.fragments()
         yield from self._export()
         yield from self._counts()
-
-    def _finding(
-        self,
-        rule: str,
-        message: str,
-        path: bytes,
-        inode: Inode,
-        *,
-        field: str | None = None,
-        found: object = None,
-        allowed: object = None,
-        severity: Severity = "error",
-        fatal: bool = False,
-    ) -> Finding:
-        return Finding(
-            rule,
-            severity,
-            message,
-            fatal,
-            path,
-            inode.place[0],
-            f"inode {inode.number}",
-            field,
-            None if found is None else str(found),
-            None if allowed is None else str(allowed),
-        )
 
     def _inode(self, reference: int) -> Inode | Finding:
         try:
@@ -131,11 +106,11 @@ class TreeChecker:
                     self.image.limits.require("max_entries", len(items) + len(self._by_number))
             except Corrupt as error:
                 yield from_error("listing", error, path=path)
-            yield from self._listing_rules(inode, path, items)
+            yield from listing_rules(self.image, inode, path, items)
             subdirs = 0
             for item in items:
                 self._path = child_path = join(path, item.name)
-                yield from self._entry_rules(item, child_path)
+                yield from entry_rules(item, child_path)
                 child = self._inode(item.reference)
                 if isinstance(child, Finding):
                     yield dataclasses.replace(child, path=child_path)
@@ -144,12 +119,12 @@ class TreeChecker:
                 if child.basic == layout.DIR:
                     subdirs += 1
                     if child.reference in self._dirs:
-                        yield self._finding("directory-loop", "directory with two names, or inside itself", child_path, child)
+                        yield inode_finding("directory-loop", "directory with two names, or inside itself", child_path, child)
                         continue
                     self._dirs[child.reference] = child_path
                     yield from self._inode_rules(child, child_path)
                     if child.parent != inode.number:
-                        yield self._finding(
+                        yield inode_finding(
                             "parent",
                             "parent_inode is another one",
                             child_path,
@@ -168,7 +143,7 @@ class TreeChecker:
                     yield from self._inode_rules(child, child_path)
                     yield from self._leaf_rules(child, child_path)
             if inode.nlink not in (subdirs + 2, len(items) + 2):
-                yield self._finding(
+                yield inode_finding(
                     "nlink",
                     "link count of a directory",
                     path,
@@ -179,116 +154,10 @@ class TreeChecker:
                     severity="warning",
                 )
 
-    def _listing_rules(self, inode: Inode, path: bytes, items: list[DirItem]) -> Iterator[Finding]:
-        """Order, doubles and the index; Linux's squashfs_lookup ends at the first greater name."""
-        before = b""
-        for item in items:
-            if item.name == before:
-                yield self._entry("name-twice", "name twice in one directory", join(path, item.name), item)
-            elif item.name < before:
-                yield self._entry(
-                    "unsorted", "name before a lesser one: Linux lists it but may not open it", join(path, item.name), item
-                )
-            before = item.name
-        if inode.size in (1, 2):
-            yield self._finding(
-                "dir-size",
-                "listing size below 3",
-                path,
-                inode,
-                field="file_size",
-                found=inode.size,
-                allowed="0, or at least 3",
-                severity="warning",
-            )
-        if inode.index_count:
-            yield from self._index_rules(inode, path, items)
-
-    def _index_rules(self, inode: Inode, path: bytes, items: list[DirItem]) -> Iterator[Finding]:
-        """Linux trusts the index (get_dir_index_using_name): a wrong entry hides names from it."""
-        headers: dict[int, DirItem] = {}
-        for item in items:
-            headers.setdefault(item.header, item)
-        try:
-            entries = read_index(self.image.inodes, inode)
-        except Corrupt as error:
-            yield from_error("index", error, path=path)
-            return
-        for number, (entry, name) in enumerate(entries):
-            first = headers.get(entry.index)
-            place = self.sb.directory_table_start + entry.start_block, (entry.index + inode.offset) % METADATA_SIZE
-            if first is None:
-                yield self._finding(
-                    "index", f"index entry {number} does not name a header", path, inode, field="index", found=entry.index
-                )
-            elif first.header_place != place:
-                yield self._finding(
-                    "index",
-                    f"index entry {number} names another place than its header's",
-                    path,
-                    inode,
-                    field="start_block",
-                    found=place,
-                    allowed=first.header_place,
-                )
-            elif name < first.name:
-                yield self._finding(
-                    "index",
-                    f"index entry {number} has a lesser name than its run",
-                    path,
-                    inode,
-                    field="name",
-                    found=name,
-                    allowed=first.name,
-                )
-            elif name > first.name:
-                yield self._finding(
-                    "index",
-                    f"index entry {number} has a greater name than its run",
-                    path,
-                    inode,
-                    field="name",
-                    found=name,
-                    allowed=first.name,
-                    severity="warning",
-                )
-
-    def _entry(
-        self,
-        rule: str,
-        message: str,
-        path: bytes,
-        item: DirItem,
-        *,
-        field: str = "name",
-        found: object = None,
-        severity: Severity = "error",
-    ) -> Finding:
-        return Finding(
-            rule, severity, message, False, path, item.block, "DirEntry", field, None if found is None else str(found)
-        )
-
-    def _entry_rules(self, item: DirItem, path: bytes) -> Iterator[Finding]:
-        if bad_name(item.name):
-            yield self._entry("name", "impossible name: Linux does not list the directory", path, item, found=item.name)
-        if len(item.name) > _LONGEST_NAME:
-            yield self._entry(
-                "name-length", "name of 256 bytes, which no other file system can hold", path, item, severity="warning"
-            )
-        if not 1 <= item.kind <= layout.SOCKET:
-            yield self._entry(
-                "entry-type",
-                "type that is not a basic one: Linux does not list the directory",
-                path,
-                item,
-                field="type",
-                found=item.kind,
-            )
-
     def _pair_rules(self, item: DirItem, child: Inode, path: bytes) -> Iterator[Finding]:
         """What an entry says of its inode, against the inode."""
         if 1 <= item.kind <= layout.SOCKET and item.kind != child.basic:
-            yield self._entry(
+            yield entry_finding(
                 "entry-type",
                 f"type differs from its inode's, {child.kind}",
                 path,
@@ -298,7 +167,7 @@ class TreeChecker:
                 severity="warning",
             )
         if item.number != child.number:
-            yield self._entry(
+            yield entry_finding(
                 "entry-number",
                 f"inode number differs from its inode's, {child.number}",
                 path,
@@ -309,7 +178,7 @@ class TreeChecker:
             )
         first = self._by_number.setdefault(item.number, item.reference)
         if first != item.reference:
-            yield self._entry(
+            yield entry_finding(
                 "inode-twice",
                 "two inodes of one number: Linux gives the first one's data for both",
                 path,
@@ -321,11 +190,11 @@ class TreeChecker:
     def _inode_rules(self, inode: Inode, path: bytes) -> Iterator[Finding]:
         """Rules of squashfs_new_inode and of the tables that an inode points into."""
         if inode.number == 0:
-            yield self._finding(
+            yield inode_finding(
                 "inode-number", "inode number 0", path, inode, field="inode_number", found=0, allowed="at least 1"
             )
         elif inode.number > self.sb.inodes:
-            yield self._finding(
+            yield inode_finding(
                 "inode-number",
                 "inode number above the count",
                 path,
@@ -336,7 +205,7 @@ class TreeChecker:
                 severity="warning",
             )
         if inode.mode & ~0o7777:
-            yield self._finding(
+            yield inode_finding(
                 "mode",
                 "mode with more than permission bits",
                 path,
@@ -347,7 +216,7 @@ class TreeChecker:
             )
         for field, index in (("uid", inode.uid), ("guid", inode.gid)):
             if index >= self.sb.no_ids:
-                yield self._finding(
+                yield inode_finding(
                     "id",
                     "owner outside of the id table",
                     path,
@@ -368,7 +237,7 @@ class TreeChecker:
             yield dataclasses.replace(from_error("xattr", error, path=path), field=error.field or "xattr")
             return
         if count == 0:
-            yield self._finding(
+            yield inode_finding(
                 "xattr-count",
                 "empty set of xattrs, which unsquashfs refuses",
                 path,
@@ -378,7 +247,7 @@ class TreeChecker:
                 severity="warning",
             )
         elif len(found) < count:
-            yield self._finding(
+            yield inode_finding(
                 "xattr-prefix",
                 "xattr of an unknown kind, or twice: Linux skips it",
                 path,
@@ -390,7 +259,7 @@ class TreeChecker:
     def _leaf_rules(self, inode: Inode, path: bytes) -> Iterator[Finding]:
         if inode.basic == layout.SYMLINK:
             if not 0 < len(inode.target) <= _LONGEST_TARGET:
-                yield self._finding(
+                yield inode_finding(
                     "symlink",
                     "link target that Linux cannot follow",
                     path,
@@ -400,7 +269,7 @@ class TreeChecker:
                     allowed=f"1 to {_LONGEST_TARGET}",
                 )
             elif b"\0" in inode.target:
-                yield self._finding(
+                yield inode_finding(
                     "symlink", "link target with a NUL byte", path, inode, field="symlink_size", severity="warning"
                 )
         elif inode.basic == layout.REG:
@@ -436,7 +305,7 @@ class TreeChecker:
             if self._nlinks[reference] != count:
                 inode = self._inode(reference)
                 if isinstance(inode, Inode):
-                    yield self._finding(
+                    yield inode_finding(
                         "nlink",
                         "link count is not the number of names",
                         path,
