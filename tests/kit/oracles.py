@@ -33,9 +33,15 @@ def missing(reason: str) -> NoReturn:
     pytest.skip(reason)
 
 
-def tool(name: str) -> str:
-    """Return the path of a program."""
-    found = shutil.which(name)
+def tool(name: str, *, newest: bool = False) -> str:
+    """Return the path of a program; `newest` is the one that `tools/oracles newest DIR` unpacked."""
+    if newest:
+        place = os.environ.get("IMGCORE_NEWEST_ORACLES")
+        if place is None:
+            missing("IMGCORE_NEWEST_ORACLES does not name the directory of `tools/oracles newest`")
+        found = shutil.which(name, path=f"{place}/bin")
+    else:
+        found = shutil.which(name)
     return found if found is not None else missing(f"{name} is not installed")
 
 

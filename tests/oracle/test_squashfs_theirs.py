@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,7 @@ def require_equal(source: Path, image: Path, *, links: bool = True) -> None:
         assert errors == []
 
 
+VERSIONS = pytest.mark.parametrize("newest", [False, True], ids=["system", "newest"])
 MKSQUASHFS = [
     ("gzip",),
     ("gzip", "-Xcompression-level", "1", "-Xwindow-size", "8"),
@@ -52,10 +54,11 @@ MKSQUASHFS = [
 ]
 
 
+@VERSIONS
 @pytest.mark.parametrize("words", MKSQUASHFS, ids=" ".join)
-def test_mksquashfs_codecs(words: tuple[str, ...], source: Path, tmp_path: Path) -> None:
+def test_mksquashfs_codecs(words: tuple[str, ...], newest: bool, source: Path, tmp_path: Path) -> None:
     image = tmp_path / "m.sqfs"
-    run(tool("mksquashfs"), source, image, "-no-progress", "-quiet", "-b", "8192", "-comp", *words)
+    run(tool("mksquashfs", newest=newest), source, image, "-no-progress", "-quiet", "-b", "8192", "-comp", *words)
     require_equal(source, image)
 
 
@@ -76,9 +79,10 @@ def test_mksquashfs_codecs(words: tuple[str, ...], source: Path, tmp_path: Path)
     ],
     ids=" ".join,
 )
-def test_mksquashfs_layouts(words: tuple[str, ...], source: Path, tmp_path: Path) -> None:
+@VERSIONS
+def test_mksquashfs_layouts(words: tuple[str, ...], newest: bool, source: Path, tmp_path: Path) -> None:
     image = tmp_path / "m.sqfs"
-    run(tool("mksquashfs"), source, image, "-no-progress", "-quiet", *words)
+    run(tool("mksquashfs", newest=newest), source, image, "-no-progress", "-quiet", *words)
     with FileBlob(image) as blob:
         ignore = ("owner",) if words == ("-all-root",) else ()
         assert differences(host_records(source), tree_records(open_image(blob).tree), ignore=ignore) == []
@@ -119,8 +123,6 @@ def test_tar2sqfs(source: Path, tmp_path: Path) -> None:
     image, archive = tmp_path / "t.sqfs", tmp_path / "t.tar"
     run("tar", "-C", source, "--exclude=./socket", "--xattrs", "--xattrs-include=*", "--format=posix", "-cf", archive, ".")
     with open(archive, "rb") as stream:
-        import subprocess
-
         subprocess.run([tool("tar2sqfs"), "--quiet", str(image)], stdin=stream, check=True, capture_output=True)
     with FileBlob(image) as blob:
         ours = tree_records(open_image(blob).tree)
