@@ -167,7 +167,9 @@ class TreeError(ImgcoreError):
 class NotRepresentable(TreeError):
     """The target format cannot hold the tree; `losses` lists everything it would lose."""
 
-    def __init__(self, message: str, *, losses: Sequence[object] = (), path: bytes | str | None = None, hint: str | None = None):
+    def __init__(
+        self, message: str, *, losses: Sequence[object] = (), path: bytes | str | None = None, hint: str | None = None
+    ):
         super().__init__(message, path=path, hint=hint)
         self.losses = tuple(losses)
 

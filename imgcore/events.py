@@ -7,6 +7,7 @@ called from any thread or from a signal handler.
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -32,7 +33,7 @@ class Advanced:
     files: int
     bytes: int
     stored: int
-    path: bytes = b""
+    path: builtins.bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

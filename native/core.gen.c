@@ -584,75 +584,81 @@ static void (*_cffi_call_python_org)(struct _cffi_externpy_s *, char *);
 /************************************************************/
 
 static void *_cffi_types[] = {
-/*  0 */ _CFFI_OP(_CFFI_OP_FUNCTION, 4), // imgcore_run *()(imgcore_spec const *)
-/*  1 */ _CFFI_OP(_CFFI_OP_POINTER, 54), // imgcore_spec const *
+/*  0 */ _CFFI_OP(_CFFI_OP_FUNCTION, 10), // imgcore_run *()(imgcore_spec const *)
+/*  1 */ _CFFI_OP(_CFFI_OP_POINTER, 60), // imgcore_spec const *
 /*  2 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/*  3 */ _CFFI_OP(_CFFI_OP_FUNCTION, 62), // int()(imgcore_run *, imgcore_file const *, size_t, char const *, size_t)
-/*  4 */ _CFFI_OP(_CFFI_OP_POINTER, 53), // imgcore_run *
-/*  5 */ _CFFI_OP(_CFFI_OP_POINTER, 51), // imgcore_file const *
-/*  6 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28), // size_t
-/*  7 */ _CFFI_OP(_CFFI_OP_POINTER, 48), // char const *
-/*  8 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/*  9 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 10 */ _CFFI_OP(_CFFI_OP_FUNCTION, 62), // int()(void *, uint64_t, uint64_t, size_t, uint8_t *)
-/* 11 */ _CFFI_OP(_CFFI_OP_POINTER, 68), // void *
-/* 12 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24), // uint64_t
-/* 13 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
+/*  3 */ _CFFI_OP(_CFFI_OP_FUNCTION, 6), // int()(char const *, char *, int, int)
+/*  4 */ _CFFI_OP(_CFFI_OP_POINTER, 54), // char const *
+/*  5 */ _CFFI_OP(_CFFI_OP_POINTER, 54), // char *
+/*  6 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 7), // int
+/*  7 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 7),
+/*  8 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/*  9 */ _CFFI_OP(_CFFI_OP_FUNCTION, 6), // int()(imgcore_run *, imgcore_file const *, size_t, char const *, size_t)
+/* 10 */ _CFFI_OP(_CFFI_OP_POINTER, 59), // imgcore_run *
+/* 11 */ _CFFI_OP(_CFFI_OP_POINTER, 57), // imgcore_file const *
+/* 12 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28), // size_t
+/* 13 */ _CFFI_OP(_CFFI_OP_NOOP, 4),
 /* 14 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 15 */ _CFFI_OP(_CFFI_OP_POINTER, 64), // uint8_t *
-/* 16 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 17 */ _CFFI_OP(_CFFI_OP_FUNCTION, 62), // int()(void *, uint64_t, uint64_t, uint64_t *, uint64_t *)
-/* 18 */ _CFFI_OP(_CFFI_OP_NOOP, 11),
+/* 15 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 16 */ _CFFI_OP(_CFFI_OP_FUNCTION, 6), // int()(void *, uint64_t, uint64_t, size_t, uint8_t *)
+/* 17 */ _CFFI_OP(_CFFI_OP_POINTER, 74), // void *
+/* 18 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24), // uint64_t
 /* 19 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
-/* 20 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
-/* 21 */ _CFFI_OP(_CFFI_OP_POINTER, 12), // uint64_t *
-/* 22 */ _CFFI_OP(_CFFI_OP_NOOP, 21),
-/* 23 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 24 */ _CFFI_OP(_CFFI_OP_FUNCTION, 61), // int64_t()(void *, uint8_t const *, size_t, uint8_t *)
-/* 25 */ _CFFI_OP(_CFFI_OP_NOOP, 11),
-/* 26 */ _CFFI_OP(_CFFI_OP_POINTER, 64), // uint8_t const *
-/* 27 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 28 */ _CFFI_OP(_CFFI_OP_NOOP, 15),
+/* 20 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 21 */ _CFFI_OP(_CFFI_OP_POINTER, 70), // uint8_t *
+/* 22 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 23 */ _CFFI_OP(_CFFI_OP_FUNCTION, 6), // int()(void *, uint64_t, uint64_t, uint64_t *, uint64_t *)
+/* 24 */ _CFFI_OP(_CFFI_OP_NOOP, 17),
+/* 25 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
+/* 26 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
+/* 27 */ _CFFI_OP(_CFFI_OP_POINTER, 18), // uint64_t *
+/* 28 */ _CFFI_OP(_CFFI_OP_NOOP, 27),
 /* 29 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 30 */ _CFFI_OP(_CFFI_OP_FUNCTION, 6), // size_t()(imgcore_run *, imgcore_piece *, size_t, imgcore_state *)
-/* 31 */ _CFFI_OP(_CFFI_OP_NOOP, 4),
-/* 32 */ _CFFI_OP(_CFFI_OP_POINTER, 52), // imgcore_piece *
+/* 30 */ _CFFI_OP(_CFFI_OP_FUNCTION, 68), // int64_t()(void *, uint8_t const *, size_t, uint8_t *)
+/* 31 */ _CFFI_OP(_CFFI_OP_NOOP, 17),
+/* 32 */ _CFFI_OP(_CFFI_OP_POINTER, 70), // uint8_t const *
 /* 33 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 34 */ _CFFI_OP(_CFFI_OP_POINTER, 55), // imgcore_state *
+/* 34 */ _CFFI_OP(_CFFI_OP_NOOP, 21),
 /* 35 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 36 */ _CFFI_OP(_CFFI_OP_FUNCTION, 68), // void()(imgcore_run *)
-/* 37 */ _CFFI_OP(_CFFI_OP_NOOP, 4),
-/* 38 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 39 */ _CFFI_OP(_CFFI_OP_FUNCTION, 68), // void()(imgcore_run *, imgcore_times *)
-/* 40 */ _CFFI_OP(_CFFI_OP_NOOP, 4),
-/* 41 */ _CFFI_OP(_CFFI_OP_POINTER, 56), // imgcore_times *
-/* 42 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 43 */ _CFFI_OP(_CFFI_OP_FUNCTION, 68), // void()(uint8_t const *, size_t, uint64_t *)
-/* 44 */ _CFFI_OP(_CFFI_OP_NOOP, 26),
-/* 45 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 46 */ _CFFI_OP(_CFFI_OP_NOOP, 21),
-/* 47 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 48 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 2), // char
-/* 49 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 0), // imgcore_calls
-/* 50 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 1), // imgcore_codec
-/* 51 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 2), // imgcore_file
-/* 52 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 3), // imgcore_piece
-/* 53 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 7), // imgcore_run
-/* 54 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 4), // imgcore_spec
-/* 55 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 5), // imgcore_state
-/* 56 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 6), // imgcore_times
-/* 57 */ _CFFI_OP(_CFFI_OP_POINTER, 10), // int(*)(void *, uint64_t, uint64_t, size_t, uint8_t *)
-/* 58 */ _CFFI_OP(_CFFI_OP_POINTER, 17), // int(*)(void *, uint64_t, uint64_t, uint64_t *, uint64_t *)
-/* 59 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 21), // int32_t
-/* 60 */ _CFFI_OP(_CFFI_OP_POINTER, 24), // int64_t(*)(void *, uint8_t const *, size_t, uint8_t *)
-/* 61 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 23), // int64_t
-/* 62 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 7), // int
-/* 63 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22), // uint32_t
-/* 64 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 18), // uint8_t
-/* 65 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 26), // uintptr_t
-/* 66 */ _CFFI_OP(_CFFI_OP_ARRAY, 65), // uintptr_t[6]
-/* 67 */ (_cffi_opcode_t)(6),
-/* 68 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 0), // void
+/* 36 */ _CFFI_OP(_CFFI_OP_FUNCTION, 12), // size_t()(imgcore_run *, imgcore_piece *, size_t, imgcore_state *)
+/* 37 */ _CFFI_OP(_CFFI_OP_NOOP, 10),
+/* 38 */ _CFFI_OP(_CFFI_OP_POINTER, 58), // imgcore_piece *
+/* 39 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 40 */ _CFFI_OP(_CFFI_OP_POINTER, 61), // imgcore_state *
+/* 41 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 42 */ _CFFI_OP(_CFFI_OP_FUNCTION, 74), // void()(imgcore_run *)
+/* 43 */ _CFFI_OP(_CFFI_OP_NOOP, 10),
+/* 44 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 45 */ _CFFI_OP(_CFFI_OP_FUNCTION, 74), // void()(imgcore_run *, imgcore_times *)
+/* 46 */ _CFFI_OP(_CFFI_OP_NOOP, 10),
+/* 47 */ _CFFI_OP(_CFFI_OP_POINTER, 62), // imgcore_times *
+/* 48 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 49 */ _CFFI_OP(_CFFI_OP_FUNCTION, 74), // void()(uint8_t const *, size_t, uint64_t *)
+/* 50 */ _CFFI_OP(_CFFI_OP_NOOP, 32),
+/* 51 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 52 */ _CFFI_OP(_CFFI_OP_NOOP, 27),
+/* 53 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 54 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 2), // char
+/* 55 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 0), // imgcore_calls
+/* 56 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 1), // imgcore_codec
+/* 57 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 2), // imgcore_file
+/* 58 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 3), // imgcore_piece
+/* 59 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 7), // imgcore_run
+/* 60 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 4), // imgcore_spec
+/* 61 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 5), // imgcore_state
+/* 62 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 6), // imgcore_times
+/* 63 */ _CFFI_OP(_CFFI_OP_POINTER, 3), // int(*)(char const *, char *, int, int)
+/* 64 */ _CFFI_OP(_CFFI_OP_POINTER, 16), // int(*)(void *, uint64_t, uint64_t, size_t, uint8_t *)
+/* 65 */ _CFFI_OP(_CFFI_OP_POINTER, 23), // int(*)(void *, uint64_t, uint64_t, uint64_t *, uint64_t *)
+/* 66 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 21), // int32_t
+/* 67 */ _CFFI_OP(_CFFI_OP_POINTER, 30), // int64_t(*)(void *, uint8_t const *, size_t, uint8_t *)
+/* 68 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 23), // int64_t
+/* 69 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22), // uint32_t
+/* 70 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 18), // uint8_t
+/* 71 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 26), // uintptr_t
+/* 72 */ _CFFI_OP(_CFFI_OP_ARRAY, 71), // uintptr_t[6]
+/* 73 */ (_cffi_opcode_t)(6),
+/* 74 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 0), // void
 };
 
 _CFFI_UNUSED_FN
@@ -720,6 +726,7 @@ static void _cffi_checkfld_typedef_imgcore_spec(imgcore_spec *p)
   (void)((p->jobs) | 0);  /* check that 'imgcore_spec.jobs' is an integer */
   (void)((p->memory) | 0);  /* check that 'imgcore_spec.memory' is an integer */
   (void)((p->hash_mask) | 0);  /* check that 'imgcore_spec.hash_mask' is an integer */
+  (void)((p->look) | 0);  /* check that 'imgcore_spec.look' is an integer */
   { imgcore_codec *tmp = &p->codec; (void)tmp; }
   { imgcore_calls *tmp = &p->calls; (void)tmp; }
 }
@@ -764,6 +771,21 @@ static int64_t imgcore_call_compress(void * a0, uint8_t const * a1, size_t a2, u
   *(uint8_t * *)(p + 24) = a3;
   _cffi_call_python(&_cffi_externpy__imgcore_call_compress, p);
   return *(int64_t *)p;
+}
+
+static struct _cffi_externpy_s _cffi_externpy__imgcore_call_look =
+  { "imgcore._core.imgcore_call_look", (int)sizeof(int), 0, 0 };
+
+static int imgcore_call_look(char const * a0, char * a1, int a2, int a3)
+{
+  char a[32];
+  char *p = a;
+  *(char const * *)(p + 0) = a0;
+  *(char * *)(p + 8) = a1;
+  *(int *)(p + 16) = a2;
+  *(int *)(p + 24) = a3;
+  _cffi_call_python(&_cffi_externpy__imgcore_call_look, p);
+  return *(int *)p;
 }
 
 static struct _cffi_externpy_s _cffi_externpy__imgcore_call_next_hole =
@@ -811,10 +833,10 @@ _cffi_f_imgcore_close(PyObject *self, PyObject *arg0)
   struct _cffi_freeme_s *large_args_free = NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(4), arg0, (char **)&x0);
+      _cffi_type(10), arg0, (char **)&x0);
   if (datasize != 0) {
     x0 = ((size_t)datasize) <= 640 ? (imgcore_run *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(4), arg0, (char **)&x0,
+    if (_cffi_convert_array_argument(_cffi_type(10), arg0, (char **)&x0,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -847,10 +869,10 @@ _cffi_f_imgcore_finish(PyObject *self, PyObject *arg0)
   struct _cffi_freeme_s *large_args_free = NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(4), arg0, (char **)&x0);
+      _cffi_type(10), arg0, (char **)&x0);
   if (datasize != 0) {
     x0 = ((size_t)datasize) <= 640 ? (imgcore_run *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(4), arg0, (char **)&x0,
+    if (_cffi_convert_array_argument(_cffi_type(10), arg0, (char **)&x0,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -889,19 +911,19 @@ _cffi_f_imgcore_measure(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(4), arg0, (char **)&x0);
+      _cffi_type(10), arg0, (char **)&x0);
   if (datasize != 0) {
     x0 = ((size_t)datasize) <= 640 ? (imgcore_run *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(4), arg0, (char **)&x0,
+    if (_cffi_convert_array_argument(_cffi_type(10), arg0, (char **)&x0,
             datasize, &large_args_free) < 0)
       return NULL;
   }
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(41), arg1, (char **)&x1);
+      _cffi_type(47), arg1, (char **)&x1);
   if (datasize != 0) {
     x1 = ((size_t)datasize) <= 640 ? (imgcore_times *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(41), arg1, (char **)&x1,
+    if (_cffi_convert_array_argument(_cffi_type(47), arg1, (char **)&x1,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -951,7 +973,7 @@ _cffi_f_imgcore_open(PyObject *self, PyObject *arg0)
   Py_END_ALLOW_THREADS
 
   (void)self; /* unused */
-  pyresult = _cffi_from_c_pointer((char *)result, _cffi_type(4));
+  pyresult = _cffi_from_c_pointer((char *)result, _cffi_type(10));
   if (large_args_free != NULL) _cffi_free_array_arguments(large_args_free);
   return pyresult;
 }
@@ -984,19 +1006,19 @@ _cffi_f_imgcore_pull(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(4), arg0, (char **)&x0);
+      _cffi_type(10), arg0, (char **)&x0);
   if (datasize != 0) {
     x0 = ((size_t)datasize) <= 640 ? (imgcore_run *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(4), arg0, (char **)&x0,
+    if (_cffi_convert_array_argument(_cffi_type(10), arg0, (char **)&x0,
             datasize, &large_args_free) < 0)
       return NULL;
   }
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(32), arg1, (char **)&x1);
+      _cffi_type(38), arg1, (char **)&x1);
   if (datasize != 0) {
     x1 = ((size_t)datasize) <= 640 ? (imgcore_piece *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(32), arg1, (char **)&x1,
+    if (_cffi_convert_array_argument(_cffi_type(38), arg1, (char **)&x1,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -1006,10 +1028,10 @@ _cffi_f_imgcore_pull(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(34), arg3, (char **)&x3);
+      _cffi_type(40), arg3, (char **)&x3);
   if (datasize != 0) {
     x3 = ((size_t)datasize) <= 640 ? (imgcore_state *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(34), arg3, (char **)&x3,
+    if (_cffi_convert_array_argument(_cffi_type(40), arg3, (char **)&x3,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -1056,19 +1078,19 @@ _cffi_f_imgcore_push(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(4), arg0, (char **)&x0);
+      _cffi_type(10), arg0, (char **)&x0);
   if (datasize != 0) {
     x0 = ((size_t)datasize) <= 640 ? (imgcore_run *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(4), arg0, (char **)&x0,
+    if (_cffi_convert_array_argument(_cffi_type(10), arg0, (char **)&x0,
             datasize, &large_args_free) < 0)
       return NULL;
   }
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(5), arg1, (char **)&x1);
+      _cffi_type(11), arg1, (char **)&x1);
   if (datasize != 0) {
     x1 = ((size_t)datasize) <= 640 ? (imgcore_file const *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(5), arg1, (char **)&x1,
+    if (_cffi_convert_array_argument(_cffi_type(11), arg1, (char **)&x1,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -1078,10 +1100,10 @@ _cffi_f_imgcore_push(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(7), arg3, (char **)&x3);
+      _cffi_type(4), arg3, (char **)&x3);
   if (datasize != 0) {
     x3 = ((size_t)datasize) <= 640 ? (char const *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(7), arg3, (char **)&x3,
+    if (_cffi_convert_array_argument(_cffi_type(4), arg3, (char **)&x3,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -1126,10 +1148,10 @@ _cffi_f_imgcore_xxh3(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(26), arg0, (char **)&x0);
+      _cffi_type(32), arg0, (char **)&x0);
   if (datasize != 0) {
     x0 = ((size_t)datasize) <= 640 ? (uint8_t const *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(26), arg0, (char **)&x0,
+    if (_cffi_convert_array_argument(_cffi_type(32), arg0, (char **)&x0,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -1139,10 +1161,10 @@ _cffi_f_imgcore_xxh3(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(21), arg2, (char **)&x2);
+      _cffi_type(27), arg2, (char **)&x2);
   if (datasize != 0) {
     x2 = ((size_t)datasize) <= 640 ? (uint64_t *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(21), arg2, (char **)&x2,
+    if (_cffi_convert_array_argument(_cffi_type(27), arg2, (char **)&x2,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -1343,169 +1365,173 @@ static const struct _cffi_global_s _cffi_globals[] = {
   { "IMGCORE_XZ", (void *)_cffi_const_IMGCORE_XZ, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
   { "IMGCORE_ZLIB", (void *)_cffi_const_IMGCORE_ZLIB, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
   { "IMGCORE_ZSTD", (void *)_cffi_const_IMGCORE_ZSTD, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
-  { "imgcore_call_compress", (void *)&_cffi_externpy__imgcore_call_compress, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 60), (void *)imgcore_call_compress },
-  { "imgcore_call_next_hole", (void *)&_cffi_externpy__imgcore_call_next_hole, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 58), (void *)imgcore_call_next_hole },
-  { "imgcore_call_read", (void *)&_cffi_externpy__imgcore_call_read, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 57), (void *)imgcore_call_read },
-  { "imgcore_close", (void *)_cffi_f_imgcore_close, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 36), (void *)_cffi_d_imgcore_close },
-  { "imgcore_finish", (void *)_cffi_f_imgcore_finish, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 36), (void *)_cffi_d_imgcore_finish },
-  { "imgcore_measure", (void *)_cffi_f_imgcore_measure, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 39), (void *)_cffi_d_imgcore_measure },
+  { "imgcore_call_compress", (void *)&_cffi_externpy__imgcore_call_compress, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 67), (void *)imgcore_call_compress },
+  { "imgcore_call_look", (void *)&_cffi_externpy__imgcore_call_look, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 63), (void *)imgcore_call_look },
+  { "imgcore_call_next_hole", (void *)&_cffi_externpy__imgcore_call_next_hole, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 65), (void *)imgcore_call_next_hole },
+  { "imgcore_call_read", (void *)&_cffi_externpy__imgcore_call_read, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 64), (void *)imgcore_call_read },
+  { "imgcore_close", (void *)_cffi_f_imgcore_close, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 42), (void *)_cffi_d_imgcore_close },
+  { "imgcore_finish", (void *)_cffi_f_imgcore_finish, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 42), (void *)_cffi_d_imgcore_finish },
+  { "imgcore_measure", (void *)_cffi_f_imgcore_measure, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 45), (void *)_cffi_d_imgcore_measure },
   { "imgcore_open", (void *)_cffi_f_imgcore_open, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 0), (void *)_cffi_d_imgcore_open },
-  { "imgcore_pull", (void *)_cffi_f_imgcore_pull, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 30), (void *)_cffi_d_imgcore_pull },
-  { "imgcore_push", (void *)_cffi_f_imgcore_push, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 3), (void *)_cffi_d_imgcore_push },
-  { "imgcore_xxh3", (void *)_cffi_f_imgcore_xxh3, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 43), (void *)_cffi_d_imgcore_xxh3 },
+  { "imgcore_pull", (void *)_cffi_f_imgcore_pull, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 36), (void *)_cffi_d_imgcore_pull },
+  { "imgcore_push", (void *)_cffi_f_imgcore_push, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 9), (void *)_cffi_d_imgcore_push },
+  { "imgcore_xxh3", (void *)_cffi_f_imgcore_xxh3, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 49), (void *)_cffi_d_imgcore_xxh3 },
 };
 
 static const struct _cffi_field_s _cffi_fields[] = {
   { "context", offsetof(imgcore_calls, context),
                sizeof(((imgcore_calls *)0)->context),
-               _CFFI_OP(_CFFI_OP_NOOP, 11) },
+               _CFFI_OP(_CFFI_OP_NOOP, 17) },
   { "compress", offsetof(imgcore_calls, compress),
                 sizeof(((imgcore_calls *)0)->compress),
-                _CFFI_OP(_CFFI_OP_NOOP, 60) },
+                _CFFI_OP(_CFFI_OP_NOOP, 67) },
   { "read", offsetof(imgcore_calls, read),
             sizeof(((imgcore_calls *)0)->read),
-            _CFFI_OP(_CFFI_OP_NOOP, 57) },
+            _CFFI_OP(_CFFI_OP_NOOP, 64) },
   { "next_hole", offsetof(imgcore_calls, next_hole),
                  sizeof(((imgcore_calls *)0)->next_hole),
-                 _CFFI_OP(_CFFI_OP_NOOP, 58) },
+                 _CFFI_OP(_CFFI_OP_NOOP, 65) },
   { "kind", offsetof(imgcore_codec, kind),
             sizeof(((imgcore_codec *)0)->kind),
-            _CFFI_OP(_CFFI_OP_NOOP, 63) },
+            _CFFI_OP(_CFFI_OP_NOOP, 69) },
   { "level", offsetof(imgcore_codec, level),
              sizeof(((imgcore_codec *)0)->level),
-             _CFFI_OP(_CFFI_OP_NOOP, 59) },
+             _CFFI_OP(_CFFI_OP_NOOP, 66) },
   { "dict_size", offsetof(imgcore_codec, dict_size),
                  sizeof(((imgcore_codec *)0)->dict_size),
-                 _CFFI_OP(_CFFI_OP_NOOP, 63) },
+                 _CFFI_OP(_CFFI_OP_NOOP, 69) },
   { "function", offsetof(imgcore_codec, function),
                 sizeof(((imgcore_codec *)0)->function),
-                _CFFI_OP(_CFFI_OP_NOOP, 66) },
+                _CFFI_OP(_CFFI_OP_NOOP, 72) },
   { "size", offsetof(imgcore_file, size),
             sizeof(((imgcore_file *)0)->size),
-            _CFFI_OP(_CFFI_OP_NOOP, 12) },
+            _CFFI_OP(_CFFI_OP_NOOP, 18) },
   { "dev", offsetof(imgcore_file, dev),
            sizeof(((imgcore_file *)0)->dev),
-           _CFFI_OP(_CFFI_OP_NOOP, 12) },
+           _CFFI_OP(_CFFI_OP_NOOP, 18) },
   { "ino", offsetof(imgcore_file, ino),
            sizeof(((imgcore_file *)0)->ino),
-           _CFFI_OP(_CFFI_OP_NOOP, 12) },
+           _CFFI_OP(_CFFI_OP_NOOP, 18) },
   { "mtime_ns", offsetof(imgcore_file, mtime_ns),
                 sizeof(((imgcore_file *)0)->mtime_ns),
-                _CFFI_OP(_CFFI_OP_NOOP, 61) },
+                _CFFI_OP(_CFFI_OP_NOOP, 68) },
   { "blocks", offsetof(imgcore_file, blocks),
               sizeof(((imgcore_file *)0)->blocks),
-              _CFFI_OP(_CFFI_OP_NOOP, 61) },
+              _CFFI_OP(_CFFI_OP_NOOP, 68) },
   { "path_at", offsetof(imgcore_file, path_at),
                sizeof(((imgcore_file *)0)->path_at),
-               _CFFI_OP(_CFFI_OP_NOOP, 12) },
+               _CFFI_OP(_CFFI_OP_NOOP, 18) },
   { "kind", offsetof(imgcore_piece, kind),
             sizeof(((imgcore_piece *)0)->kind),
-            _CFFI_OP(_CFFI_OP_NOOP, 12) },
+            _CFFI_OP(_CFFI_OP_NOOP, 18) },
   { "number", offsetof(imgcore_piece, number),
               sizeof(((imgcore_piece *)0)->number),
-              _CFFI_OP(_CFFI_OP_NOOP, 12) },
+              _CFFI_OP(_CFFI_OP_NOOP, 18) },
   { "raw_size", offsetof(imgcore_piece, raw_size),
                 sizeof(((imgcore_piece *)0)->raw_size),
-                _CFFI_OP(_CFFI_OP_NOOP, 12) },
+                _CFFI_OP(_CFFI_OP_NOOP, 18) },
   { "count", offsetof(imgcore_piece, count),
              sizeof(((imgcore_piece *)0)->count),
-             _CFFI_OP(_CFFI_OP_NOOP, 12) },
+             _CFFI_OP(_CFFI_OP_NOOP, 18) },
   { "offset", offsetof(imgcore_piece, offset),
               sizeof(((imgcore_piece *)0)->offset),
-              _CFFI_OP(_CFFI_OP_NOOP, 12) },
+              _CFFI_OP(_CFFI_OP_NOOP, 18) },
   { "compressed", offsetof(imgcore_piece, compressed),
                   sizeof(((imgcore_piece *)0)->compressed),
-                  _CFFI_OP(_CFFI_OP_NOOP, 12) },
+                  _CFFI_OP(_CFFI_OP_NOOP, 18) },
   { "data", offsetof(imgcore_piece, data),
             sizeof(((imgcore_piece *)0)->data),
-            _CFFI_OP(_CFFI_OP_NOOP, 12) },
+            _CFFI_OP(_CFFI_OP_NOOP, 18) },
   { "data_size", offsetof(imgcore_piece, data_size),
                  sizeof(((imgcore_piece *)0)->data_size),
-                 _CFFI_OP(_CFFI_OP_NOOP, 12) },
+                 _CFFI_OP(_CFFI_OP_NOOP, 18) },
   { "block_size", offsetof(imgcore_spec, block_size),
                   sizeof(((imgcore_spec *)0)->block_size),
-                  _CFFI_OP(_CFFI_OP_NOOP, 63) },
+                  _CFFI_OP(_CFFI_OP_NOOP, 69) },
   { "tails", offsetof(imgcore_spec, tails),
              sizeof(((imgcore_spec *)0)->tails),
-             _CFFI_OP(_CFFI_OP_NOOP, 63) },
+             _CFFI_OP(_CFFI_OP_NOOP, 69) },
   { "dedup", offsetof(imgcore_spec, dedup),
              sizeof(((imgcore_spec *)0)->dedup),
-             _CFFI_OP(_CFFI_OP_NOOP, 63) },
+             _CFFI_OP(_CFFI_OP_NOOP, 69) },
   { "jobs", offsetof(imgcore_spec, jobs),
             sizeof(((imgcore_spec *)0)->jobs),
-            _CFFI_OP(_CFFI_OP_NOOP, 63) },
+            _CFFI_OP(_CFFI_OP_NOOP, 69) },
   { "memory", offsetof(imgcore_spec, memory),
               sizeof(((imgcore_spec *)0)->memory),
-              _CFFI_OP(_CFFI_OP_NOOP, 12) },
+              _CFFI_OP(_CFFI_OP_NOOP, 18) },
   { "hash_mask", offsetof(imgcore_spec, hash_mask),
                  sizeof(((imgcore_spec *)0)->hash_mask),
-                 _CFFI_OP(_CFFI_OP_NOOP, 12) },
+                 _CFFI_OP(_CFFI_OP_NOOP, 18) },
+  { "look", offsetof(imgcore_spec, look),
+            sizeof(((imgcore_spec *)0)->look),
+            _CFFI_OP(_CFFI_OP_NOOP, 71) },
   { "codec", offsetof(imgcore_spec, codec),
              sizeof(((imgcore_spec *)0)->codec),
-             _CFFI_OP(_CFFI_OP_NOOP, 50) },
+             _CFFI_OP(_CFFI_OP_NOOP, 56) },
   { "calls", offsetof(imgcore_spec, calls),
              sizeof(((imgcore_spec *)0)->calls),
-             _CFFI_OP(_CFFI_OP_NOOP, 49) },
+             _CFFI_OP(_CFFI_OP_NOOP, 55) },
   { "done", offsetof(imgcore_state, done),
             sizeof(((imgcore_state *)0)->done),
-            _CFFI_OP(_CFFI_OP_NOOP, 63) },
+            _CFFI_OP(_CFFI_OP_NOOP, 69) },
   { "hungry", offsetof(imgcore_state, hungry),
               sizeof(((imgcore_state *)0)->hungry),
-              _CFFI_OP(_CFFI_OP_NOOP, 63) },
+              _CFFI_OP(_CFFI_OP_NOOP, 69) },
   { "error", offsetof(imgcore_state, error),
              sizeof(((imgcore_state *)0)->error),
-             _CFFI_OP(_CFFI_OP_NOOP, 63) },
+             _CFFI_OP(_CFFI_OP_NOOP, 69) },
   { "system_error", offsetof(imgcore_state, system_error),
                     sizeof(((imgcore_state *)0)->system_error),
-                    _CFFI_OP(_CFFI_OP_NOOP, 59) },
+                    _CFFI_OP(_CFFI_OP_NOOP, 66) },
   { "job", offsetof(imgcore_state, job),
            sizeof(((imgcore_state *)0)->job),
-           _CFFI_OP(_CFFI_OP_NOOP, 12) },
+           _CFFI_OP(_CFFI_OP_NOOP, 18) },
   { "read_ns", offsetof(imgcore_times, read_ns),
                sizeof(((imgcore_times *)0)->read_ns),
-               _CFFI_OP(_CFFI_OP_NOOP, 12) },
+               _CFFI_OP(_CFFI_OP_NOOP, 18) },
   { "hash_ns", offsetof(imgcore_times, hash_ns),
                sizeof(((imgcore_times *)0)->hash_ns),
-               _CFFI_OP(_CFFI_OP_NOOP, 12) },
+               _CFFI_OP(_CFFI_OP_NOOP, 18) },
   { "verify_ns", offsetof(imgcore_times, verify_ns),
                  sizeof(((imgcore_times *)0)->verify_ns),
-                 _CFFI_OP(_CFFI_OP_NOOP, 12) },
+                 _CFFI_OP(_CFFI_OP_NOOP, 18) },
   { "compress_ns", offsetof(imgcore_times, compress_ns),
                    sizeof(((imgcore_times *)0)->compress_ns),
-                   _CFFI_OP(_CFFI_OP_NOOP, 12) },
+                   _CFFI_OP(_CFFI_OP_NOOP, 18) },
   { "peak_bytes", offsetof(imgcore_times, peak_bytes),
                   sizeof(((imgcore_times *)0)->peak_bytes),
-                  _CFFI_OP(_CFFI_OP_NOOP, 12) },
+                  _CFFI_OP(_CFFI_OP_NOOP, 18) },
 };
 
 static const struct _cffi_struct_union_s _cffi_struct_unions[] = {
-  { "$imgcore_calls", 49, _CFFI_F_CHECK_FIELDS,
+  { "$imgcore_calls", 55, _CFFI_F_CHECK_FIELDS,
     sizeof(imgcore_calls), offsetof(struct _cffi_align_typedef_imgcore_calls, y), 0, 4 },
-  { "$imgcore_codec", 50, _CFFI_F_CHECK_FIELDS,
+  { "$imgcore_codec", 56, _CFFI_F_CHECK_FIELDS,
     sizeof(imgcore_codec), offsetof(struct _cffi_align_typedef_imgcore_codec, y), 4, 4 },
-  { "$imgcore_file", 51, _CFFI_F_CHECK_FIELDS,
+  { "$imgcore_file", 57, _CFFI_F_CHECK_FIELDS,
     sizeof(imgcore_file), offsetof(struct _cffi_align_typedef_imgcore_file, y), 8, 6 },
-  { "$imgcore_piece", 52, _CFFI_F_CHECK_FIELDS,
+  { "$imgcore_piece", 58, _CFFI_F_CHECK_FIELDS,
     sizeof(imgcore_piece), offsetof(struct _cffi_align_typedef_imgcore_piece, y), 14, 8 },
-  { "$imgcore_spec", 54, _CFFI_F_CHECK_FIELDS,
-    sizeof(imgcore_spec), offsetof(struct _cffi_align_typedef_imgcore_spec, y), 22, 8 },
-  { "$imgcore_state", 55, _CFFI_F_CHECK_FIELDS,
-    sizeof(imgcore_state), offsetof(struct _cffi_align_typedef_imgcore_state, y), 30, 5 },
-  { "$imgcore_times", 56, _CFFI_F_CHECK_FIELDS,
-    sizeof(imgcore_times), offsetof(struct _cffi_align_typedef_imgcore_times, y), 35, 5 },
-  { "imgcore_run", 53, _CFFI_F_OPAQUE,
+  { "$imgcore_spec", 60, _CFFI_F_CHECK_FIELDS,
+    sizeof(imgcore_spec), offsetof(struct _cffi_align_typedef_imgcore_spec, y), 22, 9 },
+  { "$imgcore_state", 61, _CFFI_F_CHECK_FIELDS,
+    sizeof(imgcore_state), offsetof(struct _cffi_align_typedef_imgcore_state, y), 31, 5 },
+  { "$imgcore_times", 62, _CFFI_F_CHECK_FIELDS,
+    sizeof(imgcore_times), offsetof(struct _cffi_align_typedef_imgcore_times, y), 36, 5 },
+  { "imgcore_run", 59, _CFFI_F_OPAQUE,
     (size_t)-1, -1, -1, 0 /* opaque */ },
 };
 
 static const struct _cffi_typename_s _cffi_typenames[] = {
-  { "imgcore_calls", 49 },
-  { "imgcore_codec", 50 },
-  { "imgcore_file", 51 },
-  { "imgcore_piece", 52 },
-  { "imgcore_run", 53 },
-  { "imgcore_spec", 54 },
-  { "imgcore_state", 55 },
-  { "imgcore_times", 56 },
+  { "imgcore_calls", 55 },
+  { "imgcore_codec", 56 },
+  { "imgcore_file", 57 },
+  { "imgcore_piece", 58 },
+  { "imgcore_run", 59 },
+  { "imgcore_spec", 60 },
+  { "imgcore_state", 61 },
+  { "imgcore_times", 62 },
 };
 
 static const struct _cffi_type_context_s _cffi_type_context = {
@@ -1515,12 +1541,12 @@ static const struct _cffi_type_context_s _cffi_type_context = {
   _cffi_struct_unions,
   NULL,  /* no enums */
   _cffi_typenames,
-  28,  /* num_globals */
+  29,  /* num_globals */
   8,  /* num_struct_unions */
   0,  /* num_enums */
   8,  /* num_typenames */
   NULL,  /* no includes */
-  69,  /* num_types */
+  75,  /* num_types */
   1,  /* flags */
 };
 

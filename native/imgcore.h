@@ -56,7 +56,10 @@ typedef struct imgcore_calls {
 
 enum imgcore_tails { IMGCORE_TAILS_NONE = 0, IMGCORE_TAILS_SMALL = 1, IMGCORE_TAILS_ALL = 2 };
 
-/* `hash_mask` is ANDed to both halves of every hash: all ones, but for tests that force collisions. */
+/*
+ * `hash_mask` is ANDed to both halves of every hash: all ones, but for tests that force collisions. `look` is the address
+ * of LZ4_compress_default, or of a function that is called in the same way, for early store; 0 asks the codec always.
+ */
 typedef struct imgcore_spec {
     uint32_t block_size;
     uint32_t tails;
@@ -64,6 +67,7 @@ typedef struct imgcore_spec {
     uint32_t jobs;
     uint64_t memory;
     uint64_t hash_mask;
+    uintptr_t look;
     imgcore_codec codec;
     imgcore_calls calls;
 } imgcore_spec;

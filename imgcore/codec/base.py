@@ -48,6 +48,11 @@ class Codec(Protocol):
         """What determines the bytes: library, version, settings; such as `zstd 1.5.7 level 15`."""
         ...
 
+    @property
+    def slow(self) -> bool:
+        """Whether a quick look at a block, to see that it cannot shrink, costs much less than compressing it."""
+        ...
+
     def compress(self, data: bytes | memoryview) -> bytes:
         """Return `data` compressed."""
         ...

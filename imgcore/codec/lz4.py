@@ -1,5 +1,7 @@
 """Bare LZ4 blocks, by LZ4_compress_default and LZ4_compress_HC of the library inside the `lz4` package.
 
+LZ4_compress_default is also the quick look that the engine takes at a block before a slow codec gets it (`compress_into`).
+
 `lz4.block` calls the stream functions, which write other and larger bytes below 64 KiB; so the functions are called
 through ctypes, and `lz4.block` is used only where they cannot be reached.
 """
@@ -15,7 +17,7 @@ from imgcore.codec.base import CodecInfo, Decoder
 from imgcore.codec.binding import Bound, ScratchBuffers, address, lz4_library
 from imgcore.errors import Corrupt
 
-__all__ = ["LEVELS", "Lz4Codec", "info", "make_decoder"]
+__all__ = ["LEVELS", "Lz4Codec", "compress_into", "compress_into_address", "info", "make_decoder"]
 
 LEVELS = tuple(range(3, 13))
 _MAX_INPUT = 0x7E000000  # LZ4_MAX_INPUT_SIZE of the public header
@@ -28,6 +30,7 @@ class Lz4Codec:
 
     def __init__(self, level: int | None = None) -> None:
         self.level = level
+        self.slow = level is not None
         self._local = threading.local()
 
     @property
@@ -63,6 +66,24 @@ class Lz4Codec:
         if size <= 0:
             raise MemoryError("LZ4 ran out of memory")  # the one error left within its own bound
         return ctypes.string_at(buffer, size)
+
+
+_local = threading.local()
+
+
+def compress_into(data: bytes, room: int) -> int:
+    """Return the size of `data` compressed by LZ4_compress_default into `room` bytes, 0 when it does not fit."""
+    library = lz4_library()
+    if library is None:
+        size = len(lz4.block.compress(data, store_size=False, mode="default"))
+        return size if size <= room else 0
+    return int(library.LZ4_compress_default(data, _scratch(_local).get(room), len(data), room))
+
+
+def compress_into_address() -> int | None:
+    """Return where LZ4_compress_default is for the native core; None where it has to call back."""
+    library = lz4_library()
+    return None if library is None else address(library, "LZ4_compress_default")
 
 
 def _scratch(local: threading.local) -> ScratchBuffers:

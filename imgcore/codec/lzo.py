@@ -25,6 +25,7 @@ class LzoCodec:
 
     name = "lzo"
     level: int | None = None
+    slow = True
     bound: Bound | None = None
 
     def __init__(self) -> None:

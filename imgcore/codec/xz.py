@@ -25,6 +25,7 @@ class XzCodec:
     """LZMA2 at one level, for blocks of at most `block_size` bytes."""
 
     name = "xz"
+    slow = True
 
     def __init__(self, level: int = DEFAULT_LEVEL, *, block_size: int) -> None:
         self.level = level

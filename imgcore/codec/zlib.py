@@ -52,6 +52,7 @@ class ZlibCodec:
     """libdeflate at one level."""
 
     name = "zlib"
+    slow = True
 
     def __init__(self, level: int = DEFAULT_LEVEL) -> None:
         self.level = level

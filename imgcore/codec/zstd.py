@@ -20,6 +20,7 @@ __all__ = ["DEFAULT_LEVEL", "LEVELS", "ZstdCodec", "info", "make_decoder"]
 
 LEVELS = tuple(range(1, 23))
 DEFAULT_LEVEL = 15
+_FIRST_SLOW_LEVEL = 5
 
 _BOUND_FUNCTIONS = (
     "ZSTD_createCCtx",
@@ -63,6 +64,7 @@ class ZstdCodec:
 
     def __init__(self, level: int = DEFAULT_LEVEL) -> None:
         self.level = level
+        self.slow = level >= _FIRST_SLOW_LEVEL
         self._local = threading.local()
 
     @property

@@ -18,6 +18,7 @@ from imgcore._core import ffi, lib
 from imgcore.blob import BytesBlob, HostFile
 from imgcore.codec import Codec
 from imgcore.codec.binding import Bound
+from imgcore.codec.lz4 import compress_into, compress_into_address
 from imgcore.engine.protocol import Job, Kind, Piece, Spec
 from imgcore.engine.pure import compress_all, hole_runs
 from imgcore.errors import ImgcoreError, SourceChanged, SourceError, SourceUnreadable
@@ -168,6 +169,15 @@ def imgcore_call_compress(context: Any, data: Any, size: int, out: Any) -> int:
     return len(stored)
 
 
+@ffi.def_extern(error=-1)  # type: ignore[untyped-decorator]
+def imgcore_call_look(data: Any, out: Any, size: int, room: int) -> int:
+    """imgcore_spec.look where LZ4_compress_default cannot be reached; nobody reads `out`."""
+    try:
+        return compress_into(ffi.buffer(data, size)[:], room)
+    except MemoryError:
+        return -1
+
+
 class _Run:
     """One imgcore_run."""
 
@@ -193,6 +203,8 @@ class _Run:
             core.codec.level, core.codec.dict_size = self._bound.level, self._bound.dict_size
             for index, address in enumerate(self._bound.addresses):
                 core.codec.function[index] = address
+        if spec.looks_first:
+            core.look = compress_into_address() or int(ffi.cast("uintptr_t", lib.imgcore_call_look))
         core.calls.context = self._handle
         core.calls.compress = lib.imgcore_call_compress
         core.calls.read = lib.imgcore_call_read

@@ -18,6 +18,17 @@ An engine takes `Job`s, the contents of regular files in the order of the image,
 A short last block equals an earlier block only when both have the same length. Blocks, fragments and tails are numbered
 apart. Stored bytes are the compressed ones when these are shorter than the raw ones, else the raw ones.
 
+Early store: where the codec is `slow`, a quick look at a block or fragment decides whether the codec is asked at all.
+One of n bytes is stored raw when all of this holds, in whole numbers:
+
+* n >= 16384;
+* no byte value is much more frequent than others: with c the number of times each of the 256 occurs,
+  sum(c * c) * 256 * 32 <= n * n * 33, where bytes by chance are at 32 or little more and base64 is at 128;
+* LZ4_compress_default of all of it does not fit into n - n // 64 bytes.
+
+What has neither frequent bytes nor repetitions within 64 KiB does not get smaller by much; a repetition from further
+away in a large block is missed. Metadata is not looked at in this way.
+
 The pieces depend on the contents, their order and the `Spec`, never on `jobs`, `memory` or the engine: both engines
 yield the same, byte for byte, because they call the same codec functions.
 """
@@ -80,7 +91,7 @@ class Spec:
 
     `codec` is None to store everything. `memory` bounds the bytes of content in flight, raw and compressed together;
     fewer than `minimum_memory()` raise ValueError. What dedup remembers of earlier content (some 100 bytes for each
-    distinct block) is not in it. `dedup` off makes every block and tail new.
+    distinct block) is not in it. `dedup` off makes every block and tail new. `early_store` off has the codec try every block.
     """
 
     block_size: int
@@ -89,6 +100,7 @@ class Spec:
     dedup: bool = True
     jobs: int = 1
     memory: int = 128 << 20
+    early_store: bool = True
 
     def __post_init__(self) -> None:
         if not 1 <= self.block_size <= 1 << 30:
@@ -97,6 +109,11 @@ class Spec:
             raise ValueError(f"at least one job is needed, not {self.jobs}")
         if self.memory < self.minimum_memory():
             raise ValueError(f"{self.memory} bytes of memory are too few; at least {self.minimum_memory()} are needed")
+
+    @property
+    def looks_first(self) -> bool:
+        """Whether there is a quick look at each block before the codec gets it."""
+        return self.early_store and self.codec is not None and self.codec.slow
 
     def minimum_memory(self) -> int:
         """Return the least `memory` that works: a raw and a stored block for each job, two open fragments, one to spare."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
@@ -18,14 +18,16 @@ from typing import NamedTuple
 
 from imgcore.blob import Blob
 from imgcore.codec import Codec
+from imgcore.codec.lz4 import compress_into
 from imgcore.engine.protocol import Job, Kind, Piece, Spec
 from imgcore.errors import ImgcoreError, SourceChanged, SourceError
 from imgcore.events import Control
 
-__all__ = ["PureEngine", "compress_all", "hole_runs"]
+__all__ = ["PureEngine", "cannot_shrink", "compress_all", "hole_runs"]
 
 _CHECK_SECONDS = 0.05  # how long a wait may last without looking at the cancel flag
 _MOST_PENDING = 4096  # pieces without data that may wait behind one that is being compressed
+_LEAST_LOOKED_AT = 16384  # bytes; below, the codec is quick anyway
 _CHUNK = 64 << 10  # raw bytes that one task of `compress_all` takes
 
 
@@ -34,9 +36,20 @@ class _Stored(NamedTuple):
     data: bytes
 
 
-def _store(codec: Codec | None, raw: bytes) -> _Stored:
+def cannot_shrink(raw: bytes) -> bool:
+    """Return whether a block is stored without asking the codec; see `imgcore.engine.protocol` on early store.
+
+    LZ4 comes first here because counting is slow in Python; in C it is the other way round.
+    """
+    size = len(raw)
+    if size < _LEAST_LOOKED_AT or compress_into(raw, size - size // 64):
+        return False
+    return sum(count * count for count in Counter(raw).values()) * 256 * 32 <= size * size * 33
+
+
+def _store(codec: Codec | None, raw: bytes, looks_first: bool = False) -> _Stored:
     """Return what is to be stored of a block: compressed when that is shorter."""
-    if codec is not None:
+    if codec is not None and not (looks_first and cannot_shrink(raw)):
         data = codec.compress(raw)
         if len(data) < len(raw):
             return _Stored(True, data)
@@ -75,7 +88,7 @@ class PureEngine:
                 while pending and (in_flight + reserve > budget or len(pending) >= _MOST_PENDING):
                     yield _finish(pending[0], control)
                     in_flight -= pending.popleft()[2]
-                future = pool.submit(_store, spec.codec, raw) if raw else None
+                future = pool.submit(_store, spec.codec, raw, spec.looks_first) if raw else None
                 pending.append((piece, future, reserve))
                 in_flight += reserve
                 while pending and ((head := pending[0][1]) is None or head.done()):

@@ -159,7 +159,7 @@ def host_records(root: Path) -> dict[bytes, Record]:
                     first = inodes.setdefault(found.st_ino, path)
                     inodes[found.st_ino] = min(first, path)
     for path, record in out.items():
-        if record["type"] != "dir" and record.get("links") != 1:
+        if record["type"] != "dir" and os.lstat(base + path).st_nlink > 1:
             record["group"] = inodes[os.lstat(base + path).st_ino]
     return out
 

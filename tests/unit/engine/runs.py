@@ -49,8 +49,9 @@ def pack(
     dedup: bool = True,
     jobs: int = 2,
     memory: int = 8 << 20,
+    early_store: bool = True,
 ) -> list[Piece]:
     """Return all pieces of these contents."""
     made = make_codec(codec, level, block_size=block_size) if codec else None
-    spec = Spec(block_size, made, tails, dedup, jobs, max(memory, (2 * jobs + 4) * block_size))
+    spec = Spec(block_size, made, tails, dedup, jobs, max(memory, (2 * jobs + 4) * block_size), early_store)
     return list(engine.pack(jobs_of(contents), spec, Control()))

@@ -158,7 +158,7 @@ def test_blob_that_ends_early(engine: Engine) -> None:
 class OwnCodec:
     """A codec that the core knows no functions of; it may fail."""
 
-    name, level, fingerprint = "own", None, "own"
+    name, level, fingerprint, slow = "own", None, "own", False
 
     def __init__(self, error: BaseException | None = None) -> None:
         self.error = error

@@ -1,0 +1,222 @@
+"""imgcore: a file-system-image engine that other programs embed.
+
+    import imgcore
+
+    report = imgcore.pack("./tree", "out.raw")
+    with imgcore.open("out.raw") as source:
+        for path, node in source.tree.walk():
+            print(imgcore.show(path), imgcore.type_name(node))
+
+A tree comes from a directory (`scan`), an image (`open`), or a program (`tree`); it goes through transforms (`Policy`,
+`exclude`) into an image (`pack`) or a directory (`unpack`); two of them are compared by `diff`. Everything raised on
+purpose is an `ImgcoreError`; progress and cancellation go through a `Control`.
+
+Names are looked up when they are first used (PEP 562), so that importing the package costs next to nothing. `__all__`
+is the API; modules and names that are not in it may change without notice.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Final
+
+__version__: Final = "0.1.0"
+
+if TYPE_CHECKING:
+    from imgcore import errors, formats
+    from imgcore.blob import (
+        Blob,
+        BytesBlob,
+        FileBlob,
+        HostFile,
+        MemorySink,
+        Segment,
+        Sink,
+        SliceBlob,
+        ZeroBlob,
+        read_all,
+        read_chunks,
+    )
+    from imgcore.build.pack import pack
+    from imgcore.build.source import Source
+    from imgcore.build.source import open_source as open
+    from imgcore.build.spec import SourceSpec, parse_source
+    from imgcore.build.unpack import unpack
+    from imgcore.errors import (
+        Cancelled,
+        Corrupt,
+        FormatError,
+        ImgcoreError,
+        LimitExceeded,
+        MergeConflict,
+        NotRepresentable,
+        NotThisFormat,
+        OutputError,
+        PathError,
+        SourceChanged,
+        SourceError,
+        SourceUnreadable,
+        TargetExists,
+        TreeError,
+        Unsupported,
+        VerificationFailed,
+        show,
+    )
+    from imgcore.events import Advanced, Control, Event, Finished, Planned, Warned
+    from imgcore.formats import Finding, Format, Image, Report, squashfs
+    from imgcore.hosts import UnpackReport, scan
+    from imgcore.limits import Limits
+    from imgcore.model import (
+        Capabilities,
+        Change,
+        Device,
+        Dir,
+        Entry,
+        File,
+        Loss,
+        Meta,
+        Node,
+        Pipe,
+        Socket,
+        Symlink,
+        Tree,
+        Whiteout,
+        block_device,
+        char_device,
+        diff,
+        directory,
+        file,
+        find_losses,
+        manifest_lines,
+        project,
+        symlink,
+        tree,
+        type_name,
+    )
+    from imgcore.transforms import Clock, Owners, Policy, exclude, join_trees, only, place_tree
+
+_MODULES: Final = {
+    "imgcore.blob": ("Blob BytesBlob FileBlob HostFile MemorySink Segment Sink SliceBlob ZeroBlob read_all read_chunks"),
+    "imgcore.build": "Source SourceSpec pack parse_source unpack",
+    "imgcore.errors": (
+        "Cancelled Corrupt FormatError ImgcoreError LimitExceeded MergeConflict NotRepresentable NotThisFormat OutputError"
+        " PathError SourceChanged SourceError SourceUnreadable TargetExists TreeError Unsupported VerificationFailed show"
+    ),
+    "imgcore.events": "Advanced Control Event Finished Planned Warned",
+    "imgcore.formats": "Finding Format Image Report",
+    "imgcore.hosts": "UnpackReport scan",
+    "imgcore.limits": "Limits",
+    "imgcore.model": (
+        "Capabilities Change Device Dir Entry File Loss Meta Node Pipe Socket Symlink Tree Whiteout block_device char_device"
+        " diff directory file find_losses manifest_lines project symlink tree type_name"
+    ),
+    "imgcore.transforms": "Clock Owners Policy exclude join_trees only place_tree",
+}
+_PLACES: Final = {name: (module, name) for module, names in _MODULES.items() for name in names.split()} | {
+    "open": ("imgcore.build", "open_source"),
+    "errors": ("imgcore.errors", ""),
+    "formats": ("imgcore.formats", ""),
+    "squashfs": ("imgcore.formats.squashfs", ""),
+}
+
+__all__ = [
+    "Advanced",
+    "Blob",
+    "BytesBlob",
+    "Cancelled",
+    "Capabilities",
+    "Change",
+    "Clock",
+    "Control",
+    "Corrupt",
+    "Device",
+    "Dir",
+    "Entry",
+    "Event",
+    "File",
+    "FileBlob",
+    "Finding",
+    "Finished",
+    "Format",
+    "FormatError",
+    "HostFile",
+    "Image",
+    "ImgcoreError",
+    "LimitExceeded",
+    "Limits",
+    "Loss",
+    "MemorySink",
+    "MergeConflict",
+    "Meta",
+    "Node",
+    "NotRepresentable",
+    "NotThisFormat",
+    "OutputError",
+    "Owners",
+    "PathError",
+    "Pipe",
+    "Planned",
+    "Policy",
+    "Report",
+    "Segment",
+    "Sink",
+    "SliceBlob",
+    "Socket",
+    "Source",
+    "SourceChanged",
+    "SourceError",
+    "SourceSpec",
+    "SourceUnreadable",
+    "Symlink",
+    "TargetExists",
+    "Tree",
+    "TreeError",
+    "UnpackReport",
+    "Unsupported",
+    "VerificationFailed",
+    "Warned",
+    "Whiteout",
+    "ZeroBlob",
+    "__version__",
+    "block_device",
+    "char_device",
+    "diff",
+    "directory",
+    "errors",
+    "exclude",
+    "file",
+    "find_losses",
+    "formats",
+    "join_trees",
+    "manifest_lines",
+    "only",
+    "open",
+    "pack",
+    "parse_source",
+    "place_tree",
+    "project",
+    "read_all",
+    "read_chunks",
+    "scan",
+    "show",
+    "squashfs",
+    "symlink",
+    "tree",
+    "type_name",
+    "unpack",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _PLACES:
+        raise AttributeError(f"module `imgcore` has no attribute `{name}`")
+    module, attribute = _PLACES[name]
+    found: object = importlib.import_module(module)
+    if attribute:
+        found = getattr(found, attribute)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,196 @@
+"""Any source into an image of any format, whole or not at all.
+
+What happens, in this order: the target is looked at (so that an hour's scan does not end in "exists"), the source is
+opened, paths are left out, the policy is applied, the format's writer checks the tree and writes it into a sink, the
+image is read back if that is asked for, the sink is made visible. The sink is opened after the scan: the image may lie
+inside its source, and an older one there is left out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from typing import BinaryIO, Literal, TypeAlias
+
+from imgcore import formats
+from imgcore.blob import Segment, Sink, open_sink
+from imgcore.build.source import AnyPath, Source, open_source, open_sources
+from imgcore.build.spec import SourceSpec
+from imgcore.engine import get_engine
+from imgcore.errors import OutputError, TargetExists, VerificationFailed
+from imgcore.events import Control, Finished, Planned, Warned
+from imgcore.formats.base import Format, Options, Report
+from imgcore.limits import Limits
+from imgcore.model import Tree, diff, project
+from imgcore.transforms import Globs, Policy
+from imgcore.transforms import exclude as leave_out
+
+__all__ = ["EngineName", "PackSource", "choose_format", "pack"]
+
+EngineName: TypeAlias = Literal["auto", "native", "pure"]
+PackSource: TypeAlias = "AnyPath | SourceSpec | Source | Tree | Sequence[AnyPath | SourceSpec]"
+
+
+def choose_format(dest: object, name: str | None) -> Format:
+    """Return the format called `name`, or the one that the suffix of the path `dest` stands for. Raises ValueError."""
+    if name is not None:
+        return formats.by_name(name)
+    known = ", ".join(suffix for known in formats.FORMATS for suffix in known.suffixes)
+    if not isinstance(dest, (str, bytes, os.PathLike)):
+        raise ValueError("a format has to be named where the target is no path")
+    found = formats.by_suffix(os.fsdecode(dest))
+    if found is None:
+        raise ValueError(f"no format for `{os.fsdecode(dest)}`: name one, or use a suffix of {known}")
+    return found
+
+
+def pack(
+    source: PackSource,
+    dest: AnyPath | Sink | BinaryIO,
+    *,
+    format: str | None = None,
+    options: Options | None = None,
+    policy: Policy | None = None,
+    exclude: Sequence[str | bytes] = (),
+    engine: EngineName = "auto",
+    force: bool = False,
+    sync: bool = True,
+    verify: bool = False,
+    limits: Limits | None = None,
+    stdin: BinaryIO | None = None,
+    control: Control | None = None,
+) -> Report:
+    """Write `source` to `dest` as an image; return what was done.
+
+    Several sources are joined. The format comes from the suffix of `dest` unless named. `exclude` are globs, as of a
+    .gitignore. `force` replaces an existing image, `sync` forces it to disk before it appears, `verify` reads it back and
+    compares before it appears. `limits` are for sources that are images. `stdin` is what a source called `-` reads.
+    Raises ValueError for an unknown format or a bad glob, TargetExists, NotRepresentable, SourceError, FormatError,
+    OutputError, VerificationFailed, Cancelled; then nothing is left behind, and an older image is intact.
+    """
+    control = control or Control()
+    kind = choose_format(dest, format)
+    options = kind.default_options if options is None else options
+    globs = Globs(exclude)
+    worker = get_engine(engine)
+    skip = _look_at_target(dest, force)
+    with contextlib.ExitStack() as stack:
+        tree = _open_tree(source, skip, limits, stdin, control, stack)
+        tree = _prepared(tree, globs, policy or Policy(), control)
+        files, total = tree.file_bytes()
+        control.check()
+        control.emit(Planned("pack", files, total))
+        with _opened(dest, force, sync) as sink:
+            report = kind.write(tree, sink, options, control, worker)
+            if verify:
+                _require_equal(tree, sink, kind, control)
+            control.check()
+    control.emit(Finished("pack", _summary(report)))
+    return report
+
+
+def _look_at_target(dest: object, force: bool) -> list[tuple[int, int]]:
+    """Return the (device, inode) of an image that will be replaced; raise for a target that cannot be written."""
+    if not isinstance(dest, (str, bytes, os.PathLike)):
+        return []
+    path = os.fsencode(dest)
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        parent = os.path.dirname(os.path.realpath(path))
+        if not os.path.isdir(parent):
+            raise OutputError("cannot write: no such directory", path=parent) from None
+        return []
+    except OSError as error:
+        raise OutputError(f"cannot write: {error.strerror}", path=path) from None
+    if stat.S_ISDIR(found.st_mode):
+        raise OutputError("cannot write: the target is a directory", path=path)
+    if stat.S_ISREG(found.st_mode) or stat.S_ISBLK(found.st_mode):
+        if not force:
+            raise TargetExists("target exists", path=path, hint="--force replaces it")
+        return [(found.st_dev, found.st_ino)]
+    return []
+
+
+def _open_tree(
+    source: PackSource,
+    skip: list[tuple[int, int]],
+    limits: Limits | None,
+    stdin: BinaryIO | None,
+    control: Control,
+    stack: contextlib.ExitStack,
+) -> Tree:
+    if isinstance(source, Tree):
+        return source
+    if isinstance(source, Source):
+        return source.tree
+    if isinstance(source, (str, bytes, os.PathLike, SourceSpec)):
+        opened = open_source(source, limits=limits, skip=skip, stdin=stdin, control=control)
+    else:
+        opened = open_sources(source, limits=limits, skip=skip, stdin=stdin, control=control)
+    return stack.enter_context(opened).tree
+
+
+def _prepared(tree: Tree, globs: Globs, policy: Policy, control: Control) -> Tree:
+    """Return the tree that is to be written; tell of globs that had no effect."""
+    if globs:
+        tree = leave_out(tree, globs)
+        for glob in globs.unused():
+            control.emit(Warned(f"exclude `{os.fsdecode(glob)}` matches nothing"))
+    return policy.apply(tree)
+
+
+@contextlib.contextmanager
+def _opened(dest: AnyPath | Sink | BinaryIO, force: bool, sync: bool) -> Iterator[Sink]:
+    """Give the sink of `dest`, committed at the end and discarded on an error."""
+    with open_sink(dest, replace=force, sync=sync) as sink:  # type: ignore[arg-type]
+        yield sink
+
+
+class _SinkBlob:
+    """What was written to a sink, as a blob."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self.size = sink.position
+
+    def read_at(self, at: int, size: int) -> bytes:
+        """Return bytes of the image."""
+        size = max(0, min(size, self.size - at)) if at >= 0 else 0
+        return self._sink.read_back(at, size) if size else b""
+
+    def segments(self) -> Iterator[Segment]:
+        """Yield one segment."""
+        if self.size:
+            yield Segment(0, self.size, False)
+
+
+def _require_equal(tree: Tree, sink: Sink, kind: Format, control: Control) -> None:
+    """Raise VerificationFailed unless the image in `sink` holds `tree`, as far as the format can, and has no findings."""
+    blob, limits = _SinkBlob(sink), Limits.trusted()
+    for finding in kind.check_blob(blob, limits, control):
+        if finding.severity == "error":
+            raise VerificationFailed(
+                f"the image that was written is wrong: {finding.message}",
+                path=finding.path,
+                offset=finding.offset,
+                structure=finding.structure,
+                field=finding.field,
+            )
+    with kind.open(blob, limits) as image:
+        for change in diff(project(tree, kind.capabilities), image.tree, control):
+            raise VerificationFailed(
+                f"the image that was written differs from its source in {change.kind}",
+                path=change.path,
+                found=change.new or None,
+                allowed=change.old or None,
+            )
+
+
+def _summary(report: Report) -> dict[str, object]:
+    """Return the report as plain values; losses were events already."""
+    values = {field.name: getattr(report, field.name) for field in dataclasses.fields(report)}
+    return values | {"losses": len(report.losses)}

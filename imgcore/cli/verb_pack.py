@@ -1,0 +1,212 @@
+"""`imgcore pack SRC… DEST`: any tree to an image of any format."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any, BinaryIO
+
+import click
+
+from imgcore.build.pack import choose_format, pack
+from imgcore.build.spec import parse_source
+from imgcore.cli.command import SIZE, Run, limits_option, verb
+from imgcore.cli.output import human
+from imgcore.cli.packing import Compression, parse_clock, parse_compression, parse_losses, parse_owner, parse_settings
+from imgcore.cli.system import allowed_cpus, source_date_epoch
+from imgcore.engine import Spec
+from imgcore.errors import show
+from imgcore.formats.base import Format, Options, Report
+from imgcore.transforms import Clock, Owners, Policy
+
+__all__ = ["command"]
+
+_NS = 10**9
+
+
+@verb(
+    "pack",
+    "write trees into an image",
+    examples=(
+        "imgcore pack ./tree out.raw",
+        "imgcore pack -c xz -b 1M --owner root --clock clamp:1700000000 ./tree out.squashfs",
+        "imgcore pack /opt/app=./build ./base --exclude '*.pyc' --exclude /var/cache/ out.raw",
+        "imgcore pack other.squashfs -c lz4:12 --force out.raw",
+        "imgcore pack ./tree --format squashfs - | ssh host 'cat > out.raw'",
+    ),
+    codes=(1, 3, 4, 5, 7),
+)
+@click.argument("paths", nargs=-1, required=True, metavar="SRC... DEST", type=click.Path())
+@click.option("--format", "format_name", metavar="NAME", help="The format; by default what DEST's suffix says.")
+@click.option(
+    "-c",
+    "--compression",
+    callback=parse_compression,
+    metavar="NAME[:LEVEL]",
+    help="zstd (1-22, 15), gzip (1-12, 6), xz (0-9, 6), lz4 (fast; 3-12: HC), lzo, none.  [default: zstd]",
+)
+@click.option("-b", "--block-size", type=SIZE, metavar="SIZE", help="Bytes of a block.  [default: 128K]")
+@click.option(
+    "--owner",
+    callback=parse_owner,
+    default="keep",
+    show_default=True,
+    metavar="keep|root|UID:GID",
+    help="Who owns everything in the image.",
+)
+@click.option(
+    "--clock",
+    callback=parse_clock,
+    metavar="keep|clamp:EPOCH|EPOCH",
+    help="What becomes of times: kept, none later than EPOCH, all EPOCH.  [default: keep, or clamp to SOURCE_DATE_EPOCH"
+    " where that is set]",
+)
+@click.option("--exclude", multiple=True, metavar="GLOB", help="Leave out what GLOB matches, as in a .gitignore.")
+@click.option(
+    "--xattrs",
+    default="keep",
+    show_default=True,
+    metavar="keep|all|none|GLOB",
+    help="Extended attributes that stay; keep: all but *.overlay.*.",
+)
+@click.option(
+    "--allow-loss",
+    callback=parse_losses,
+    metavar="KIND,...",
+    help="Accept what the format cannot hold: link xattr device time name sparse.",
+)
+@click.option(
+    "-O",
+    "settings",
+    multiple=True,
+    callback=parse_settings,
+    metavar="KEY=VALUE",
+    help="An option of the format; `imgcore formats` lists them.",
+)
+@click.option("-j", "--jobs", type=click.IntRange(min=1), metavar="N", help="Threads.  [default: the CPUs allowed]")
+@click.option(
+    "--engine",
+    type=click.Choice(["auto", "native", "pure"]),
+    default="auto",
+    show_default=True,
+    help="Who does the work; the image is the same.",
+)
+@click.option("--memory", type=SIZE, metavar="SIZE", help="Bytes of content in flight at most.  [default: 128M]")
+@limits_option
+@click.option("--force", is_flag=True, help="Replace DEST.")
+@click.option("--no-sync", is_flag=True, help="Do not force the image to disk before it appears.")
+@click.option("--verify", is_flag=True, help="Read the image back and compare, before it appears.")
+def command(run: Run, paths: Sequence[str], **values: Any) -> int | None:
+    """Write the trees of all SRC into the image DEST.
+
+    DEST appears whole or not at all. `-` as DEST is standard output, and needs --format. The same tree and options give
+    the same bytes, on any machine and with any number of jobs.
+    """
+    if len(paths) < 2:
+        raise click.UsageError("a SRC and a DEST are needed")
+    *texts, dest_text = paths
+    try:
+        sources = [parse_source(text) for text in texts]
+        dest = _target(dest_text)
+        kind = choose_format(dest, values["format_name"])
+        options = _options(kind, values)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    started = time.monotonic()
+    with run.work() as control:
+        try:
+            report = pack(
+                sources,
+                dest,
+                format=kind.name,
+                options=options,
+                policy=Policy(values["owner"] or Owners(), _clock(values["clock"]), values["xattrs"]),
+                exclude=values["exclude"],
+                engine=values["engine"],
+                force=values["force"],
+                sync=not values["no_sync"],
+                verify=values["verify"],
+                limits=values["limits"],
+                stdin=run.stdin(),
+                control=control,
+            )
+        except ValueError as error:
+            raise click.UsageError(str(error)) from None
+    report = dataclasses.replace(report, seconds=round(time.monotonic() - started, 3))
+    run.output.flush_warnings()
+    _show(run, report, dest_text)
+    return None
+
+
+def _target(text: str) -> str | BinaryIO:
+    """Return DEST: a path, or standard output, which must not be a terminal."""
+    if text != "-":
+        return text
+    if sys.stdout is None:
+        raise ValueError("standard output is closed")
+    if sys.stdout.isatty():
+        raise ValueError("an image is not written to a terminal")
+    return sys.stdout.buffer
+
+
+def _clock(clock: Clock | None) -> Clock:
+    """Return the clock that was asked for, or what the environment asks for."""
+    if clock is not None:
+        return clock
+    epoch = source_date_epoch()
+    return Clock() if epoch is None else Clock.clamp(epoch * _NS)
+
+
+def _options(kind: Format, values: dict[str, Any]) -> Options:
+    """Return the format's options under the flags. Raises ValueError."""
+    options = kind.default_options.with_settings(values["settings"])
+    known = {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}  # type: ignore[arg-type]
+    compression: Compression | None = values["compression"]
+    wanted: dict[str, object] = {}
+    if compression is not None:
+        wanted |= {"compression": compression.name, "level": compression.level}
+    wanted |= {name: values[name] for name in ("block_size", "memory") if values[name] is not None}
+    if values["allow_loss"]:
+        wanted["allow_loss"] = values["allow_loss"]
+    if "time" in known and "time" not in values["settings"] and (epoch := source_date_epoch()) is not None:
+        wanted["time"] = epoch
+    for name in wanted:
+        if name not in known:
+            raise ValueError(f"{kind.name} has no {name.replace('_', ' ')}")
+    if "jobs" in known:
+        wanted["jobs"] = values["jobs"] or _default_jobs({**known, **wanted})
+    return dataclasses.replace(options, **wanted)  # type: ignore[type-var]
+
+
+def _default_jobs(options: dict[str, Any]) -> int:
+    """Return as many jobs as there are CPUs allowed, but no more than the memory is enough for."""
+    jobs = allowed_cpus()
+    while jobs > 1 and Spec(options["block_size"], None, jobs=jobs).minimum_memory() > options["memory"]:
+        jobs -= 1
+    return jobs
+
+
+def _show(run: Run, report: Report, dest: str) -> None:
+    """Print the summary."""
+    ratio = report.size / report.bytes_in if report.bytes_in else None
+    if run.output.as_json:
+        values = {field.name: getattr(report, field.name) for field in dataclasses.fields(report)}
+        values["losses"] = len(report.losses)
+        values = {"verb": "pack", "dest": dest, **values, "ratio": None if ratio is None else round(ratio, 4)}
+        run.output.event("summary", values, on_stderr=dest == "-")
+        return
+    share = "" if ratio is None else f", {100 * ratio:.1f} % of {human(report.bytes_in)}"
+    rate = f", {human(int(report.bytes_in / report.seconds))}/s" if report.seconds and report.bytes_in else ""
+    run.output.note(f"packed `{show(os.fsencode(dest))}`: {human(report.size)}{share}, in {report.seconds:.2f} s{rate}")
+    run.output.note(
+        f"  {report.files} files, {report.dirs} directories, {report.symlinks} symbolic links, {report.others} others,"
+        f" {report.hard_links} hard links"
+    )
+    run.output.note(
+        f"  duplicates {report.duplicate_blocks} blocks and {report.duplicate_tails} tails"
+        f" ({human(report.duplicate_bytes)}), holes {human(report.hole_bytes)}, {report.fragments} fragments"
+    )
+    run.output.note(f"  {report.format}, {report.codec}, {report.engine} engine")

@@ -1,0 +1,381 @@
+"""Write a tree into a directory of the host, which may hold traps, from an image, which may be one.
+
+Safe by construction:
+
+* everything happens beneath the descriptor of the target, one name at a time (`beneath`): no link is ever followed;
+* names that could leave their directory are refused before anything is written;
+* files are made new (O_EXCL), 0600, in directories that are 0700 until all is done; nothing that exists is written to.
+  With `force` an existing name is removed first, and made anew;
+* owner, extended attributes, mode and times come last, those of directories last of all and from the bottom up;
+* setuid and setgid are dropped where ownership is not kept; devices are made by root only, or when asked for.
+
+The names are made by the calling thread, in the tree's order; contents are written by `jobs` threads, each with one
+piece of a file in memory. A failed run leaves what it made, but no file that is not whole, and says so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, TypeVar
+
+from imgcore.errors import ImgcoreError, NotRepresentable, OutputError, TargetExists, Unsupported, context, show
+from imgcore.events import Advanced, Control, Finished, Planned, Warned
+from imgcore.hosts.attributes import Attributes
+from imgcore.hosts.beneath import Chain, Place, output_error
+from imgcore.hosts.content import Content, discard_all, write_all
+from imgcore.limits import Limits
+from imgcore.model import Device, Dir, File, Node, Pipe, Socket, Symlink, Tree, Whiteout
+
+__all__ = ["OwnerMode", "UnpackReport", "unpack"]
+
+OwnerMode: TypeAlias = Literal["keep", "me"]
+
+Made = TypeVar("Made")
+
+_IN_FLIGHT = 256  # open files that wait for a thread, at most
+_BATCH = 32  # files, or
+_BATCH_BYTES = 1 << 20  # bytes, that a thread is given at once: handing over a small file costs more than writing it
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+
+
+@dataclass(frozen=True, slots=True)
+class UnpackReport:
+    """What was unpacked.
+
+    Attributes:
+        files, dirs, symlinks, others: nodes of each kind, the root among `dirs`; hard_links: further names.
+        bytes: bytes of the files, holes included.
+        skipped: nodes that were left out because they are devices; each was an event.
+        unset_xattrs: extended attributes that could not be set; each was an event.
+    """
+
+    files: int
+    dirs: int
+    symlinks: int
+    others: int
+    hard_links: int
+    bytes: int
+    skipped: int
+    unset_xattrs: int
+
+
+def unpack(
+    tree: Tree,
+    dest: str | bytes | os.PathLike[str] | os.PathLike[bytes],
+    *,
+    owner: OwnerMode | None = None,
+    devices: bool | None = None,
+    xattrs: bool = True,
+    force: bool = False,
+    limits: Limits | None = None,
+    control: Control | None = None,
+    jobs: int = 1,
+) -> UnpackReport:
+    """Write `tree` into the directory `dest`, which is made where it is missing; return what was done.
+
+    `owner` is "keep" for root and "me" else; `devices` None makes them as root only. With `force` files that exist are
+    replaced. The metadata of the tree's root is set on `dest` unless that held something before. `limits` bound the
+    sizes, those of the tree its names. Raises OutputError (TargetExists without `force`), NotRepresentable,
+    LimitExceeded, Cancelled, and what reading the contents raises.
+    """
+    if os.open not in os.supports_dir_fd or not hasattr(os, "O_NOFOLLOW"):
+        raise Unsupported("this system cannot unpack safely: it has no openat with O_NOFOLLOW")
+    if jobs < 1:
+        raise ValueError("jobs has to be at least 1")
+    if owner not in (None, "keep", "me"):
+        raise ValueError(f"owner `{owner}` is neither keep nor me")
+    root = getattr(os, "geteuid", lambda: -1)() == 0
+    control = control or Control()
+    files, total = _require_unpackable(tree, limits or tree.limits, control)
+    control.emit(Planned("unpack", files, total))
+    target = os.fsencode(dest)
+    root_fd, is_ours = _open_target(target)
+    with Chain(root_fd, target) as chain:
+        work = _Unpack(
+            chain,
+            control,
+            keep_owner=owner == "keep" or (owner is None and root),
+            devices=root if devices is None else devices,
+            insist=devices is True,
+            xattrs=xattrs,
+            force=force,
+            jobs=jobs,
+        )
+        try:
+            report = work.run(tree, is_ours)
+        except ImgcoreError as error:
+            if error.hint is None and work.made:
+                error.hint = f"what was unpacked before is left in `{show(target)}`"
+            raise
+    control.emit(Finished("unpack", {name: getattr(report, name) for name in UnpackReport.__dataclass_fields__}))
+    return report
+
+
+def _require_unpackable(tree: Tree, limits: Limits, control: Control) -> tuple[int, int]:
+    """Return (files, bytes) of the tree; raise for names that no directory can hold, and for more than `limits` allow."""
+    seen: set[int] = set()
+    total = count = 0
+    for path, node in tree.walk():
+        control.check()
+        count += 1
+        name = path[path.rfind(b"/") + 1 :]
+        if name in (b".", b"..") or b"\0" in name or (not name and path != b"/"):
+            raise NotRepresentable("impossible name: it could leave the target", path=path)
+        if isinstance(node, Dir):
+            for child in node.children:
+                if b"/" in child:
+                    raise NotRepresentable(f"impossible name `{show(child)}`: it could leave the target", path=path)
+        elif isinstance(node, Whiteout):
+            raise NotRepresentable("a whiteout cannot be unpacked", path=path)
+        elif isinstance(node, File) and id(node) not in seen:
+            seen.add(id(node))
+            total += node.content.size
+            with context(path=path):
+                limits.require("max_file_size", node.content.size)
+                limits.require("max_total_size", total)
+    limits.require("max_entries", count)
+    return len(seen), total
+
+
+def _open_target(target: bytes) -> tuple[int, bool]:
+    """Return (descriptor of the target directory, whether it held nothing)."""
+    try:
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(target, 0o700)
+        fd = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise output_error(error, target, "unpack into this directory") from None
+    try:
+        with os.scandir(fd) as entries:
+            return fd, next(entries, None) is None
+    except BaseException:
+        os.close(fd)
+        raise
+
+
+class _Unpack:
+    """One run: where it is, what was made, what still has to be done."""
+
+    def __init__(
+        self,
+        chain: Chain,
+        control: Control,
+        *,
+        keep_owner: bool,
+        devices: bool,
+        insist: bool,
+        xattrs: bool,
+        force: bool,
+        jobs: int,
+    ) -> None:
+        self.chain = chain
+        self.control = control
+        self.devices = devices
+        self.insist = insist
+        self.force = force
+        self.jobs = jobs
+        self.attributes = Attributes(keep_owner, xattrs, lambda message, path: self.unset.append((message, path)))
+        self.first: dict[int, tuple[Place, bytes]] = {}
+        self.links: list[tuple[Place, bytes, tuple[Place, bytes]]] = []
+        self.directories: list[tuple[Place, Dir]] = []
+        self.batch: list[Content] = []
+        self.batch_bytes = 0
+        self.pending: deque[tuple[Future[None], list[Content]]] = deque()
+        self.unset: deque[tuple[str, bytes]] = deque()
+        self.stored = 0
+        self.counts = dict.fromkeys(UnpackReport.__dataclass_fields__, 0)
+
+    def run(self, tree: Tree, is_ours: bool) -> UnpackReport:
+        """Make everything."""
+        pool = ThreadPoolExecutor(self.jobs, "imgcore-unpack") if self.jobs > 1 else None
+        try:
+            self._make_names(tree, pool)
+            if pool is not None:
+                self._hand_over(pool)
+            self._collect(0)
+        finally:
+            for _, contents in self.pending:
+                for content in contents:
+                    content.stop()
+            if pool is not None:
+                pool.shutdown(wait=True, cancel_futures=True)
+            discard_all(content for future, contents in self.pending if future.cancelled() for content in contents)
+            discard_all(self.batch)
+        self._make_links()
+        self._finish_directories(is_ours)
+        return UnpackReport(**self.counts)
+
+    def _make_names(self, tree: Tree, pool: Executor | None) -> None:
+        """Make every name in the tree's order; contents are written meanwhile."""
+        self.directories.append((self.chain.current, tree.root))
+        self.counts["dirs"] += 1
+        stack = [(b"/", tree.root, sorted(tree.root.children, reverse=True))]
+        while stack:
+            parent, directory, names = stack[-1]
+            if not names:
+                stack.pop()
+                if stack:
+                    self.chain.leave()
+                continue
+            self.control.check()
+            name = names.pop()
+            node = directory.children[name]
+            path = parent + name
+            if isinstance(node, Dir):
+                self._make_directory(name, node)
+                stack.append((path + b"/", node, sorted(node.children, reverse=True)))
+            else:
+                self._make_leaf(path, name, node, pool)
+
+    def _make_directory(self, name: bytes, node: Dir) -> None:
+        place = self.chain.current
+        try:
+            os.mkdir(name, 0o700, dir_fd=place.fd)
+        except FileExistsError:
+            pass  # used if it is a directory, and no link to one
+        except OSError as error:
+            raise output_error(error, place.path + b"/" + name, "make directory") from None
+        self.directories.append((self.chain.enter(name), node))
+        self.counts["dirs"] += 1
+
+    def _make_leaf(self, path: bytes, name: bytes, node: Node, pool: Executor | None) -> None:
+        place = self.chain.current
+        shown = place.path + b"/" + name
+        first = self.first.get(id(node))
+        if first is not None:
+            # Made when all contents are whole: a file that fails is removed, and must not live on under a second name.
+            self.links.append((place, name, first))
+            return
+        if isinstance(node, Device) and not self.devices:
+            self._skip(path, "only root makes devices")
+            return
+        if isinstance(node, File):
+            fd = self._create(shown, lambda: os.open(name, _CREATE, 0o600, dir_fd=place.fd), name)
+            self.first[id(node)] = (place, name)
+            self._write(Content(self.chain, self.control, self.attributes, place, name, path, fd, node), pool)
+            return
+        if isinstance(node, Symlink):
+            target = node.target
+            self._create(shown, lambda: os.symlink(target, name, dir_fd=place.fd), name)
+            self.counts["symlinks"] += 1
+        elif not self._make_special(shown, path, name, node):
+            return
+        self.first[id(node)] = (place, name)
+        self.attributes.apply_at(node.meta, shown, name, place.fd, mode=not isinstance(node, Symlink))
+        self._tell_unset()
+
+    def _make_special(self, shown: bytes, path: bytes, name: bytes, node: Node) -> bool:
+        """Make a device, fifo or socket; return False where it was left out."""
+        fd = self.chain.current.fd
+        if isinstance(node, Pipe):
+            self._create(shown, lambda: os.mkfifo(name, 0o600, dir_fd=fd), name)
+        elif isinstance(node, Socket):
+            self._create(shown, lambda: os.mknod(name, stat.S_IFSOCK | 0o600, dir_fd=fd), name)
+        else:
+            assert isinstance(node, Device)
+            kind = stat.S_IFCHR if node.kind == "char" else stat.S_IFBLK
+            number = os.makedev(node.major, node.minor)
+            try:
+                self._create(shown, lambda: os.mknod(name, kind | 0o600, number, dir_fd=fd), name)
+            except OutputError as error:
+                if self.insist or not isinstance(error.__context__, PermissionError):
+                    raise
+                self._skip(path, "the system does not allow it")  # root of a container
+                return False
+        self.counts["others"] += 1
+        return True
+
+    def _create(self, shown: bytes, make: Callable[[], Made], name: bytes) -> Made:
+        """Return what `make` returns; an existing name is an error, or removed first."""
+        place = self.chain.current
+        try:
+            try:
+                return make()
+            except FileExistsError:
+                if not self.force:
+                    raise TargetExists("exists already", path=shown, hint="--force replaces files that exist") from None
+            os.unlink(name, dir_fd=place.fd)
+            return make()
+        except OSError as error:
+            raise output_error(error, shown, "make") from error
+
+    def _write(self, content: Content, pool: Executor | None) -> None:
+        """Write a file's content now, or give it to a thread."""
+        if pool is None:
+            content.write()
+            self._count(content)
+            return
+        self.batch.append(content)
+        self.batch_bytes += content.node.content.size
+        if self.batch_bytes >= _BATCH_BYTES or len(self.batch) >= min(_BATCH, _IN_FLIGHT // (2 * self.jobs + 1)):
+            self._hand_over(pool)
+
+    def _hand_over(self, pool: Executor) -> None:
+        """Give the contents that were put aside to a thread."""
+        batch, self.batch, self.batch_bytes = self.batch, [], 0
+        self.pending.append((pool.submit(write_all, batch), batch))
+        self._collect(2 * self.jobs)
+
+    def _collect(self, leave: int) -> None:
+        """Wait until at most `leave` batches are still being written; raise what the first of them raised."""
+        while len(self.pending) > leave:
+            future, contents = self.pending[0]
+            future.result()
+            self.pending.popleft()
+            for content in contents:
+                self._count(content)
+
+    def _count(self, content: Content) -> None:
+        self.counts["files"] += 1
+        self.counts["bytes"] += content.node.content.size
+        self.stored += content.written
+        self._tell_unset()
+        self.control.emit(Advanced(self.counts["files"], self.counts["bytes"], self.stored, content.path))
+
+    def _make_links(self) -> None:
+        """Make the further names of the nodes that have several."""
+        for place, name, (first_place, first_name) in self.links:
+            self.control.check()
+            self.chain.go_to(place)
+            source = place.fd if first_place is place else self.chain.reopen(first_place)
+            try:
+                self._create(
+                    place.path + b"/" + name,
+                    lambda: os.link(first_name, name, src_dir_fd=source, dst_dir_fd=place.fd, follow_symlinks=False),  # noqa: B023
+                    name,
+                )
+            finally:
+                if source != place.fd:
+                    os.close(source)
+            self.counts["hard_links"] += 1
+
+    def _finish_directories(self, is_ours: bool) -> None:
+        """Set the metadata of the directories, what is below first."""
+        for place, node in reversed(self.directories):
+            if place.parent is None and not is_ours:
+                continue  # `unpack image /tmp` must not give /tmp another owner and mode
+            self.chain.go_to(place)
+            self.attributes.apply(node.meta, place.path, place.fd)
+        self._tell_unset()
+
+    def _skip(self, path: bytes, why: str) -> None:
+        self.counts["skipped"] += 1
+        self.control.emit(Warned(f"device left out: {why}", path))
+
+    def _tell_unset(self) -> None:
+        """Give the caller what the threads could not set: events come from the calling thread only."""
+        while self.unset:
+            message, path = self.unset.popleft()
+            self.counts["unset_xattrs"] += 1
+            self.control.emit(Warned(message, path))
+
+    @property
+    def made(self) -> bool:
+        """Whether anything but the target exists now that did not before."""
+        return len(self.directories) > 1 or bool(self.first)

@@ -1,0 +1,71 @@
+"""Several trees as one, and a tree put at a place below the root.
+
+Joining is strict: a path may come from one tree only, but a directory may be in several. Its metadata is then that of
+the first tree that has it, where a directory that `place_tree` made up counts last.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from imgcore.errors import MergeConflict
+from imgcore.model import Dir, Meta, Node, PathLike, Tree, split, type_name
+
+__all__ = ["join_trees", "place_tree"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _MadeUp(Meta):
+    """Metadata of a directory that no source has."""
+
+
+def place_tree(tree: Tree, path: PathLike) -> Tree:
+    """Return the tree in which the root of `tree` is at `path`.
+
+    The directories above are 0755, root's, and as old as the root of `tree`, so that the result depends on it alone.
+    """
+    made_up = _MadeUp(0o755, 0, 0, tree.root.meta.mtime_ns)
+    node = tree.root
+    for name in reversed(split(path)):
+        node = Dir(made_up, {name: node})
+    return Tree(node, tree.limits, time_step_ns=tree.time_step_ns)
+
+
+def join_trees(trees: Sequence[Tree]) -> Tree:
+    """Return one tree of all that is in `trees`. Raises MergeConflict, ValueError for no trees."""
+    if not trees:
+        raise ValueError("no trees to join")
+    joined = trees[0]
+    for tree in trees[1:]:
+        joined = _join_two(joined, tree)
+    return joined
+
+
+def _join_two(one: Tree, two: Tree) -> Tree:
+    root = _joined(one.root, two.root)
+    todo = [(b"/", root.children, two.root)]
+    while todo:
+        parent, target, source = todo.pop()
+        assert isinstance(target, dict)
+        for name, node in source.children.items():
+            there: Node | None = target.get(name)
+            if there is None:
+                target[name] = node
+            elif isinstance(there, Dir) and isinstance(node, Dir):
+                target[name] = made = _joined(there, node)
+                todo.append((parent + name + b"/", made.children, node))
+            else:
+                raise MergeConflict(
+                    "in two sources",
+                    path=parent + name,
+                    found=f"a {type_name(there)} and a {type_name(node)}",
+                    allowed="a path in one source only, or a directory in both",
+                )
+    return Tree(root, one.limits, time_step_ns=max(one.time_step_ns, two.time_step_ns))
+
+
+def _joined(one: Dir, two: Dir) -> Dir:
+    """Return a directory with the children of `one`, to which those of `two` are still to be added."""
+    meta = two.meta if isinstance(one.meta, _MadeUp) else one.meta
+    return Dir(meta, dict(one.children), one.opaque)

@@ -1,0 +1,133 @@
+"""A policy: who owns everything, how late it may be, which extended attributes stay. A value, applied to a tree.
+
+    Policy(owners=Owners.root(), clock=Clock.clamp(epoch_ns)).apply(tree)
+
+The default policy keeps all but `user.overlay.*` and `trusted.overlay.*`: these say what a directory of the host is in
+an overlay mount, and would be taken for whiteouts where the image becomes a layer.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fnmatch
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from imgcore.model import NO_XATTRS, Meta, Node, Tree
+
+__all__ = ["Clock", "Owners", "Policy"]
+
+_OVERLAY = (b"user.overlay.", b"trusted.overlay.")
+_MAX_ID = (1 << 32) - 1
+_Change: TypeAlias = Callable[[Meta], Meta]
+
+
+@dataclass(frozen=True, slots=True)
+class Owners:
+    """Who owns the entries: `ids` is (uid, gid) for all of them, None for each its own."""
+
+    ids: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        if self.ids is not None and not all(0 <= number <= _MAX_ID for number in self.ids):
+            raise ValueError(f"owner {self.ids[0]}:{self.ids[1]} is not two numbers of 32 bits")
+
+    @classmethod
+    def keep(cls) -> Owners:
+        """Return the policy that leaves owners as they are."""
+        return cls()
+
+    @classmethod
+    def root(cls) -> Owners:
+        """Return the policy that gives everything to root."""
+        return cls((0, 0))
+
+    @classmethod
+    def fixed(cls, uid: int, gid: int) -> Owners:
+        """Return the policy that gives everything to one owner and group."""
+        return cls((uid, gid))
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """What becomes of times: kept; "clamp": none later than `ns`; "fixed": all become `ns` (since 1970)."""
+
+    kind: Literal["keep", "clamp", "fixed"] = "keep"
+    ns: int = 0
+
+    @classmethod
+    def keep(cls) -> Clock:
+        """Return the policy that leaves times as they are."""
+        return cls()
+
+    @classmethod
+    def clamp(cls, ns: int) -> Clock:
+        """Return the policy that sets times later than `ns` to `ns`, as SOURCE_DATE_EPOCH asks for."""
+        return cls("clamp", ns)
+
+    @classmethod
+    def fixed(cls, ns: int) -> Clock:
+        """Return the policy that sets every time to `ns`."""
+        return cls("fixed", ns)
+
+    def of(self, mtime_ns: int) -> int:
+        """Return what becomes of one time."""
+        if self.kind == "keep":
+            return mtime_ns
+        return min(mtime_ns, self.ns) if self.kind == "clamp" else self.ns
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Owners, times and extended attributes of a tree that is written.
+
+    Attributes:
+        owners: who owns the entries.
+        clock: what becomes of their times.
+        xattrs: "keep" (all but those of overlayfs), "all", "none", or a shell glob of the names that stay.
+    """
+
+    owners: Owners = dataclasses.field(default_factory=Owners)
+    clock: Clock = dataclasses.field(default_factory=Clock)
+    xattrs: str = "keep"
+
+    def apply(self, tree: Tree) -> Tree:
+        """Return `tree` under this policy; the very same tree when nothing changes. Hard links survive."""
+        change = self._change()
+        if all(change(node.meta) is node.meta for _, node in tree.walk()):
+            return tree
+
+        def changed(path: bytes, node: Node) -> Node:
+            meta = change(node.meta)
+            return node if meta is node.meta else dataclasses.replace(node, meta=meta)
+
+        return tree.map(changed)
+
+    def _change(self) -> _Change:
+        """Return the function from old to new metadata; it returns its argument itself when nothing changes."""
+        stays = self._stays()
+        clock, ids = self.clock, self.owners.ids
+
+        def change(meta: Meta) -> Meta:
+            mtime_ns = clock.of(meta.mtime_ns)
+            uid, gid = (meta.uid, meta.gid) if ids is None else ids
+            xattrs = meta.xattrs
+            if xattrs and not all(stays(name) for name in xattrs):
+                xattrs = {name: value for name, value in xattrs.items() if stays(name)} or NO_XATTRS
+            if xattrs is meta.xattrs and (uid, gid, mtime_ns) == (meta.uid, meta.gid, meta.mtime_ns):
+                return meta
+            return Meta(meta.mode, uid, gid, mtime_ns, xattrs)
+
+        return change
+
+    def _stays(self) -> Callable[[bytes], bool]:
+        if self.xattrs == "all":
+            return lambda name: True
+        if self.xattrs == "none":
+            return lambda name: False
+        if self.xattrs == "keep":
+            return lambda name: not name.startswith(_OVERLAY)
+        pattern = re.compile(fnmatch.translate(self.xattrs).encode("utf-8", "surrogateescape"), re.DOTALL)
+        return lambda name: pattern.match(name) is not None
