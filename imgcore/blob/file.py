@@ -53,7 +53,11 @@ def open_host(path: bytes, flags: int) -> int:
             cut = rest.rfind(b"/", 0, _LONGEST)
             if cut <= 0:
                 raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), path)
-            step = os.open(rest[:cut], os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=None if directory < 0 else directory)
+            step = os.open(
+                rest[:cut],
+                os.O_RDONLY | os.O_DIRECTORY | getattr(os, "O_CLOEXEC", 0),
+                dir_fd=None if directory < 0 else directory,
+            )
             if directory >= 0:
                 os.close(directory)
             directory, rest = step, rest[cut:].lstrip(b"/")
@@ -187,7 +191,7 @@ class FileBlob:
         self.path = os.fsencode(path)
         self._closed = False
         try:
-            self._fd = os.open(self.path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+            self._fd = os.open(self.path, _OPEN_FLAGS)  # O_NONBLOCK among them: a FIFO must not make us wait
         except OSError as error:
             raise SourceUnreadable(f"cannot open: {error.strerror}", path=self.path) from None
         try:

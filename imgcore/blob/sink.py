@@ -255,7 +255,7 @@ class StreamSink(_DescriptorSink):
     def __init__(self, stream: BinaryIO, *, close: bool = False) -> None:
         self._stream = stream
         self._close = close
-        self._spool = tempfile.TemporaryFile(prefix="imgcore-")
+        self._spool = tempfile.TemporaryFile(prefix="imgcore-")  # noqa: SIM115 - __exit__ closes it
         super().__init__(self._spool.fileno(), b"temporary spool file")
 
     def __enter__(self) -> Self:
@@ -327,7 +327,7 @@ def open_sink(dest: str | bytes | os.PathLike[str] | Sink | BinaryIO, *, replace
                 raise TargetExists("target is a block device", path=os.fsencode(dest), hint="--force writes over it")
             return PlainFile(dest, sync=sync)
         if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
-            return StreamSink(open(dest, "wb"), close=True)  # noqa: SIM115 - the sink closes it
+            return StreamSink(open(dest, "wb"), close=True)
         return AtomicFile(dest, replace=replace, sync=sync)
     if hasattr(dest, "read_back"):
         return dest  # type: ignore[return-value]

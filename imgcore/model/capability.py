@@ -23,6 +23,7 @@ LOSS_KINDS: tuple[LossKind, ...] = ("link", "xattr", "device", "time", "name", "
 """The kinds a caller may allow. `acl` and `fraction` are only warned of, `tree` cannot be allowed."""
 
 _WARN_ONLY = frozenset(("acl", "fraction"))
+_NO_OWNER = (1 << 32) - 1  # what chown takes for "leave it"
 _ACLS = frozenset((b"system.posix_acl_access", b"system.posix_acl_default"))
 
 
@@ -104,8 +105,8 @@ def _node_losses(path: bytes, node: Node, caps: Capabilities) -> Iterator[Loss]:
     meta = node.meta
     if not 0 <= meta.mode <= 0o7777:
         yield Loss("tree", path, f"mode {meta.mode:#o} is not twelve permission bits")
-    if not (0 <= meta.uid < 1 << 32 and 0 <= meta.gid < 1 << 32):
-        yield Loss("tree", path, f"owner {meta.uid}:{meta.gid} does not fit 32 bits")
+    if not (0 <= meta.uid < _NO_OWNER and 0 <= meta.gid < _NO_OWNER):
+        yield Loss("tree", path, f"owner {meta.uid}:{meta.gid} is none that Linux has")
     if not caps.min_time_ns <= meta.mtime_ns <= caps.max_time_ns:
         yield Loss("time", path, f"time {meta.mtime_ns // 10**9} is outside of what can be stored")
     elif meta.mtime_ns % caps.time_step_ns:

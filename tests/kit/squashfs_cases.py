@@ -97,7 +97,7 @@ def numbers() -> Iterator[Case]:
     yield Case(
         "inode-number-zero",
         made.build(_root(made, [made.file(b"a", 0, b"x\n")], 2), export=False),
-        frozenset(("inode-number",)),
+        frozenset(("inode-number", "entry-number")),
     )
     made = Builder()
     yield Case("inode-number-above-count", made.build(_root(made, [made.file(b"a", 1000, b"x\n")], 2), export=False))
@@ -112,6 +112,10 @@ def numbers() -> Iterator[Case]:
             frozenset(("superblock", "table")) if fatal else frozenset(),
             mounts=not fatal,
         )
+    made, entries = _plain()
+    made.ids = [0, 0xFFFFFFFF]
+    entries.append(made.named(b"nobody", made.inode(6, 5, struct.pack("<I", 1), uid=1)))
+    yield Case("owner-that-is-none", made.build(_root(made, entries)), frozenset(("id-table",)))
     made = Builder()
     sizes = [made.directory(b"three", 1), made.directory(b"zero", 2, extra=0)]
     yield Case("empty-directories", made.build(_root(made, sizes, 3)))
@@ -340,6 +344,7 @@ def xattrs() -> Iterator[Case]:
     yield case("xattr-unknown-prefix", (3, b"sys", xattr_value(b"1")), user)
     yield case("xattr-set-not-there", user, rule="xattr", xattr=5)
     yield case("xattr-empty-set", user, xattr=1, change=lambda made: made.xattr_ids.append(XattrId(0, 0, 0)))
+    yield case("xattr-without-name", (0, b"", xattr_value(b"x")), rule="xattr-name")
     yield case("xattr-value-beyond-table", (0, b"foo", struct.pack("<I", 1 << 31)), rule="xattr")
     yield case("xattr-reference-beyond-table", (0x100, b"foo", xattr_reference(1 << 20, 0)), rule="xattr")
 

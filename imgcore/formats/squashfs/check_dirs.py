@@ -27,6 +27,10 @@ def entry_rules(item: DirItem, path: bytes) -> Iterator[Finding]:
     if len(item.name) > _LONGEST_NAME:
         message = "name of 256 bytes, which no other file system can hold"
         yield entry_finding("name-length", message, path, item, severity="warning")
+    if item.number == 0:
+        yield entry_finding(
+            "entry-number", "inode number 0: programs do not see the name", path, item, field="inode_number", found=0
+        )
     if not 1 <= item.kind <= layout.SOCKET:
         message = "type that is not a basic one: Linux does not list the directory"
         yield entry_finding("entry-type", message, path, item, field="type", found=item.kind)

@@ -31,6 +31,7 @@ __all__ = ["TreeChecker"]
 
 _LONGEST_NAME: Final = 255
 _LONGEST_TARGET: Final = 4095
+_NO_OWNER: Final = 0xFFFFFFFF
 
 
 class TreeChecker:
@@ -49,6 +50,7 @@ class TreeChecker:
         self._nlinks: dict[int, int] = {}
         self._dirs: dict[int, bytes] = {}
         self._sets: set[int] = set()
+        self._owners = self.sb.no_ids
 
     def _on_stored(self, position: int, stored: bytes) -> None:
         for rule, message in self._inspect(stored):
@@ -66,10 +68,7 @@ class TreeChecker:
         yield from found
 
     def _all(self) -> Iterator[Finding]:
-        try:
-            self.image.ids()
-        except Corrupt as error:
-            yield from_error("id-table", error, fatal=True)
+        yield from self._id_rules()
         root = self._inode(self.sb.root_inode)
         if isinstance(root, Finding):
             yield dataclasses.replace(root, path=b"/", fatal=True)
@@ -84,6 +83,29 @@ class TreeChecker:
         yield from self.data.fragments()
         yield from self._export()
         yield from self._counts()
+
+    def _id_rules(self) -> Iterator[Finding]:
+        try:
+            ids = self.image.ids()
+        except Corrupt as error:
+            yield from_error("id-table", error)
+            return
+        at, name = self.sb.id_table_start, "id table"
+        self._owners = len(ids)
+        if len(ids) < self.sb.no_ids:
+            message = "id table is shorter than its count says"
+            yield Finding(
+                "id-table", "warning", message, found=str(len(ids)), allowed=str(self.sb.no_ids), offset=at, structure=name
+            )
+        if _NO_OWNER in ids:
+            yield Finding(
+                "id-table",
+                "error",
+                "4294967295 as an owner, which Linux takes for none",
+                found=str(_NO_OWNER),
+                offset=at,
+                structure=name,
+            )
 
     def _inode(self, reference: int) -> Inode | Finding:
         try:
@@ -215,7 +237,7 @@ class TreeChecker:
                 allowed="0o7777",
             )
         for field, index in (("uid", inode.uid), ("guid", inode.gid)):
-            if index >= self.sb.no_ids:
+            if index >= self._owners:
                 yield inode_finding(
                     "id",
                     "owner outside of the id table",
@@ -223,7 +245,7 @@ class TreeChecker:
                     inode,
                     field=field,
                     found=index,
-                    allowed=f"below {self.sb.no_ids}",
+                    allowed=f"below {self._owners}",
                 )
         if inode.xattr != NO_XATTR and inode.xattr not in self._sets:
             self._sets.add(inode.xattr)
@@ -236,6 +258,10 @@ class TreeChecker:
         except Corrupt as error:
             yield dataclasses.replace(from_error("xattr", error, path=path), field=error.field or "xattr")
             return
+        for name in found:
+            if b"\0" in name or (name.endswith(b".") and name.count(b".") == 1):
+                message = "xattr without a name, or with a NUL byte in it"
+                yield inode_finding("xattr-name", message, path, inode, field="xattr", found=name)
         if count == 0:
             yield inode_finding(
                 "xattr-count",
@@ -270,7 +296,7 @@ class TreeChecker:
                 )
             elif b"\0" in inode.target:
                 yield inode_finding(
-                    "symlink", "link target with a NUL byte", path, inode, field="symlink_size", severity="warning"
+                    "symlink", "link target with a NUL byte: Linux ends it there", path, inode, field="symlink_size"
                 )
         elif inode.basic == layout.REG:
             for finding in self.data.file(inode):

@@ -79,7 +79,6 @@ EXTENDED: Final = 7
 """Added to a basic type's number, it gives the extended type's."""
 
 XATTR_PREFIXES: Final = {0: b"user.", 1: b"trusted.", 2: b"security."}
-XATTR_PREFIX_MASK: Final = 0xFF
 XATTR_OUT_OF_LINE: Final = 0x100
 
 

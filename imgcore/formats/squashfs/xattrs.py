@@ -20,7 +20,6 @@ from imgcore.formats.squashfs.layout import (
     NO_TABLE,
     NO_XATTR,
     XATTR_OUT_OF_LINE,
-    XATTR_PREFIX_MASK,
     XATTR_PREFIXES,
     XattrEntry,
     XattrId,
@@ -116,7 +115,7 @@ def read_set(reader: MetadataReader, entry: XattrId, limits: Limits) -> dict[byt
             (size,) = struct.unpack("<I", source.read(4, "xattr value size"))
         value = _read_value(source, size, spent, limits)
         spent += size
-        prefix = XATTR_PREFIXES.get(head.type & XATTR_PREFIX_MASK)
+        prefix = XATTR_PREFIXES.get(head.type & ~XATTR_OUT_OF_LINE)  # with any other bit Linux ignores the entry
         if prefix is not None:
             found[prefix + name] = value
     return found
