@@ -26,12 +26,12 @@ def run(*arguments: object, **more: object) -> subprocess.CompletedProcess[bytes
 
 @pytest.fixture
 def big(tmp_path: Path) -> Path:
-    """A tree that takes seconds to compress."""
+    """A tree that takes seconds to compress: hexadecimal digits shrink, so no block is stored without trying."""
     (tmp_path / "big").mkdir()
     for number in range(6):
         with open(tmp_path / "big" / f"{number}", "wb") as file:
             for _ in range(24):
-                file.write(os.urandom(1 << 19) * 2)
+                file.write(os.urandom(1 << 18).hex().encode() * 2)
     return tmp_path / "big"
 
 
@@ -43,15 +43,14 @@ def left_in(path: Path) -> list[str]:
 @pytest.mark.parametrize("engine", ["auto", "pure"])
 def test_a_signal_ends_pack_and_leaves_no_file(big: Path, tmp_path: Path, number: int, code: int, engine: str) -> None:
     command = [*PROGRAM, "pack", "-c", "xz:9", "--engine", engine, "--progress", "json", str(big), str(tmp_path / "o.raw")]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, env=ENVIRONMENT)
-    assert process.stderr is not None
-    assert json.loads(process.stderr.readline())["event"] == "plan"
-    time.sleep(0.2)
-    started = time.monotonic()
-    process.send_signal(number)
-    rest = process.stderr.read()
-    assert process.wait(timeout=30) == code, rest
-    process.stderr.close()
+    with subprocess.Popen(command, stderr=subprocess.PIPE, env=ENVIRONMENT) as process:
+        assert process.stderr is not None
+        assert json.loads(process.stderr.readline())["event"] == "plan"
+        time.sleep(0.2)
+        started = time.monotonic()
+        process.send_signal(number)
+        rest = process.stderr.read()
+        assert process.wait(timeout=30) == code, rest
     assert time.monotonic() - started < 5
     assert b"Traceback" not in rest
     assert left_in(tmp_path) == []
