@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import lzma
 import random
 import stat
 import threading
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from imgcore.blob import Blob
 from imgcore.codec import lz4, make_codec
-from imgcore.engine import Engine, Kind, Piece, Spec, get_engine
+from imgcore.engine import Engine, Kind, Spec, get_engine
 from imgcore.engine.pure import cannot_shrink
 from imgcore.events import Control
 from tests.unit.engine.runs import host_file, jobs_of, pack, require_native
@@ -47,6 +48,10 @@ def gzipped(size: int, seed: int = 1) -> bytes:
     return gzip.compress(hexadecimal(3 * size, seed), mtime=0)[:size]
 
 
+def xz(size: int, seed: int = 1) -> bytes:
+    return lzma.compress(hexadecimal(3 * size, seed), preset=0)[1000:][:size]
+
+
 def frequencies(size: int, seed: int = 1) -> bytes:
     """Return numbers in sequence: all byte values, much to find for LZ4."""
     return bytes((i + seed) % 256 for i in range(size))
@@ -58,6 +63,7 @@ KINDS = {
     "hexadecimal": hexadecimal,
     "base64": base64_text,
     "gzip": gzipped,
+    "xz": xz,
     "sequence": frequencies,
     "zeros": lambda size, seed: bytes(size),
 }
@@ -81,17 +87,14 @@ class CountingCodec:
 def asked(engine: Engine, contents: list[bytes], block_size: int, **options: bool) -> list[bytes]:
     """Return the blocks that the codec got."""
     codec = CountingCodec()
-    assert [b"small" if piece.compressed else None for piece in run(engine, contents, codec, block_size, **options)]
+    pieces = engine.pack(jobs_of(contents), Spec(block_size, codec, "none", jobs=2, **options), Control())
+    assert sum(piece.compressed for piece in pieces) == len(codec.asked)
     return sorted(codec.asked)
-
-
-def run(engine: Engine, contents: list[bytes], codec: CountingCodec, block_size: int, **options: bool) -> list[Piece]:
-    return list(engine.pack(jobs_of(contents), Spec(block_size, codec, "none", jobs=2, **options), Control()))
 
 
 @pytest.mark.parametrize("block_size", [LEAST, 131072, 1 << 20])
 def test_codec_gets_only_what_may_shrink(engine: Engine, block_size: int) -> None:
-    contents = {name: kind(block_size, 3) for name, kind in KINDS.items() if name != "zeros"}
+    contents = {name: kind(block_size, 3) for name, kind in KINDS.items() if name not in ("zeros", "gzip")}
     half = contents["noise"][: block_size // 2] + contents["text"][: block_size // 2]
     expected = [contents["text"], contents["hexadecimal"], contents["base64"], contents["sequence"], half]
     assert asked(engine, [*contents.values(), half], block_size) == sorted(expected)
@@ -202,7 +205,11 @@ def real_files(place: Path) -> list[bytes | Blob]:
     out: list[bytes | Blob] = [host_file(path) for path in programs]
     for index, path in enumerate(programs[::10]):
         raw = path.read_bytes()
-        for suffix, packed in (("gz", gzip.compress(raw, 6)), ("b64", base64.encodebytes(raw)), ("hex", raw[:5000].hex().encode())):
+        for suffix, packed in (
+            ("gz", gzip.compress(raw, 6)),
+            ("b64", base64.encodebytes(raw)),
+            ("hex", raw[:5000].hex().encode()),
+        ):
             out.append(host_file(place / f"{index}.{suffix}", packed))
         for name in ("zstd", "xz", "lz4"):
             packed = make_codec(name, block_size=1 << 20).compress(raw)
@@ -214,7 +221,10 @@ def real_files(place: Path) -> list[bytes | Blob]:
 def test_real_files_get_no_larger(name: str, level: int, tmp_path: Path) -> None:
     files = real_files(tmp_path)
     sizes = [
-        sum(len(piece.data) for piece in pack(get_engine(), files, block_size=131072, codec=name, level=level, early_store=early))
+        sum(
+            len(piece.data)
+            for piece in pack(get_engine(), files, block_size=131072, codec=name, level=level, early_store=early)
+        )
         for early in (False, True)
     ]
     assert sizes[0] <= sizes[1] <= sizes[0] * 1.001
