@@ -3,8 +3,7 @@
 The order of the image is the order of work: content first, streamed through the engine; then the tables that say where
 everything is; the superblock, which comes first, is patched last.
 
-1. Number the nodes: the root is 1, the children of one directory are numbered one after another, so that a listing
-   needs few headers. A node of several names has one number.
+1. Number the nodes (`plan`).
 2. Send the contents of regular files, in walk order, through the engine; `data.Placer` puts them in the image.
 3. Encode the inodes of everything but directories; their position depends on nothing else, so their metadata blocks are
    compressed on all processors at once.
@@ -18,7 +17,6 @@ from __future__ import annotations
 import dataclasses
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Final
 
 from imgcore.blob import Sink
@@ -30,38 +28,18 @@ from imgcore.formats.base import Options as AnyOptions
 from imgcore.formats.base import Report
 from imgcore.formats.squashfs import layout
 from imgcore.formats.squashfs.data import Placer
-from imgcore.formats.squashfs.dirs import ListedEntry, Listing, write_listing
+from imgcore.formats.squashfs.dirs import ListedEntry, write_listing
 from imgcore.formats.squashfs.inodes import InodeEncoder, basic_type
 from imgcore.formats.squashfs.layout import SUPERBLOCK_SIZE, Superblock
 from imgcore.formats.squashfs.metadata import MetadataWriter, write_table
 from imgcore.formats.squashfs.options import CAPABILITIES, Options, codec_for, compressor_options
+from imgcore.formats.squashfs.plan import Item, Plan, plan_tree
 from imgcore.formats.squashfs.xattrs import XattrWriter
-from imgcore.model import Dir, File, Node, Symlink, Tree, checked, join
+from imgcore.model import Dir, File, Symlink, Tree, checked
 
 __all__ = ["write_image"]
 
 _PROGRESS_BYTES: Final = 1 << 20
-
-
-@dataclass(slots=True, eq=False)
-class _Item:
-    """What the writer knows of one node."""
-
-    node: Node
-    path: bytes
-    number: int
-    nlink: int = 1
-    xattr: int = layout.NO_XATTR
-    position: int = -1  # in the inode stream
-
-
-@dataclass(slots=True, eq=False)
-class _Plan:
-    """The nodes in walk order, and the directories with their parents, children and height."""
-
-    items: list[_Item] = field(default_factory=list)
-    by_node: dict[int, _Item] = field(default_factory=dict)
-    names: int = 1
 
 
 def write_image(tree: Tree, sink: Sink, options: AnyOptions, control: Control, engine: Engine) -> Report:
@@ -93,48 +71,18 @@ class _Writer:
         self.sink.append(bytes(SUPERBLOCK_SIZE))
         if settings:
             self.sink.append(struct.pack("<H", layout.METADATA_RAW | len(settings)) + settings)
-        plan = self._number()
+        plan = plan_tree(self.tree, self.control)
+        for item in plan.items:
+            item.xattr = self.xattrs.add(item.node.meta.xattrs)
         self._write_contents(plan)
         self._encode_leaves(plan)
-        root = self._encode_directories(plan)
-        super_block = self._write_tables(plan, root, bool(settings))
+        self._encode_directories(plan)
+        super_block = self._write_tables(plan, bool(settings))
         self.sink.append(bytes(-self.sink.position % self.options.pad))
         self.sink.patch(0, super_block.pack())
         return self._report(plan)
 
-    def _number(self) -> _Plan:
-        """Number every node, children of one directory one after another."""
-        plan = _Plan()
-        root = _Item(self.tree.root, b"/", 1)
-        plan.items.append(root)
-        plan.by_node[id(root.node)] = root
-        number = 1
-        for path, node in self.tree.walk():
-            if not isinstance(node, Dir):
-                continue
-            self.control.check()
-            for name in sorted(node.children):
-                child = node.children[name]
-                plan.names += 1
-                known = plan.by_node.get(id(child))
-                if known is not None:
-                    if isinstance(child, Dir):
-                        raise NotRepresentable("a directory with two names", path=join(path, name))
-                    known.nlink += 1
-                    continue
-                number += 1
-                plan.by_node[id(child)] = _Item(child, join(path, name), number)
-        plan.items = [root]
-        seen = {id(self.tree.root)}
-        for _, node in self.tree.walk():
-            if id(node) not in seen:
-                seen.add(id(node))
-                plan.items.append(plan.by_node[id(node)])
-        for item in plan.items:
-            item.xattr = self.xattrs.add(item.node.meta.xattrs)
-        return plan
-
-    def _write_contents(self, plan: _Plan) -> None:
+    def _write_contents(self, plan: Plan) -> None:
         options, totals = self.options, self.placer.totals
         spec = Spec(
             options.block_size,
@@ -155,7 +103,7 @@ class _Writer:
                 self.control.emit(Advanced(totals.files, totals.bytes_in, totals.bytes_stored, path))
         assert len(self.placer.files) == len(files)
 
-    def _encode_leaves(self, plan: _Plan) -> None:
+    def _encode_leaves(self, plan: Plan) -> None:
         """Encode the inodes of everything but directories, in walk order."""
         contents = iter(self.placer.files)
         for item in plan.items:
@@ -170,49 +118,24 @@ class _Writer:
                 raw = self.encoder.other(node, item.number, item.nlink, item.xattr)
             item.position = self.inodes.append(raw)
 
-    def _encode_directories(self, plan: _Plan) -> _Item:
-        """Encode directories, the deepest levels first; return the root's item."""
-        parents: dict[int, int] = {id(self.tree.root): len(plan.items) + 1}
-        for levels in self._levels(plan, parents):
+    def _encode_directories(self, plan: Plan) -> None:
+        """Encode directories, the deepest levels first."""
+        for level in plan.levels():
             self.control.check()
-            written: list[tuple[_Item, Listing]] = []
-            for item in levels:
-                assert isinstance(item.node, Dir)
-                entries = self._entries(plan, item.node)
-                written.append((item, write_listing(self.listings, entries, item.path)))
+            written = [(item, write_listing(self.listings, self._entries(item), item.path)) for item in level]
             for item, listing in written:
                 assert isinstance(item.node, Dir)
                 place = self.listings.place(listing.position)
                 index = listing.encode_index(self.listings)
-                parent = parents[id(item.node)]
-                raw = self.encoder.directory(item.node, item.number, parent, place, listing.size, index, item.xattr)
+                raw = self.encoder.directory(item.node, item.number, item.parent, place, listing.size, index, item.xattr)
                 item.position = self.inodes.append(raw)
-        return plan.items[0]
 
-    def _entries(self, plan: _Plan, node: Dir) -> Iterator[ListedEntry]:
-        for name in sorted(node.children):
-            child = plan.by_node[id(node.children[name])]
+    def _entries(self, directory: Item) -> Iterator[ListedEntry]:
+        for name, child in directory.children:
             start, offset = self.inodes.place(child.position)
             yield ListedEntry(name, start, offset, child.number, basic_type(child.node))
 
-    def _levels(self, plan: _Plan, parents: dict[int, int]) -> list[list[_Item]]:
-        """Return the directories grouped by height, in walk order; fills `parents` with inode numbers."""
-        dirs = [item for item in plan.items if isinstance(item.node, Dir)]
-        height: dict[int, int] = {}
-        for item in reversed(dirs):  # walk order has a directory before those below it
-            assert isinstance(item.node, Dir)
-            tallest = -1
-            for child in item.node.children.values():
-                if isinstance(child, Dir):
-                    parents[id(child)] = item.number
-                    tallest = max(tallest, height[id(child)])
-            height[id(item.node)] = tallest + 1
-        levels: list[list[_Item]] = [[] for _ in range(height[id(self.tree.root)] + 1)]
-        for item in dirs:
-            levels[height[id(item.node)]].append(item)
-        return levels
-
-    def _write_tables(self, plan: _Plan, root: _Item, has_settings: bool) -> Superblock:
+    def _write_tables(self, plan: Plan, has_settings: bool) -> Superblock:
         sink, options = self.sink, self.options
         inode_start, inode_bytes = sink.position, self.inodes.finish()
         self.inodes.write_to(sink)
@@ -242,7 +165,7 @@ class _Writer:
             no_ids=len(self.encoder.ids),
             s_major=4,
             s_minor=0,
-            root_inode=self.inodes.reference(root.position),
+            root_inode=self.inodes.reference(plan.items[0].position),
             bytes_used=sink.position,
             id_table_start=id_start,
             xattr_id_table_start=xattr_start,
@@ -275,7 +198,7 @@ class _Writer:
             flags |= layout.FLAG_COMPRESSOR_OPTIONS
         return flags
 
-    def _report(self, plan: _Plan) -> Report:
+    def _report(self, plan: Plan) -> Report:
         totals = self.placer.totals
         nodes = [item.node for item in plan.items]
         dirs = sum(isinstance(node, Dir) for node in nodes)
