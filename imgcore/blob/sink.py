@@ -187,30 +187,47 @@ class AtomicFile(_DescriptorSink):
 
     def _publish(self) -> None:
         """Give the file its name; link, unlike rename, refuses a target that appeared meanwhile."""
-        if not self._replace:
+        if self._name is None:
             try:
-                self._link(self._target)
-            except OSError as error:
-                if self._name is None or error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EMLINK):
-                    raise
-                os.rename(self._name, self._target)  # a file system without hard links
+                self._link_nameless(_name_beside(self._target) if self._replace else self._target)
+            except FileExistsError:
+                raise
+            except OSError:
+                self._name = self._copied()  # a file system that makes files without names and cannot name them
+        if self._name is not None and not self._replace:
+            try:
+                os.link(self._name, self._target)
+                os.unlink(self._name)
                 self._name = None
-        else:
-            if self._name is None:
-                name = _name_beside(self._target)
-                self._link(name)
-                self._name = name
+            except OSError as error:
+                if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EMLINK):
+                    raise  # else a file system without hard links
+        if self._name is not None:
             os.rename(self._name, self._target)
             self._name = None
-        if self._name is not None:
-            os.unlink(self._name)
-            self._name = None
 
-    def _link(self, name: bytes) -> None:
-        if self._name is not None:
-            os.link(self._name, name)
-        else:  # the descriptor is named only to make Python call linkat, which alone can follow the link in /proc
-            os.link(f"/proc/self/fd/{self._fd}", name, src_dir_fd=self._fd, follow_symlinks=True)
+    def _link_nameless(self, name: bytes) -> None:
+        # The descriptor is named only to make Python call linkat, which alone can follow the link in /proc.
+        os.link(f"/proc/self/fd/{self._fd}", name, src_dir_fd=self._fd, follow_symlinks=True)
+        if self._replace:
+            self._name = name
+
+    def _copied(self) -> bytes:
+        """Return the name of a new file beside the target with all that was written."""
+        name = _name_beside(self._target)
+        fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, stat.S_IMODE(os.fstat(self._fd).st_mode))
+        try:
+            at = 0
+            while at < self._position:
+                at += os.sendfile(fd, self._fd, at, min(_COPY, self._position - at))
+            if self._sync:
+                os.fsync(fd)
+        except BaseException:
+            os.unlink(name)
+            raise
+        finally:
+            os.close(fd)
+        return name
 
     def _discard(self) -> None:
         if self._fd >= 0:

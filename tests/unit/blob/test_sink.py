@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import io
 import os
 import stat
@@ -23,11 +24,20 @@ def left_in(path: Path) -> list[str]:
     return sorted(child.name for child in path.iterdir())
 
 
-@pytest.fixture(params=["unnamed", "named"])
+@pytest.fixture(params=["unnamed", "named", "unlinkable"])
 def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Let the temporary file have a name, as on systems without O_TMPFILE."""
+    """Let the temporary file have a name, as on systems without O_TMPFILE, or none that can be given to it later."""
     if request.param == "named":
         monkeypatch.delattr(os, "O_TMPFILE")
+    elif request.param == "unlinkable":
+        link = os.link
+
+        def refuse(source: object, *names: object, **more: object) -> None:
+            if str(source).startswith("/proc"):
+                raise OSError(errno.EXDEV, "no")
+            link(source, *names, **more)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(os, "link", refuse)
     return str(request.param)
 
 
