@@ -43,6 +43,7 @@ class Options:
         fragments: pack the ends of all files together, only files smaller than a block ("small"), or none.
         export: write the table that NFS and file handles need.
         dedup: store equal content once.
+        early_store: do not try to compress blocks that look like chance (compressed or encrypted files).
         time: the superblock's time, seconds since 1970; None is the newest time in the tree.
         jobs: threads that compress; the image does not depend on it.
         memory: bytes of content in flight at most.
@@ -56,6 +57,7 @@ class Options:
     fragments: Tails = "all"
     export: bool = True
     dedup: bool = True
+    early_store: bool = True
     time: int | None = None
     jobs: int = 1
     memory: int = 128 << 20

@@ -89,6 +89,7 @@ class _Writer:
             self.data_codec,
             tails=options.fragments,
             dedup=options.dedup,
+            early_store=options.early_store,
             jobs=options.jobs,
             memory=options.memory,
         )
