@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
-from imgcore.errors import LimitExceeded, PathError
+from imgcore.errors import PathError, context
 from imgcore.limits import Limits
 from imgcore.model.node import Dir, File, Node, Symlink, Whiteout
 from imgcore.model.path import PathLike, join, normalize, split
@@ -53,13 +53,12 @@ class Tree:
             node = children[name]
             path = join(parent, name)
             count += 1
-            if count > limits.max_entries:
-                limits.require("max_entries", count)
+            if count > limits.max_entries or len(path) > limits.max_path:
+                _refuse(limits, path, count, 0)
             yield Entry(path, node)
             if isinstance(node, Dir):
-                with _locate(path):
-                    limits.require("max_depth", len(stack))
-                    limits.require("max_path", len(path))
+                if len(stack) > limits.max_depth:
+                    _refuse(limits, path, 0, len(stack))
                 stack.append(_level(path, node))
 
     def sorted_entries(self) -> Iterator[Entry]:
@@ -145,19 +144,12 @@ def _level(path: bytes, node: Dir) -> tuple[bytes, Mapping[bytes, Node], list[by
     return path, node.children, sorted(node.children, reverse=True)
 
 
-class _locate:
-    """Context manager that gives a LimitExceeded its path; cheaper than contextlib on the walk's hot path."""
-
-    __slots__ = ("path",)
-
-    def __init__(self, path: bytes) -> None:
-        self.path = path
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, LimitExceeded) and error.path is None:
-            error.path = self.path[:256]
+def _refuse(limits: Limits, path: bytes, count: int, depth: int) -> None:
+    """Raise LimitExceeded for the limit that one of the numbers is above."""
+    with context(path=path[:256]):
+        limits.require("max_entries", count)
+        limits.require("max_path", len(path))
+        limits.require("max_depth", depth)
 
 
 def _copied(path: bytes, node: Dir) -> tuple[Dir, list[tuple[bytes, dict[bytes, Node], Mapping[bytes, Node]]]]:
@@ -185,15 +177,15 @@ def path_order(tree: Tree) -> Iterator[Entry]:
             path = join(parent, item[:-1])
             node = children[item[:-1]]
             assert isinstance(node, Dir)
-            with _locate(path):
-                limits.require("max_depth", len(stack))
-                limits.require("max_path", len(path))
+            if len(stack) > limits.max_depth:
+                _refuse(limits, path, 0, len(stack))
             stack.append((path, node.children, _items(node)))
         else:
             count += 1
-            if count > limits.max_entries:
-                limits.require("max_entries", count)
-            yield Entry(join(parent, item), children[item])
+            path = join(parent, item)
+            if count > limits.max_entries or len(path) > limits.max_path:
+                _refuse(limits, path, count, 0)
+            yield Entry(path, children[item])
 
 
 def _items(node: Dir) -> list[bytes]:
