@@ -694,6 +694,7 @@ static void _cffi_checkfld_typedef_imgcore_file(imgcore_file *p)
   (void)((p->dev) | 0);  /* check that 'imgcore_file.dev' is an integer */
   (void)((p->ino) | 0);  /* check that 'imgcore_file.ino' is an integer */
   (void)((p->mtime_ns) | 0);  /* check that 'imgcore_file.mtime_ns' is an integer */
+  (void)((p->ctime_ns) | 0);  /* check that 'imgcore_file.ctime_ns' is an integer */
   (void)((p->blocks) | 0);  /* check that 'imgcore_file.blocks' is an integer */
   (void)((p->path_at) | 0);  /* check that 'imgcore_file.path_at' is an integer */
 }
@@ -1415,6 +1416,9 @@ static const struct _cffi_field_s _cffi_fields[] = {
   { "mtime_ns", offsetof(imgcore_file, mtime_ns),
                 sizeof(((imgcore_file *)0)->mtime_ns),
                 _CFFI_OP(_CFFI_OP_NOOP, 68) },
+  { "ctime_ns", offsetof(imgcore_file, ctime_ns),
+                sizeof(((imgcore_file *)0)->ctime_ns),
+                _CFFI_OP(_CFFI_OP_NOOP, 68) },
   { "blocks", offsetof(imgcore_file, blocks),
               sizeof(((imgcore_file *)0)->blocks),
               _CFFI_OP(_CFFI_OP_NOOP, 68) },
@@ -1510,15 +1514,15 @@ static const struct _cffi_struct_union_s _cffi_struct_unions[] = {
   { "$imgcore_codec", 56, _CFFI_F_CHECK_FIELDS,
     sizeof(imgcore_codec), offsetof(struct _cffi_align_typedef_imgcore_codec, y), 4, 4 },
   { "$imgcore_file", 57, _CFFI_F_CHECK_FIELDS,
-    sizeof(imgcore_file), offsetof(struct _cffi_align_typedef_imgcore_file, y), 8, 6 },
+    sizeof(imgcore_file), offsetof(struct _cffi_align_typedef_imgcore_file, y), 8, 7 },
   { "$imgcore_piece", 58, _CFFI_F_CHECK_FIELDS,
-    sizeof(imgcore_piece), offsetof(struct _cffi_align_typedef_imgcore_piece, y), 14, 8 },
+    sizeof(imgcore_piece), offsetof(struct _cffi_align_typedef_imgcore_piece, y), 15, 8 },
   { "$imgcore_spec", 60, _CFFI_F_CHECK_FIELDS,
-    sizeof(imgcore_spec), offsetof(struct _cffi_align_typedef_imgcore_spec, y), 22, 9 },
+    sizeof(imgcore_spec), offsetof(struct _cffi_align_typedef_imgcore_spec, y), 23, 9 },
   { "$imgcore_state", 61, _CFFI_F_CHECK_FIELDS,
-    sizeof(imgcore_state), offsetof(struct _cffi_align_typedef_imgcore_state, y), 31, 5 },
+    sizeof(imgcore_state), offsetof(struct _cffi_align_typedef_imgcore_state, y), 32, 5 },
   { "$imgcore_times", 62, _CFFI_F_CHECK_FIELDS,
-    sizeof(imgcore_times), offsetof(struct _cffi_align_typedef_imgcore_times, y), 36, 5 },
+    sizeof(imgcore_times), offsetof(struct _cffi_align_typedef_imgcore_times, y), 37, 5 },
   { "imgcore_run", 59, _CFFI_F_OPAQUE,
     (size_t)-1, -1, -1, 0 /* opaque */ },
 };

@@ -24,6 +24,11 @@ static failure fail(uint32_t code, int system_error)
     return (failure){code, system_error};
 }
 
+static int64_t nanoseconds(struct timespec time)
+{
+    return (int64_t)time.tv_sec * NANOSECONDS + time.tv_nsec;
+}
+
 failure hostfile_check(int fd, const imgcore_file *expected)
 {
     struct stat found;
@@ -32,8 +37,8 @@ failure hostfile_check(int fd, const imgcore_file *expected)
         return fail(IMGCORE_UNREADABLE, errno);
     if (!S_ISREG(found.st_mode) || (uint64_t)found.st_dev != expected->dev || (uint64_t)found.st_ino != expected->ino)
         return fail(IMGCORE_REPLACED, 0);
-    if ((uint64_t)found.st_size != expected->size ||
-        (int64_t)found.st_mtim.tv_sec * NANOSECONDS + found.st_mtim.tv_nsec != expected->mtime_ns)
+    if ((uint64_t)found.st_size != expected->size || nanoseconds(found.st_mtim) != expected->mtime_ns ||
+        nanoseconds(found.st_ctim) != expected->ctime_ns)
         return fail(IMGCORE_CHANGED, 0);
     return none;
 }

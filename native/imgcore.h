@@ -79,13 +79,14 @@ typedef struct imgcore_spec {
 
 /*
  * One regular file. `path_at` is where its NUL-terminated path begins in the `paths` of imgcore_push. `dev`, `ino`,
- * `size` and `mtime_ns` are what the opened file must show; `blocks` (of 512 bytes) tells whether it may have holes.
+ * `size` and both times are what the opened file must show; `blocks` (of 512 bytes) tells whether it may have holes.
  */
 typedef struct imgcore_file {
     uint64_t size;
     uint64_t dev;
     uint64_t ino;
     int64_t mtime_ns;
+    int64_t ctime_ns;
     int64_t blocks;
     uint64_t path_at;
 } imgcore_file;

@@ -9,14 +9,16 @@ was replaced, grew, shrank or was written to raises SourceChanged. The engine re
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
+import threading
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from imgcore.blob.base import Segment
-from imgcore.errors import SourceChanged, SourceUnreadable
+from imgcore.errors import SourceChanged, SourceUnreadable, show
 
 __all__ = ["FileBlob", "HostFile", "Identity", "open_host"]
 
@@ -25,18 +27,23 @@ _LONGEST = 4000  # bytes of a path that one system call takes (PATH_MAX is 4096 
 
 
 class Identity(NamedTuple):
-    """What stat said of a regular file when it was scanned; `blocks` are 512-byte units, -1 where unknown."""
+    """What stat said of a regular file when it was scanned; `blocks` are 512-byte units, -1 where unknown.
+
+    The time of the last change (`ctime_ns`) shows what a program that sets the time of modification back would hide.
+    """
 
     dev: int
     ino: int
     size: int
     mtime_ns: int
+    ctime_ns: int
     blocks: int
 
     @classmethod
     def of(cls, found: os.stat_result) -> Identity:
         """Return the identity that a stat result shows."""
-        return cls(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, getattr(found, "st_blocks", -1))
+        blocks = getattr(found, "st_blocks", -1)
+        return cls(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns, blocks)
 
 
 def open_host(path: bytes, flags: int) -> int:
@@ -128,12 +135,13 @@ class HostFile:
         found = os.fstat(fd)
         if not stat.S_ISREG(found.st_mode) or (found.st_dev, found.st_ino) != self.identity[:2]:
             raise SourceChanged("file was replaced while it was read", path=self.path)
-        if (found.st_size, found.st_mtime_ns) != (self.identity.size, self.identity.mtime_ns):
+        shown = Identity.of(found)
+        if shown[:-1] != self.identity[:-1]:
             raise SourceChanged(
                 "file changed while it was read",
                 path=self.path,
-                found=f"{found.st_size} bytes, mtime {found.st_mtime_ns} ns",
-                allowed=f"{self.identity.size} bytes, mtime {self.identity.mtime_ns} ns",
+                found=f"{shown.size} bytes, mtime {shown.mtime_ns} ns, ctime {shown.ctime_ns} ns",
+                allowed=f"{self.identity.size} bytes, mtime {self.identity.mtime_ns} ns, ctime {self.identity.ctime_ns} ns",
             )
 
     def read_at(self, at: int, size: int) -> bytes:
@@ -182,14 +190,17 @@ def read_exactly(fd: int, at: int, size: int, path: bytes) -> bytes:
 class FileBlob:
     """An image in a file or block device, held open; thread-safe; `with` closes it.
 
-    Raises SourceUnreadable when it cannot be opened.
+    Raises SourceUnreadable when it cannot be opened. Reading after `close` is a ValueError; a reader in another thread
+    ends its read first, since a descriptor's number is soon another file's.
     """
 
-    __slots__ = ("_closed", "_fd", "_size", "path")
+    __slots__ = ("_closed", "_fd", "_lock", "_readers", "_size", "path")
 
     def __init__(self, path: str | bytes | os.PathLike[str]) -> None:
         self.path = os.fsencode(path)
         self._closed = False
+        self._readers = 0
+        self._lock = threading.Lock()
         try:
             self._fd = os.open(self.path, _OPEN_FLAGS)  # O_NONBLOCK among them: a FIFO must not make us wait
         except OSError as error:
@@ -208,10 +219,24 @@ class FileBlob:
         """Bytes in the file when it was opened."""
         return self._size
 
+    @contextlib.contextmanager
+    def _descriptor(self) -> Iterator[int]:
+        with self._lock:
+            if self._closed:
+                raise ValueError(f"{show(self.path)} was closed")
+            self._readers += 1
+        try:
+            yield self._fd
+        finally:
+            with self._lock:
+                self._readers -= 1
+                self._close_if_unused()
+
     def read_at(self, at: int, size: int) -> bytes:
         """Return bytes of the file. Raises SourceUnreadable, or SourceChanged when it was cut meanwhile."""
         size = max(0, min(size, self._size - at)) if at >= 0 else 0
-        return read_exactly(self._fd, at, size, self.path) if size else b""
+        with self._descriptor() as fd:
+            return read_exactly(fd, at, size, self.path) if size else b""
 
     def segments(self) -> Iterator[Segment]:
         """Yield data and holes."""
@@ -219,12 +244,18 @@ class FileBlob:
             if self._size:
                 yield Segment(0, self._size, False)
             return
-        yield from _holes_of(self._fd, self._size)  # lseek's answer does not depend on the position it moves
+        with self._descriptor() as fd:
+            yield from _holes_of(fd, self._size)  # lseek's answer does not depend on the position it moves
 
     def close(self) -> None:
-        """Close the descriptor; twice is fine."""
-        if not self._closed:
-            self._closed = True
+        """Close the descriptor once nobody reads any more; twice is fine."""
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                self._close_if_unused()
+
+    def _close_if_unused(self) -> None:
+        if self._closed and not self._readers:
             os.close(self._fd)
 
     def __enter__(self) -> FileBlob:

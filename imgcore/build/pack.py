@@ -92,8 +92,8 @@ def pack(
     return report
 
 
-def _look_at_target(dest: object, force: bool) -> list[tuple[int, int]]:
-    """Return the (device, inode) of an image that will be replaced; raise for a target that cannot be written."""
+def _look_at_target(dest: object, force: bool) -> list[tuple[int, int, bytes]]:
+    """Return the name of an image that will be replaced, as `scan` takes it; raise for a target that cannot be written."""
     if not isinstance(dest, (str, bytes, os.PathLike)):
         return []
     path = os.fsencode(dest)
@@ -111,13 +111,15 @@ def _look_at_target(dest: object, force: bool) -> list[tuple[int, int]]:
     if stat.S_ISREG(found.st_mode) or stat.S_ISBLK(found.st_mode):
         if not force:
             raise TargetExists("target exists", path=path, hint="--force replaces it")
-        return [(found.st_dev, found.st_ino)]
+        whole = os.path.realpath(path)
+        place = os.stat(os.path.dirname(whole))
+        return [(place.st_dev, place.st_ino, os.path.basename(whole))]
     return []
 
 
 def _open_tree(
     source: PackSource,
-    skip: list[tuple[int, int]],
+    skip: list[tuple[int, int, bytes]],
     limits: Limits | None,
     stdin: BinaryIO | None,
     control: Control,

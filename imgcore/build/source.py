@@ -76,7 +76,7 @@ def open_source(
     *,
     limits: Limits | None = None,
     xattrs: bool = True,
-    skip: Collection[tuple[int, int]] = (),
+    skip: Collection[tuple[int, int, bytes]] = (),
     stdin: BinaryIO | None = None,
     control: Control | None = None,
 ) -> Source:
@@ -116,7 +116,7 @@ def open_sources(
     *,
     limits: Limits | None = None,
     xattrs: bool = True,
-    skip: Collection[tuple[int, int]] = (),
+    skip: Collection[tuple[int, int, bytes]] = (),
     stdin: BinaryIO | None = None,
     control: Control | None = None,
 ) -> Source:

@@ -17,7 +17,7 @@ from imgcore.cli.command import SIZE, Run, limits_option, verb
 from imgcore.cli.output import human
 from imgcore.cli.packing import Compression, parse_clock, parse_compression, parse_losses, parse_owner, parse_settings
 from imgcore.cli.system import allowed_cpus, source_date_epoch
-from imgcore.engine import Spec
+from imgcore.engine.protocol import minimum_memory
 from imgcore.errors import show
 from imgcore.formats.base import Format, Options, Report
 from imgcore.transforms import Clock, Owners, Policy
@@ -184,7 +184,7 @@ def _options(kind: Format, values: dict[str, Any]) -> Options:
 def _default_jobs(options: dict[str, Any]) -> int:
     """Return as many jobs as there are CPUs allowed, but no more than the memory is enough for."""
     jobs = allowed_cpus()
-    while jobs > 1 and Spec(options["block_size"], None, jobs=jobs).minimum_memory() > options["memory"]:
+    while jobs > 1 and minimum_memory(options["block_size"], jobs) > options["memory"]:
         jobs -= 1
     return jobs
 

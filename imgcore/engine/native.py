@@ -31,7 +31,7 @@ _PIECES = 1024  # records taken at once
 _LONGEST_PATH = 4000  # bytes; longer ones need HostFile's own way of opening
 _ALL_ONES = (1 << 64) - 1
 
-_FILE = struct.Struct("=QQQqqQ")  # imgcore_file
+_FILE = struct.Struct("=QQQqqqQ")  # imgcore_file
 _PIECE = struct.Struct("=8Q")  # imgcore_piece
 _NO_PATH = _ALL_ONES
 _NO_HOLES, _PERHAPS_HOLES = -1, 0
@@ -253,13 +253,13 @@ class _Run:
         records, paths, paths_size = [], [], 0
         for _, blob in batch:
             if type(blob) is HostFile and len(blob.path) <= _LONGEST_PATH:
-                dev, ino, size, mtime_ns, blocks = blob.identity
-                records.append(_FILE.pack(size, dev, ino, mtime_ns, blocks, paths_size))
+                dev, ino, size, mtime_ns, ctime_ns, blocks = blob.identity
+                records.append(_FILE.pack(size, dev, ino, mtime_ns, ctime_ns, blocks, paths_size))
                 paths.append(blob.path)
                 paths_size += len(blob.path) + 1
             else:
                 holes = _NO_HOLES if type(blob) is BytesBlob else _PERHAPS_HOLES
-                records.append(_FILE.pack(blob.size, 0, 0, 0, holes, _NO_PATH))
+                records.append(_FILE.pack(blob.size, 0, 0, 0, 0, holes, _NO_PATH))
         arena = b"\0".join(paths) + b"\0"
         packed = ffi.from_buffer("imgcore_file[]", b"".join(records))
         if lib.imgcore_push(self._run, packed, len(batch), arena, len(arena)) != 0:

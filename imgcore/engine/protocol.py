@@ -44,10 +44,15 @@ from imgcore.blob import Blob
 from imgcore.codec import Codec
 from imgcore.events import Control
 
-__all__ = ["Engine", "Job", "Kind", "Piece", "Spec", "Tails"]
+__all__ = ["Engine", "Job", "Kind", "Piece", "Spec", "Tails", "minimum_memory"]
 
 Tails: TypeAlias = Literal["all", "small", "none"]
 """Which tails are packed: of every file, of files shorter than one block only, or none."""
+
+
+def minimum_memory(block_size: int, jobs: int) -> int:
+    """Return the least `Spec.memory` that works: a raw and a stored block for each job, two open fragments, one to spare."""
+    return (2 * jobs + 4) * block_size
 
 
 class Kind(IntEnum):
@@ -107,6 +112,8 @@ class Spec:
             raise ValueError(f"a block has 1 to {1 << 30} bytes, not {self.block_size}")
         if self.jobs < 1:
             raise ValueError(f"at least one job is needed, not {self.jobs}")
+        if not self.memory < 1 << 63:
+            raise ValueError(f"{self.memory} bytes of memory are more than any machine has")
         if self.memory < self.minimum_memory():
             raise ValueError(f"{self.memory} bytes of memory are too few; at least {self.minimum_memory()} are needed")
 
@@ -116,8 +123,8 @@ class Spec:
         return self.early_store and self.codec is not None and self.codec.slow
 
     def minimum_memory(self) -> int:
-        """Return the least `memory` that works: a raw and a stored block for each job, two open fragments, one to spare."""
-        return (2 * self.jobs + 4) * self.block_size
+        """Return the least `memory` that works with these jobs and blocks."""
+        return minimum_memory(self.block_size, self.jobs)
 
 
 class Engine(Protocol):

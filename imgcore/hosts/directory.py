@@ -37,12 +37,13 @@ def scan(
     path: str | bytes | os.PathLike[str] | os.PathLike[bytes],
     *,
     xattrs: bool = True,
-    skip: Collection[tuple[int, int]] = (),
+    skip: Collection[tuple[int, int, bytes]] = (),
     control: Control | None = None,
 ) -> Tree:
     """Return the tree of the directory at `path`, which may be a symbolic link to one; mount points are crossed.
 
-    `skip` are (device, inode) pairs to leave out: the image that is being written may lie inside of its source.
+    `skip` are names to leave out, each as (device and inode of its directory, name): the image that is being written may
+    lie inside of its source.
     Raises SourceUnreadable, SourceChanged, Cancelled.
     """
     return _Scan(xattrs, frozenset(skip), control or Control()).run(os.fsencode(path))
@@ -58,7 +59,7 @@ def _fail(error: OSError, path: bytes, what: str) -> NoReturn:
 class _Scan:
     """One scan: its options, and the nodes of files that have several names."""
 
-    def __init__(self, xattrs: bool, skip: frozenset[tuple[int, int]], control: Control) -> None:
+    def __init__(self, xattrs: bool, skip: frozenset[tuple[int, int, bytes]], control: Control) -> None:
         self.xattrs = xattrs and hasattr(os, "listxattr")
         self.skip = skip
         self.control = control
@@ -94,7 +95,7 @@ class _Scan:
                 opened = os.fstat(fd)
                 if (opened.st_dev, opened.st_ino) != identity:
                     raise SourceChanged("directory was replaced during the scan", path=path)
-            return list(self._entries(path, fd, target))
+            return list(self._entries(path, identity, fd, target))
         except OSError as error:
             _fail(error, path, "directory")
         finally:
@@ -102,7 +103,7 @@ class _Scan:
                 os.close(fd)
 
     def _entries(
-        self, path: bytes, fd: int, target: dict[bytes, Node]
+        self, path: bytes, identity: tuple[int, int], fd: int, target: dict[bytes, Node]
     ) -> Iterator[tuple[bytes, tuple[int, int], dict[bytes, Node], bool]]:
         prefix = path if path.endswith(b"/") else path + b"/"
         # Listed by descriptor the names are text, else bytes: fsencode takes both.
@@ -118,7 +119,7 @@ class _Scan:
                 except OSError as error:
                     _fail(error, child, "status")
                 key = (found.st_dev, found.st_ino)
-                if key in self.skip:
+                if self.skip and (*identity, name) in self.skip:
                     continue
                 if stat.S_ISDIR(found.st_mode):
                     children: dict[bytes, Node] = {}

@@ -22,6 +22,7 @@ static imgcore_file identity(void)
         .dev = (uint64_t)found.st_dev,
         .ino = (uint64_t)found.st_ino,
         .mtime_ns = (int64_t)found.st_mtim.tv_sec * 1000000000 + found.st_mtim.tv_nsec,
+        .ctime_ns = (int64_t)found.st_ctim.tv_sec * 1000000000 + found.st_ctim.tv_nsec,
         .blocks = found.st_blocks,
     };
 }
@@ -54,6 +55,9 @@ static void sees_every_change(void)
     write_file("abc");
     is = other = identity();
     other.mtime_ns++;
+    CHECK(hostfile_read_once(path, &other, 0, 1, out).code == IMGCORE_CHANGED);
+    other = is;
+    other.ctime_ns--;
     CHECK(hostfile_read_once(path, &other, 0, 1, out).code == IMGCORE_CHANGED);
     other = is;
     other.size++;

@@ -150,6 +150,8 @@ def _at(reader: MetadataReader, place: tuple[int, int]) -> Cursor:
 def read_words(reader: MetadataReader, inode: Inode, count: int) -> array[int]:
     """Return the `count` size words of a regular file's inode; an impossible count meets the table's end first."""
     words = array("I")
+    if not count:
+        return words
     cursor = _at(reader, inode.rest)
     while count:
         step = min(count, _WORDS_AT_ONCE)
@@ -160,6 +162,8 @@ def read_words(reader: MetadataReader, inode: Inode, count: int) -> array[int]:
 
 def read_index(reader: MetadataReader, inode: Inode) -> list[tuple[DirIndex, bytes]]:
     """Return the index entries of an extended directory inode, each with its name."""
+    if not inode.index_count:
+        return []
     cursor = _at(reader, inode.rest)
     entries = []
     for _ in range(inode.index_count):

@@ -199,8 +199,11 @@ class Cursor:
 
     @property
     def place(self) -> tuple[int, int]:
-        """The position of the current block in the image, and the offset in its payload."""
-        return self._block, self._offset
+        """Where the next byte stands: the position of its block in the image, and the offset in the block's payload.
+
+        At a block's end that is the next block's beginning, as references have it; it may be the table's end.
+        """
+        return (self._next, 0) if self._offset == len(self._data) else (self._block, self._offset)
 
     def read(self, size: int, what: str) -> bytes:
         """Return the next `size` bytes; `what` names them in errors. Raises Corrupt at the table's end."""

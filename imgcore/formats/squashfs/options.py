@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 from imgcore.codec import Codec, make_codec
-from imgcore.engine.protocol import Spec, Tails
+from imgcore.engine.protocol import Tails, minimum_memory
 from imgcore.formats.squashfs.layout import MAX_IDS, METADATA_SIZE
 from imgcore.limits import parse_size
 from imgcore.model import Capabilities
@@ -77,9 +77,11 @@ class Options:
             raise ValueError(f"superblock time {self.time} does not fit 32 bits")
         if self.jobs < 1:
             raise ValueError("jobs has to be at least 1")
-        if self.pad < 1024 or self.pad & (self.pad - 1):
-            raise ValueError(f"pad {self.pad} is not a power of two from 1024")
-        least = Spec(self.block_size, None, jobs=self.jobs).minimum_memory()
+        if not 1024 <= self.pad <= 1 << 30 or self.pad & (self.pad - 1):
+            raise ValueError(f"pad {self.pad} is not a power of two from 1024 to 1 GiB")
+        least = minimum_memory(self.block_size, self.jobs)
+        if self.memory >= 1 << 63:
+            raise ValueError(f"memory {self.memory} is more than any machine has")
         if self.memory < least:
             raise ValueError(
                 f"memory {self.memory} is less than the {least} that {self.jobs} jobs with blocks of {self.block_size} need"

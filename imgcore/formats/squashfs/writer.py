@@ -55,6 +55,13 @@ def write_image(tree: Tree, sink: Sink, options: AnyOptions, control: Control, e
     return dataclasses.replace(report, losses=tuple(losses))
 
 
+def _pieces(size: int, most: int = 1 << 20) -> Iterator[int]:
+    """Yield numbers of at most `most` that add up to `size`."""
+    while size:
+        yield min(size, most)
+        size -= min(size, most)
+
+
 class _Writer:
     def __init__(self, tree: Tree, sink: Sink, options: Options, control: Control, engine: Engine) -> None:
         self.tree, self.sink, self.options, self.control, self.engine = tree, sink, options, control, engine
@@ -78,7 +85,8 @@ class _Writer:
         self._encode_leaves(plan)
         self._encode_directories(plan)
         super_block = self._write_tables(plan, bool(settings))
-        self.sink.append(bytes(-self.sink.position % self.options.pad))
+        for size in _pieces(-self.sink.position % self.options.pad):
+            self.sink.append(bytes(size))
         self.sink.patch(0, super_block.pack())
         return self._report(plan)
 

@@ -100,3 +100,29 @@ def test_systems_that_know_no_holes(path: Path, monkeypatch: pytest.MonkeyPatch)
     assert list(host(path).segments()) == whole
     with FileBlob(path) as image:
         assert list(image.segments()) == whole
+
+
+def test_reading_after_close_is_an_error_and_never_another_file(tmp_path: Path) -> None:
+    (tmp_path / "image").write_bytes(b"image")
+    (tmp_path / "other").write_bytes(b"other")
+    blob = FileBlob(tmp_path / "image")
+    blob.close()
+    blob.close()
+    with open(tmp_path / "other", "rb"):  # likely takes the descriptor's number
+        with pytest.raises(ValueError, match="closed"):
+            blob.read_at(0, 5)
+        with pytest.raises(ValueError, match="closed"):
+            list(blob.segments())
+
+
+def test_close_waits_for_a_reader(tmp_path: Path) -> None:
+    (tmp_path / "image").write_bytes(b"image")
+    blob = FileBlob(tmp_path / "image")
+    segments = blob.segments()
+    next(segments)
+    blob.close()
+    with open(os.devnull) as other:
+        assert os.fstat(blob._fd).st_ino == os.stat(tmp_path / "image").st_ino != os.fstat(other.fileno()).st_ino
+    assert list(segments) == []
+    with pytest.raises(OSError):
+        os.fstat(blob._fd)

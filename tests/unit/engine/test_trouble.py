@@ -100,6 +100,16 @@ def test_change_seen_while_comparing(tmp_path: Path) -> None:
     assert caught.value.path == b"0"
 
 
+def test_change_that_hides_behind_size_and_time(engine: Engine, tmp_path: Path) -> None:
+    blob = host_file(tmp_path / "file", b"A" * 1000)
+    (tmp_path / "file").write_bytes(b"B" * 1000)
+    os.utime(tmp_path / "file", ns=(0, blob.identity.mtime_ns))
+    with pytest.raises(SourceChanged):
+        pack(engine, [blob])
+    with pytest.raises(SourceChanged):
+        blob.read_at(0, 10)
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_unreadable_file(engine: Engine, tmp_path: Path) -> None:
     blob = host_file(tmp_path / "file", b"secret")
@@ -110,7 +120,7 @@ def test_unreadable_file(engine: Engine, tmp_path: Path) -> None:
 
 
 def test_system_error_is_told(engine: Engine, tmp_path: Path) -> None:
-    blob = HostFile(os.fsencode(tmp_path / ("n" * 300)), Identity(1, 1, 100, 0, 8))
+    blob = HostFile(os.fsencode(tmp_path / ("n" * 300)), Identity(1, 1, 100, 0, 0, 8))
     with pytest.raises(SourceUnreadable, match=os.strerror(errno.ENAMETOOLONG)) as caught:
         pack(engine, [blob])
     assert caught.value.path == b"0"

@@ -57,7 +57,10 @@ def test_bad_settings(settings: dict[str, str]) -> None:
         {"time": 1 << 32},
         {"jobs": 0},
         {"memory": 1},
+        {"memory": 1 << 63},
         {"pad": 512},
+        {"pad": 1 << 40},
+        {"block_size": 1 << 20, "jobs": 64},
     ],
     ids=str,
 )
@@ -99,3 +102,13 @@ def test_early_store_can_be_turned_off() -> None:
         stored[early] = write_report(tree({"/a": chance + chance}), options)[1].bytes_stored
     assert stored[True] == 1 << 19
     assert stored[False] < 1 << 18 | 1 << 12
+
+
+def test_many_jobs_with_large_blocks_need_memory_and_get_it() -> None:
+    options = Options(block_size=1 << 20, jobs=64, memory=4 << 30)
+    assert write_report(tree({"/a": b"a"}), options)[1].files == 1
+
+
+def test_pad() -> None:
+    image, _ = write_report(tree({"/a": b"a"}), Options(pad=4 << 20))
+    assert len(image) == 4 << 20
