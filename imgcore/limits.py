@@ -35,7 +35,7 @@ class Limits:
     """
 
     max_entries: int = 10_000_000
-    max_depth: int = 1024
+    max_depth: int = 8192
     max_path: int = 64 * KiB
     max_metadata: int = 2 * GiB
     max_xattrs: int = 16 * MiB
@@ -83,7 +83,7 @@ class Limits:
                 field=name,
                 found=value,
                 allowed=f"at most {getattr(self, name)}",
-                hint=f"if you trust the image, raise it: --limits {name}={value}",
+                hint=f"if you trust the image, raise it: --limits {name}={max(value, 2 * getattr(self, name))}",
             )
 
 

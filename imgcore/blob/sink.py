@@ -243,8 +243,9 @@ class PlainFile(_DescriptorSink):
 
     def __init__(self, path: str | bytes | os.PathLike[str], *, start: int = 0, sync: bool = True) -> None:
         name = os.fsencode(path)
+        exclusive = os.O_EXCL if os.path.exists(name) and stat.S_ISBLK(os.stat(name).st_mode) else 0  # not a mounted device
         try:
-            fd = os.open(name, os.O_RDWR | os.O_CLOEXEC)
+            fd = os.open(name, os.O_RDWR | os.O_CLOEXEC | exclusive)
         except OSError as error:
             raise _output_error(error, name) from None
         super().__init__(fd, name, start)
@@ -266,11 +267,12 @@ class PlainFile(_DescriptorSink):
 class StreamSink(_DescriptorSink):
     """A pipe or standard output: the image is spooled in an unnamed file and copied when it is whole.
 
-    With `close` the stream is closed in the end.
+    With `close` the stream is closed in the end; `name` is what errors call it.
     """
 
-    def __init__(self, stream: BinaryIO, *, close: bool = False) -> None:
+    def __init__(self, stream: BinaryIO, *, close: bool = False, name: bytes = b"standard output") -> None:
         self._stream = stream
+        self._name = name
         self._close = close
         self._spool = tempfile.TemporaryFile(prefix="imgcore-")  # noqa: SIM115 - __exit__ closes it
         super().__init__(self._spool.fileno(), b"temporary spool file")
@@ -287,11 +289,12 @@ class StreamSink(_DescriptorSink):
         except BrokenPipeError:
             raise  # the reader went away: the caller decides how silently to end
         except OSError as problem:
-            raise _output_error(problem, b"standard output") from None
+            raise _output_error(problem, self._name) from None
         finally:
             self._spool.close()
             if self._close:
-                self._stream.close()
+                with contextlib.suppress(OSError):  # it was flushed above, or that error is on its way
+                    self._stream.close()
 
 
 class MemorySink:
@@ -344,7 +347,7 @@ def open_sink(dest: str | bytes | os.PathLike[str] | Sink | BinaryIO, *, replace
                 raise TargetExists("target is a block device", path=os.fsencode(dest), hint="--force writes over it")
             return PlainFile(dest, sync=sync)
         if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
-            return StreamSink(open(dest, "wb"), close=True)
+            return StreamSink(open(dest, "wb"), close=True, name=os.fsencode(dest))
         return AtomicFile(dest, replace=replace, sync=sync)
     if hasattr(dest, "read_back"):
         return dest  # type: ignore[return-value]

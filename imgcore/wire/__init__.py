@@ -2,14 +2,12 @@
 
 from imgcore.wire.fields import FieldType, Rule, i16, i32, one_of, power_of_two, raw, u8, u16, u32, u64, within
 from imgcore.wire.record import FieldLayout, Record, record
-from imgcore.wire.view import View
 
 __all__ = [
     "FieldLayout",
     "FieldType",
     "Record",
     "Rule",
-    "View",
     "i16",
     "i32",
     "one_of",

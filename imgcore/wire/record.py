@@ -8,8 +8,7 @@
 
 The decorator compiles one `struct.Struct`, `SIZE`, `LAYOUT` (name, offset and width of each field) and the rules, and
 makes a dataclass with slots of it. `unpack_from` checks every rule, because the bytes come from outside; `pack`
-asserts them, because the values are our own. Variable parts (names, block lists) are read beside the record with
-`View`.
+asserts them, because the values are our own. Variable parts (names, block lists) are read beside the record.
 
 It has to be a decorator: slots cannot be added in `__init_subclass__`.
 """

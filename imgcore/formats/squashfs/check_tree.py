@@ -29,7 +29,6 @@ from imgcore.model import join
 
 __all__ = ["TreeChecker"]
 
-_LONGEST_NAME: Final = 255
 _LONGEST_TARGET: Final = 4095
 _NO_OWNER: Final = 0xFFFFFFFF
 

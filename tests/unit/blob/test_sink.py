@@ -116,3 +116,9 @@ def test_choosing(tmp_path: Path) -> None:
         open_sink(tmp_path / "none" / "f")
     with pytest.raises(OutputError):
         open_sink(tmp_path, replace=True)
+
+
+def test_a_full_device_is_named(tmp_path: Path) -> None:
+    with pytest.raises(OutputError) as caught, open_sink("/dev/full") as sink:
+        write(sink)
+    assert caught.value.path == b"/dev/full"

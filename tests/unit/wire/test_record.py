@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imgcore.errors import Corrupt
-from imgcore.wire import Record, View, one_of, power_of_two, raw, record, u8, u16, u32, u64, within
+from imgcore.wire import Record, one_of, power_of_two, raw, record, u8, u16, u32, u64, within
 
 
 @record("<", spec="a test")
@@ -63,26 +63,6 @@ def test_our_own_values_are_asserted() -> None:
 def test_bytes_that_do_not_suffice(at: int) -> None:
     with pytest.raises(Corrupt, match="cut short"):
         Sample.unpack_from(bytes(16), at)
-
-
-def test_views() -> None:
-    view = View(bytes(range(32)), 1000, "table")
-    assert len(view) == 32
-    assert view.bytes(30, 2, "x") == b"\x1e\x1f"
-    assert view.u32s(0, 2, "x") == (0x03020100, 0x07060504)
-    assert view.u64s(8, 1, "x") == (0x0F0E0D0C0B0A0908,)
-    inner = view.sub(4, 8, "inner")
-    assert (inner.base, inner.bytes(0, 1, "x")) == (1004, b"\x04")
-    for at, size in ((-1, 1), (0, -1), (31, 2), (33, 0), (1 << 70, 1)):
-        with pytest.raises(Corrupt) as caught:
-            view.bytes(at, size, "thing")
-        assert caught.value.structure == "table" and caught.value.field == "thing"
-    with pytest.raises(Corrupt):
-        view.u32s(0, 1 << 40, "many")
-    with pytest.raises(Corrupt):
-        view.record(Sample, 20)
-    with pytest.raises(Corrupt):
-        inner.bytes(0, 9, "beyond the inner window")
 
 
 def test_a_field_needs_one_type() -> None:
