@@ -39,7 +39,7 @@ _NS = 10**9
     ),
     codes=(1, 3, 4, 5, 7),
 )
-@click.argument("paths", nargs=-1, required=True, metavar="SRC... DEST", type=click.Path())
+@click.argument("paths", nargs=-1, required=True, metavar="SRC... DEST", type=click.Path(readable=False))
 @click.option("--format", "format_name", metavar="NAME", help="The format; by default what DEST's suffix says.")
 @click.option(
     "-c",

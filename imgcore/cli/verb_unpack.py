@@ -31,7 +31,7 @@ __all__ = ["command"]
     codes=(1, 3, 4, 5),
 )
 @click.argument("source", type=SOURCE, metavar="SRC")
-@click.argument("directory", type=click.Path(), metavar="DIR")
+@click.argument("directory", type=click.Path(readable=False), metavar="DIR")
 @click.option("--only", multiple=True, metavar="GLOB", help="Unpack what GLOB matches, as in a .gitignore, and what is in it.")
 @click.option("--owner", type=click.Choice(["keep", "me"]), help="Whose the files will be.  [default: keep for root, else me]")
 @click.option(

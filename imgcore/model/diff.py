@@ -41,12 +41,34 @@ def same_content(a: Blob, b: Blob, control: Control | None = None) -> bool:
         return True
     if a.size != b.size:
         return False
-    for at in range(0, a.size, _CHUNK):
-        if control is not None:
-            control.check()
-        if a.read_at(at, _CHUNK) != b.read_at(at, _CHUNK):
-            return False
+    for at, size, hole_a, hole_b in _common_runs(a, b):
+        if hole_a and hole_b:
+            continue
+        for start in range(at, at + size, _CHUNK):
+            if control is not None:
+                control.check()
+            length = min(_CHUNK, at + size - start)
+            left = bytes(length) if hole_a else a.read_at(start, length)
+            right = bytes(length) if hole_b else b.read_at(start, length)
+            if left != right:
+                return False
     return True
+
+
+def _common_runs(a: Blob, b: Blob) -> Iterator[tuple[int, int, bool, bool]]:
+    """Yield (begin, size, hole in a, hole in b) of the longest runs in which neither of two blobs of one size changes."""
+    left, right = a.segments(), b.segments()
+    one, two = next(left, None), next(right, None)
+    at = 0
+    while one is not None and two is not None:
+        end = min(one.at + one.size, two.at + two.size)
+        yield at, end - at, one.hole, two.hole
+        at = end
+        if one.at + one.size == end:
+            one = next(left, None)
+        if two.at + two.size == end:
+            two = next(right, None)
+    assert at == a.size, "segments do not cover their blob"
 
 
 def diff(a: Tree, b: Tree, control: Control | None = None, *, contents: bool = True) -> Iterator[Change]:

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from imgcore.blob import BytesBlob, ZeroBlob
 from imgcore.errors import Cancelled
 from imgcore.events import Control
 from imgcore.model import (
@@ -14,10 +16,12 @@ from imgcore.model import (
     diff,
     directory,
     file,
+    same_content,
     symlink,
     tree,
 )
 from imgcore.testing import trees
+from imgcore.testing.strategies import HolesBlob
 
 
 @pytest.mark.parametrize(
@@ -83,3 +87,24 @@ def test_cancelling() -> None:
     control.cancel()
     with pytest.raises(Cancelled):
         list(diff(tree({}), tree({}), control))
+
+
+def test_holes_are_compared_without_reading_them() -> None:
+    class Watched(ZeroBlob):
+        def read_at(self, at: int, size: int) -> bytes:
+            raise AssertionError("a hole was read")
+
+    assert same_content(Watched(1 << 40), Watched(1 << 40))
+
+
+@given(st.lists(st.tuples(st.integers(1, 40), st.booleans()), max_size=6), st.lists(st.integers(0, 239), max_size=2), st.data())
+def test_content_does_not_depend_on_holes(runs: list[tuple[int, bool]], changes: list[int], data: st.DataObject) -> None:
+    holed = HolesBlob([size if hole else bytes([data.draw(st.integers(0, 1))]) * size for size, hole in runs])
+    other = bytearray(holed.read_at(0, 1 << 20))
+    for at in changes:
+        if at < len(other):
+            other[at] ^= 1
+    expected = bytes(other) == holed.read_at(0, 1 << 20)
+    assert same_content(holed, BytesBlob(bytes(other))) is expected
+    assert same_content(BytesBlob(bytes(other)), holed) is expected
+    assert same_content(holed, HolesBlob([bytes(other)])) is expected
