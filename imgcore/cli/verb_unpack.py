@@ -38,7 +38,7 @@ __all__ = ["command"]
     "--devices/--no-devices", default=None, help="Make device nodes, or leave them out.  [default: made by root only]"
 )
 @click.option("--no-xattrs", is_flag=True, help="Set no extended attributes.")
-@click.option("--force", is_flag=True, help="Replace files that exist.")
+@click.option("--force", is_flag=True, help="Replace files that exist, and set the metadata of directories that do.")
 @click.option("-j", "--jobs", type=click.IntRange(min=1), metavar="N", help="Threads.  [default: the CPUs allowed]")
 @limits_option
 def command(run: Run, source: SourceSpec, directory: str, only: Sequence[str], **values: Any) -> int | None:

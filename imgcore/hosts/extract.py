@@ -4,8 +4,9 @@ Safe by construction:
 
 * everything happens beneath the descriptor of the target, one name at a time (`beneath`): no link is ever followed;
 * names that could leave their directory are refused before anything is written;
-* files are made new (O_EXCL), 0600, in directories that are 0700 until all is done; nothing that exists is written to.
-  With `force` an existing name is removed first, and made anew;
+* files are made new (O_EXCL), 0600, in directories that are 0700 until all is done; nothing that exists is written to,
+  and a directory that exists keeps its owner, mode, times and attributes. With `force` an existing name is removed
+  first, and made anew, and existing directories are given the tree's metadata;
 * owner, extended attributes, mode and times come last, those of directories last of all and from the bottom up;
 * setuid and setgid are dropped where ownership is not kept; devices are made by root only, or when asked for.
 
@@ -80,7 +81,8 @@ def unpack(
     """Write `tree` into the directory `dest`, which is made where it is missing; return what was done.
 
     `owner` is "keep" for root and "me" else; `devices` None makes them as root only. With `force` files that exist are
-    replaced. The metadata of the tree's root is set on `dest` unless that held something before. `limits` bound the
+    replaced, and directories that exist get the tree's metadata, which else they keep. The metadata of the tree's root is
+    set on `dest` unless that held something before. `limits` bound the
     sizes, those of the tree its names. Raises OutputError (TargetExists without `force`), NotRepresentable,
     LimitExceeded, Cancelled, and what reading the contents raises.
     """
@@ -235,13 +237,16 @@ class _Unpack:
 
     def _make_directory(self, name: bytes, node: Dir) -> None:
         place = self.chain.current
+        is_ours = True
         try:
             os.mkdir(name, 0o700, dir_fd=place.fd)
         except FileExistsError:
-            pass  # used if it is a directory, and no link to one
+            is_ours = self.force  # used if it is a directory, and no link to one
         except OSError as error:
             raise output_error(error, place.path + b"/" + name, "make directory") from None
-        self.directories.append((self.chain.enter(name), node))
+        entered = self.chain.enter(name)
+        if is_ours:
+            self.directories.append((entered, node))
         self.counts["dirs"] += 1
 
     def _make_leaf(self, path: bytes, name: bytes, node: Node, pool: Executor | None) -> None:

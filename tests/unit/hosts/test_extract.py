@@ -333,3 +333,17 @@ def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
     with pytest.raises(Corrupt):
         unpack(tree({"/a/b": file(BrokenBlob()), "/c/d": b"1"}), tmp_path / "broken", jobs=2)
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_directories_that_exist_keep_their_metadata(tmp_path: Path, force: bool) -> None:
+    made = tree({"/usr/bin/tool": b"x", "/tmp/": directory(mode=0o755, mtime_ns=5 * 10**9)})
+    (tmp_path / "usr").mkdir(mode=0o711)
+    (tmp_path / "tmp").mkdir()
+    (tmp_path / "tmp").chmod(0o1777)
+    os.utime(tmp_path / "tmp", ns=(0, 7 * 10**9))
+    unpack(made, tmp_path, force=force)
+    assert stat.S_IMODE((tmp_path / "usr").stat().st_mode) == (0o755 if force else 0o711)
+    assert stat.S_IMODE((tmp_path / "tmp").stat().st_mode) == (0o755 if force else 0o1777)
+    assert (tmp_path / "tmp").stat().st_mtime_ns == (5 if force else 7) * 10**9
+    assert stat.S_IMODE((tmp_path / "usr" / "bin").stat().st_mode) == 0o755  # a new one gets the tree's
