@@ -94,7 +94,7 @@ class Output:
     def flush_warnings(self) -> None:
         """Print the warnings that were remembered."""
         for message, (path, count) in self._warnings.items():
-            if self.as_json:
+            if self.as_json and not self.quiet:
                 values = {"message": message, **({} if path is None else path_fields(path)), "count": count}
                 self.event("warning", values, on_stderr=True)
                 continue
@@ -109,6 +109,8 @@ class Output:
             values: dict[str, object] = {"kind": "Error", "message": _os_text(error)}
             if isinstance(error, ImgcoreError):
                 values = error.as_dict()
+                if isinstance(error.path, bytes):
+                    values |= path_fields(error.path)
             if isinstance(error, NotRepresentable):
                 values["losses"] = [
                     {"kind": getattr(loss, "kind", ""), **path_fields(loss.path), "message": loss.message}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import importlib
 import inspect
 import json
+import os
 import re
 from pathlib import Path
 
@@ -165,3 +167,20 @@ def test_names_cannot_reach_the_terminal(imgcore_cli: Cli, tmp_path: Path) -> No
         assert "\x1b" not in result.out + result.err
     result = imgcore_cli("cat", tmp_path / "o.raw", "\x1b[31m")
     assert result.code == 1 and "\x1b" not in result.err
+
+
+def test_paths_in_json_errors_are_exact(imgcore_cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "s").mkdir()
+    imgcore_cli("pack", tmp_path / "s", tmp_path / "o.raw")
+    name = b"/a\nb\xff"
+    found = imgcore_cli("cat", "--json", tmp_path / "o.raw", os.fsdecode(name))
+    error = json.loads(found.err.splitlines()[-1])
+    assert (found.code, error["event"]) == (1, "error")
+    assert os.fsencode(error["path"]) == base64.b64decode(error["path_b64"]) == name
+
+
+def test_quiet_json_has_no_warnings(imgcore_cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "s").mkdir()
+    os.utime(tmp_path / "s", ns=(0, 1))
+    assert "warning" in imgcore_cli("pack", "--json", tmp_path / "s", tmp_path / "a.raw").err
+    assert imgcore_cli("pack", "--json", "-q", tmp_path / "s", tmp_path / "b.raw").err == ""
