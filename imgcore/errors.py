@@ -209,8 +209,8 @@ class VerificationFailed(ImgcoreError):
 class Cancelled(ImgcoreError):
     """The caller asked to stop."""
 
-    def __init__(self, message: str = "cancelled"):
-        super().__init__(message)
+    def __init__(self, message: str = "cancelled", *, hint: str | None = None):
+        super().__init__(message, hint=hint)
 
 
 @contextlib.contextmanager

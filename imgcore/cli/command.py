@@ -181,7 +181,7 @@ def _run(function: Callable[..., int | None], output: Output, progress: Mode, va
         silence_stdout()
         return CLOSED_STDOUT
     except Stopped as stopped:
-        return _failed(Cancelled("interrupted"), output, stopped.code)
+        return _failed(Cancelled("interrupted", hint=stopped.hint), output, stopped.code)
     except KeyboardInterrupt as error:
         return _failed(Cancelled("interrupted"), output, code_of(error))
     except (ImgcoreError, OSError) as error:

@@ -76,11 +76,12 @@ def code_of(error: BaseException) -> int:
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal ended the command; `code` is the exit code."""
+    """A signal ended the command; `code` is the exit code, `hint` what the work said of what it left."""
 
-    def __init__(self, code: int) -> None:
+    def __init__(self, code: int, hint: str | None = None) -> None:
         super().__init__()
         self.code = code
+        self.hint = hint
 
 
 @contextmanager
@@ -112,8 +113,8 @@ def stoppable(control: Control) -> Iterator[None]:
             replaced[one] = signal.signal(one, stop)
     try:
         yield
-    except errors.Cancelled:
-        raise Stopped(asked[0] if asked else INTERRUPTED) from None
+    except errors.Cancelled as error:
+        raise Stopped(asked[0] if asked else INTERRUPTED, error.hint) from None
     finally:
         if asked:
             signal.setitimer(signal.ITIMER_REAL, 0)

@@ -167,8 +167,13 @@ def _options(kind: Format, values: dict[str, Any]) -> Options:
     compression: Compression | None = values["compression"]
     wanted: dict[str, object] = {}
     if compression is not None:
-        wanted |= {"compression": compression.name, "level": compression.level}
+        wanted["compression"] = compression.name
+        if compression.level is not None:
+            wanted["level"] = compression.level
     wanted |= {name: values[name] for name in ("block_size", "memory") if values[name] is not None}
+    for name in values["settings"]:
+        if name.replace("-", "_") in wanted:
+            raise ValueError(f"`-O {name}=…` and a flag say two things")
     if values["allow_loss"]:
         wanted["allow_loss"] = values["allow_loss"]
     if "time" in known and "time" not in values["settings"] and (epoch := source_date_epoch()) is not None:

@@ -113,7 +113,7 @@ def unpack(
             report = work.run(tree, is_ours)
         except ImgcoreError as error:
             if error.hint is None and work.made:
-                error.hint = f"what was unpacked before is left in `{show(target)}`"
+                error.hint = f"what was unpacked before is left in `{show(target)}`, its directories with mode 0700"
             raise
     control.emit(Finished("unpack", {name: getattr(report, name) for name in UnpackReport.__dataclass_fields__}))
     return report
@@ -161,6 +161,17 @@ def _open_target(target: bytes) -> tuple[int, bool]:
         raise
 
 
+def _open_files() -> int:
+    """Return how many files may wait for a thread: a part of what the system lets this process open."""
+    with contextlib.suppress(ImportError):  # not a POSIX system
+        import resource
+
+        limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if limit != resource.RLIM_INFINITY:
+            return min(_IN_FLIGHT, limit // 4)
+    return _IN_FLIGHT
+
+
 class _Unpack:
     """One run: where it is, what was made, what still has to be done."""
 
@@ -187,6 +198,7 @@ class _Unpack:
         self.links: list[tuple[Place, bytes, tuple[Place, bytes]]] = []
         self.directories: list[tuple[Place, Dir]] = []
         self.batch: list[Content] = []
+        self.batch_most = max(1, min(_BATCH, _open_files() // (2 * jobs + 1)))
         self.batch_bytes = 0
         self.pending: deque[tuple[Future[None], list[Content]]] = deque()
         self.unset: deque[tuple[str, bytes]] = deque()
@@ -318,7 +330,7 @@ class _Unpack:
             return
         self.batch.append(content)
         self.batch_bytes += content.node.content.size
-        if self.batch_bytes >= _BATCH_BYTES or len(self.batch) >= min(_BATCH, _IN_FLIGHT // (2 * self.jobs + 1)):
+        if self.batch_bytes >= _BATCH_BYTES or len(self.batch) >= self.batch_most:
             self._hand_over(pool)
 
     def _hand_over(self, pool: Executor) -> None:

@@ -184,3 +184,11 @@ def test_quiet_json_has_no_warnings(imgcore_cli: Cli, tmp_path: Path) -> None:
     os.utime(tmp_path / "s", ns=(0, 1))
     assert "warning" in imgcore_cli("pack", "--json", tmp_path / "s", tmp_path / "a.raw").err
     assert imgcore_cli("pack", "--json", "-q", tmp_path / "s", tmp_path / "b.raw").err == ""
+
+
+def test_a_flag_and_an_option_do_not_contradict(imgcore_cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "s").mkdir()
+    for flag, setting in (("-czstd", "compression=xz"), ("-cxz:3", "level=4"), ("-b8K", "block-size=4K")):
+        found = imgcore_cli("pack", flag, "-O", setting, tmp_path / "s", tmp_path / "o.raw")
+        assert found.code == 2 and setting.split("=")[0] in found.err
+    assert imgcore_cli("pack", "-cxz", "-Olevel=1", tmp_path / "s", tmp_path / "o.raw").code == 0
