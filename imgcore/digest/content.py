@@ -17,7 +17,7 @@ def sha256(blob: Blob, control: Control) -> str:
     digest = hashlib.sha256()
     zeros = bytes(0)
     for at, size, hole in blob.segments():
-        if hole and not zeros:
+        if hole and len(zeros) < min(size, _CHUNK):
             zeros = bytes(min(size, _CHUNK))
         end = at + size
         while at < end:

@@ -198,7 +198,9 @@ class _Unpack:
         self.links: list[tuple[Place, bytes, tuple[Place, bytes]]] = []
         self.directories: list[tuple[Place, Dir]] = []
         self.batch: list[Content] = []
-        self.batch_most = max(1, min(_BATCH, _open_files() // (2 * jobs + 1)))
+        files = _open_files()
+        self.batch_most = max(1, min(_BATCH, files // (2 * jobs + 1)))
+        self.pending_most = min(2 * jobs, max(1, files // self.batch_most - 1))
         self.batch_bytes = 0
         self.pending: deque[tuple[Future[None], list[Content]]] = deque()
         self.unset: deque[tuple[str, bytes]] = deque()
@@ -337,7 +339,7 @@ class _Unpack:
         """Give the contents that were put aside to a thread."""
         batch, self.batch, self.batch_bytes = self.batch, [], 0
         self.pending.append((pool.submit(write_all, batch), batch))
-        self._collect(2 * self.jobs)
+        self._collect(self.pending_most)
 
     def _collect(self, leave: int) -> None:
         """Wait until at most `leave` batches are still being written; raise what the first of them raised."""
