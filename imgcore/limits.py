@@ -31,6 +31,7 @@ class Limits:
         max_xattrs: bytes of the extended attributes of one node.
         max_file_size: bytes of one file's content.
         max_total_size: bytes of the contents of all files together, when they are unpacked or digested.
+        max_stream: bytes that a compressed stream (a `.tar.gz`) may become, or that a pipe may give.
         max_nesting: images inside images.
     """
 
@@ -41,6 +42,7 @@ class Limits:
     max_xattrs: int = 16 * MiB
     max_file_size: int = 1 << 43
     max_total_size: int = 1 << 43
+    max_stream: int = 256 * GiB
     max_nesting: int = 8
 
     @classmethod

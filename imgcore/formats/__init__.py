@@ -6,13 +6,15 @@ import os
 from typing import Final
 
 from imgcore.blob import Blob
-from imgcore.formats.base import Finding, Format, Image, LayoutItem, Magic, Options, Report
+from imgcore.formats.base import FileHints, Finding, Format, Hints, Image, LayoutItem, Magic, Options, Report
 from imgcore.formats.squashfs import FORMAT as SQUASHFS
 
 __all__ = [
     "FORMATS",
+    "FileHints",
     "Finding",
     "Format",
+    "Hints",
     "Image",
     "LayoutItem",
     "Magic",
@@ -36,11 +38,8 @@ def by_name(name: str) -> Format:
 
 def by_suffix(path: str | bytes | os.PathLike[str]) -> Format | None:
     """Return the format that a file name stands for, None when it says nothing."""
-    name = os.fsdecode(path).lower()
-    for known in FORMATS:
-        if name.endswith(known.suffixes):
-            return known
-    return None
+    name = os.fsdecode(path)
+    return next((known for known in FORMATS if known.suffix_of(name) is not None), None)
 
 
 def detect(blob: Blob) -> Format | None:
@@ -48,4 +47,4 @@ def detect(blob: Blob) -> Format | None:
     for known in FORMATS:
         if any(blob.read_at(magic.at, len(magic.value)) == magic.value for magic in known.magics):
             return known
-    return None
+    return next((known for known in FORMATS if known.recognise is not None and known.recognise(blob)), None)

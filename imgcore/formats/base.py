@@ -7,7 +7,7 @@ one `FORMAT` value in its `__init__`. To add one: make the folder and add its na
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Literal, Protocol, Self, TypeAlias
 
@@ -15,9 +15,9 @@ from imgcore.blob import Blob, Sink
 from imgcore.engine import Engine
 from imgcore.events import Control
 from imgcore.limits import Limits
-from imgcore.model import Capabilities, Loss, Tree
+from imgcore.model import Capabilities, File, Loss, Tree
 
-__all__ = ["Finding", "Format", "Image", "LayoutItem", "Magic", "Options", "Report", "Severity"]
+__all__ = ["FileHints", "Finding", "Format", "Hints", "Image", "LayoutItem", "Magic", "Options", "Report", "Severity"]
 
 Severity: TypeAlias = Literal["error", "warning"]
 
@@ -28,6 +28,35 @@ class Magic:
 
     at: int
     value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class FileHints:
+    """How a writer is to lay out the content of one file; what a format knows nothing of is left alone.
+
+    Attributes:
+        priority: contents of a higher priority come first; those of the same one keep the tree's order.
+        compress: False stores it as it is.
+        fragment: False keeps its end out of blocks that it would share with other files.
+        dedup: False stores it even if the same is there, and nothing shares what is stored.
+        holes: False stores blocks of zeros like any others.
+        align: the position in the image that it begins at is a multiple of this, a power of two.
+    """
+
+    priority: int = 0
+    compress: bool = True
+    fragment: bool = True
+    dedup: bool = True
+    holes: bool = True
+    align: int = 1
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.align <= 64 << 20 or self.align & (self.align - 1):
+            raise ValueError(f"alignment {self.align} is not a power of two up to 64 MiB")
+
+
+Hints: TypeAlias = Callable[[bytes, File], FileHints | None]
+"""Asked for each file, with its path in the tree (the first of a hard-linked one); None is `FileHints()`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +173,8 @@ class Format:
         title: one line for people.
         suffixes: of file names that stand for it.
         magics: where it is recognised.
+        recognise: says whether a blob without such bytes is in this format, for formats that have none.
+        suffix_settings: what a suffix says beyond the format, as `Options.with_settings` takes it.
         default_options: the options when none are given.
         capabilities: what it can hold.
         open: (blob, limits) to Image; raises NotThisFormat, Corrupt, Unsupported.
@@ -162,3 +193,10 @@ class Format:
     write: Callable[[Tree, Sink, Options, Control, Engine], Report]
     check_blob: Callable[[Blob, Limits, Control], Iterator[Finding]]
     limitations: tuple[str, ...] = ()
+    recognise: Callable[[Blob], bool] | None = None
+    suffix_settings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    def suffix_of(self, name: str) -> str | None:
+        """Return the longest of the suffixes that `name` ends in, whatever its case."""
+        fitting = [suffix for suffix in self.suffixes if name.lower().endswith(suffix)]
+        return max(fitting, key=len, default=None)
