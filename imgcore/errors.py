@@ -18,9 +18,10 @@
     ├─ VerificationFailed       a digest, signature or read-back does not match
     └─ Cancelled                the caller asked to stop
 
-Each says where (`path`, byte `offset`, `structure` and `field`), what was `found`, what was `allowed`, and may carry a
-`hint`. Inner code knows offsets, outer code knows paths: `with context(path=...)` fills what is still empty while the
-exception passes by. A mistake of the calling program stays a TypeError, ValueError or AssertionError.
+Each says where (`path`, byte `offset` or `line` of a text, `structure` and `field`), what was `found`, what was
+`allowed`, and may carry a `hint`. Inner code knows offsets, outer code knows paths: `with context(path=...)` fills what
+is still empty while the exception passes by. A mistake of the calling program stays a TypeError, ValueError or
+AssertionError.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ class ImgcoreError(Exception):
     """Base of all errors of imgcore; never raised itself.
 
     `where()` gives the place as one line, `str()` the message with that place. Numbers in `offset` are bytes from the
-    start of the image.
+    start of the image; `line` counts from 1 in a text such as a manifest.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class ImgcoreError(Exception):
         image: str | None = None,
         path: bytes | str | None = None,
         offset: int | None = None,
+        line: int | None = None,
         structure: str | None = None,
         field: str | None = None,
         found: object = None,
@@ -93,6 +95,7 @@ class ImgcoreError(Exception):
         self.image = image
         self.path = path
         self.offset = offset
+        self.line = line
         self.structure = structure
         self.field = field
         self.found = found
@@ -106,6 +109,8 @@ class ImgcoreError(Exception):
             parts.append(f"in `{show(self.image)}`")
         if self.offset is not None:
             parts.append(f"at {self.offset:#010x}")
+        if self.line is not None:
+            parts.append(f"line {self.line}")
         if self.structure is not None:
             parts.append(self.structure + (f".{self.field}" if self.field else ""))
         elif self.field is not None:
@@ -131,6 +136,7 @@ class ImgcoreError(Exception):
             "image": None if self.image is None else show(self.image),
             "path": None if self.path is None else show(self.path),
             "offset": self.offset,
+            "line": self.line,
             "structure": self.structure,
             "field": self.field,
             "found": None if self.found is None else str(self.found),
@@ -215,7 +221,12 @@ class Cancelled(ImgcoreError):
 
 @contextlib.contextmanager
 def context(
-    *, image: str | None = None, path: bytes | str | None = None, offset: int | None = None, structure: str | None = None
+    *,
+    image: str | None = None,
+    path: bytes | str | None = None,
+    offset: int | None = None,
+    line: int | None = None,
+    structure: str | None = None,
 ) -> Iterator[None]:
     """Fill the empty places of an ImgcoreError that passes through the block."""
     try:
@@ -227,6 +238,8 @@ def context(
             error.path = path
         if error.offset is None:
             error.offset = offset
+        if error.line is None:
+            error.line = line
         if error.structure is None:
             error.structure = structure
         raise

@@ -1,8 +1,10 @@
 """The tree model: nodes, trees, manifests, differences, capabilities. Everything else turns something into a Tree or back."""
 
 from imgcore.model.build import block_device, char_device, directory, file, symlink, tree
+from imgcore.model.builder import TreeBuilder
 from imgcore.model.capability import LOSS_KINDS, Capabilities, Loss, LossKind, checked, find_losses, project
 from imgcore.model.diff import Change, ChangeKind, diff, same_content
+from imgcore.model.glob import glob_component
 from imgcore.model.manifest import digest, entry_record, manifest_lines, manifest_records
 from imgcore.model.node import (
     NO_XATTRS,
@@ -40,6 +42,7 @@ __all__ = [
     "Socket",
     "Symlink",
     "Tree",
+    "TreeBuilder",
     "TypeName",
     "Whiteout",
     "block_device",
@@ -51,6 +54,7 @@ __all__ = [
     "entry_record",
     "file",
     "find_losses",
+    "glob_component",
     "join",
     "manifest_lines",
     "manifest_records",
