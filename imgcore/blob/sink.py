@@ -132,7 +132,9 @@ class AtomicFile(_DescriptorSink):
     followed. Without `sync` the data is not forced to disk before the rename.
     """
 
-    def __init__(self, path: str | bytes | os.PathLike[str], *, replace: bool = False, sync: bool = True) -> None:
+    def __init__(
+        self, path: str | bytes | os.PathLike[str] | os.PathLike[bytes], *, replace: bool = False, sync: bool = True
+    ) -> None:
         target = os.path.realpath(os.fsencode(path))
         self._target, self._replace, self._sync = target, replace, sync
         mode = None
@@ -239,23 +241,45 @@ class AtomicFile(_DescriptorSink):
 
 
 class PlainFile(_DescriptorSink):
-    """A block device, or a file into which the image is written in place from byte `start`."""
+    """A block device, or a file into which the image is written in place from byte `start`.
 
-    def __init__(self, path: str | bytes | os.PathLike[str], *, start: int = 0, sync: bool = True) -> None:
+    What is before `start` stays, and what is behind the image, unless `cut` says that the file is to end with it. A file
+    that does not exist is made. After an error a file that was made is removed, and one that ended before `start` is as
+    long as before.
+    """
+
+    def __init__(
+        self,
+        path: str | bytes | os.PathLike[str] | os.PathLike[bytes],
+        *,
+        start: int = 0,
+        sync: bool = True,
+        cut: bool = False,
+    ) -> None:
         name = os.fsencode(path)
-        exclusive = os.O_EXCL if os.path.exists(name) and stat.S_ISBLK(os.stat(name).st_mode) else 0  # not a mounted device
+        self._made = not os.path.exists(name)
+        is_device = not self._made and stat.S_ISBLK(os.stat(name).st_mode)
+        flags = os.O_EXCL if is_device else os.O_CREAT  # O_EXCL: not a mounted device
         try:
-            fd = os.open(name, os.O_RDWR | os.O_CLOEXEC | exclusive)
+            fd = os.open(name, os.O_RDWR | os.O_CLOEXEC | flags, 0o666)
         except OSError as error:
             raise _output_error(error, name) from None
         super().__init__(fd, name, start)
-        self._sync = sync
+        self._sync, self._cut = sync, cut
+        self._old_size = None if is_device else os.fstat(fd).st_size
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         try:
+            if self._old_size is not None:
+                if kind is None and self._cut:
+                    os.ftruncate(self._fd, self._start + self._position)
+                elif kind is not None and self._made:
+                    os.unlink(self._path)
+                elif kind is not None and self._old_size <= self._start:
+                    os.ftruncate(self._fd, self._old_size)
             if kind is None and self._sync:
                 os.fsync(self._fd)
         except OSError as problem:
@@ -335,8 +359,17 @@ class MemorySink:
         return None
 
 
-def open_sink(dest: str | bytes | os.PathLike[str] | Sink | BinaryIO, *, replace: bool = False, sync: bool = True) -> Sink:
-    """Return the sink for `dest`: a path (atomic; a block device or FIFO in place), a binary stream, or a sink itself."""
+def open_sink(
+    dest: str | bytes | os.PathLike[str] | os.PathLike[bytes] | Sink | BinaryIO,
+    *,
+    replace: bool = False,
+    sync: bool = True,
+    start: int | None = None,
+) -> Sink:
+    """Return the sink for `dest`: a path (atomic; a block device or FIFO in place), a binary stream, or a sink itself.
+
+    With `start` the image begins at that byte of the file, which is written in place and ends with it.
+    """
     if isinstance(dest, (str, bytes, os.PathLike)):
         try:
             mode = os.stat(dest).st_mode
@@ -345,7 +378,11 @@ def open_sink(dest: str | bytes | os.PathLike[str] | Sink | BinaryIO, *, replace
         if stat.S_ISBLK(mode):
             if not replace:
                 raise TargetExists("target is a block device", path=os.fsencode(dest), hint="--force writes over it")
-            return PlainFile(dest, sync=sync)
+            return PlainFile(dest, start=start or 0, sync=sync)
+        if start is not None:
+            if mode and not stat.S_ISREG(mode):
+                raise OutputError("an offset needs a file or a block device", path=os.fsencode(dest))
+            return PlainFile(dest, start=start, sync=sync, cut=True)
         if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
             return StreamSink(open(dest, "wb"), close=True, name=os.fsencode(dest))
         return AtomicFile(dest, replace=replace, sync=sync)

@@ -1,9 +1,9 @@
 """Any source into an image of any format, whole or not at all.
 
 What happens, in this order: the target is looked at (so that an hour's scan does not end in "exists"), the source is
-opened, paths are left out, the policy is applied, the format's writer checks the tree and writes it into a sink, the
-image is read back if that is asked for, the sink is made visible. The sink is opened after the scan: the image may lie
-inside its source, and an older one there is left out.
+opened, paths are left out, the tree is changed and the policy applied, the format's writer checks the tree and writes it
+into a sink, the image is read back if that is asked for, the sink is made visible. The sink is opened after the scan: the
+image may lie inside its source, and an older one there is left out.
 """
 
 from __future__ import annotations
@@ -12,26 +12,49 @@ import contextlib
 import dataclasses
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO, Literal, TypeAlias
 
 from imgcore import formats
 from imgcore.blob import Segment, Sink, open_sink
-from imgcore.build.source import AnyPath, Source, open_source, open_sources
+from imgcore.build.source import AnyPath, Source, open_sources
 from imgcore.build.spec import SourceSpec
 from imgcore.engine import get_engine
 from imgcore.errors import OutputError, TargetExists, VerificationFailed
 from imgcore.events import Control, Finished, Planned, Warned
 from imgcore.formats.base import Format, Options, Report
+from imgcore.hosts import Mounts
 from imgcore.limits import Limits
-from imgcore.model import Tree, diff, project
+from imgcore.model import Loss, Tree, checked, diff, project
 from imgcore.transforms import Globs, Policy
+from imgcore.transforms import dereference as dereference_links
 from imgcore.transforms import exclude as leave_out
 
-__all__ = ["EngineName", "PackSource", "choose_format", "pack"]
+__all__ = ["EngineName", "PackPlan", "PackSource", "choose_format", "pack", "plan_pack"]
 
 EngineName: TypeAlias = Literal["auto", "native", "pure"]
 PackSource: TypeAlias = "AnyPath | SourceSpec | Source | Tree | Sequence[AnyPath | SourceSpec]"
+Change: TypeAlias = Callable[[Tree], Tree]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PackPlan:
+    """What `pack` would write.
+
+    Attributes:
+        format: the format's name.
+        options: the options it would be written with.
+        tree: what would be in the image; its contents can be read while the source is open.
+        files, bytes: distinct regular files and the bytes in them.
+        losses: what the format cannot hold and the caller allowed, or is only warned of.
+    """
+
+    format: str
+    options: Options
+    tree: Tree
+    files: int
+    bytes: int
+    losses: tuple[Loss, ...]
 
 
 def choose_format(dest: object, name: str | None) -> Format:
@@ -55,6 +78,12 @@ def pack(
     options: Options | None = None,
     policy: Policy | None = None,
     exclude: Sequence[str | bytes] = (),
+    transforms: Sequence[Change] = (),
+    overwrite: bool = False,
+    contents: Source | Tree | None = None,
+    mounts: Mounts = "cross",
+    dereference: bool = False,
+    offset: int | None = None,
     engine: EngineName = "auto",
     force: bool = False,
     sync: bool = True,
@@ -65,8 +94,12 @@ def pack(
 ) -> Report:
     """Write `source` to `dest` as an image; return what was done.
 
-    Several sources are joined. The format comes from the suffix of `dest` unless named. `exclude` are globs, as of a
-    .gitignore. `force` replaces an existing image, `sync` forces it to disk before it appears, `verify` reads it back and
+    Several sources are joined; with `overwrite` the later one wins. The format comes from the suffix of `dest` unless
+    named. `exclude` are globs, as of a .gitignore; `transforms` are called with the tree, one after the other, and
+    `policy` comes last. `contents` holds the files of a source that is a manifest. `mounts` and `dereference` are for
+    sources that are directories, as in `scan`; other sources are dereferenced inside their own tree.
+    `offset` writes the image into the file `dest` from that byte on, in place: what is before it stays.
+    `force` replaces an existing image, `sync` forces it to disk before it appears, `verify` reads it back and
     compares before it appears. `limits` are for sources that are images. `stdin` is what a source called `-` reads.
     Raises ValueError for an unknown format or a bad glob, TargetExists, NotRepresentable, SourceError, FormatError,
     OutputError, VerificationFailed, Cancelled; then nothing is left behind, and an older image is intact.
@@ -76,14 +109,14 @@ def pack(
     options = kind.default_options if options is None else options
     globs = Globs(exclude)
     worker = get_engine(engine)
-    skip = _look_at_target(dest, force)
+    skip = _look_at_target(dest, force, offset)
     with contextlib.ExitStack() as stack:
-        tree = _open_tree(source, skip, limits, stdin, control, stack)
-        tree = _prepared(tree, globs, policy or Policy(), control)
+        reading = _Reading(limits, skip, overwrite, contents, mounts, dereference, stdin, control)
+        tree = _prepared(reading.tree(source, stack), globs, transforms, policy or Policy(), control)
         files, total = tree.file_bytes()
         control.check()
         control.emit(Planned("pack", files, total))
-        with _opened(dest, force, sync) as sink:
+        with open_sink(dest, replace=force, sync=sync, start=offset) as sink:
             report = kind.write(tree, sink, options, control, worker)
             if verify:
                 _require_equal(tree, sink, kind, control)
@@ -92,9 +125,42 @@ def pack(
     return report
 
 
-def _look_at_target(dest: object, force: bool) -> list[tuple[int, int, bytes]]:
+@contextlib.contextmanager
+def plan_pack(
+    source: PackSource,
+    dest: object = None,
+    *,
+    format: str | None = None,
+    options: Options | None = None,
+    policy: Policy | None = None,
+    exclude: Sequence[str | bytes] = (),
+    transforms: Sequence[Change] = (),
+    overwrite: bool = False,
+    contents: Source | Tree | None = None,
+    mounts: Mounts = "cross",
+    dereference: bool = False,
+    limits: Limits | None = None,
+    stdin: BinaryIO | None = None,
+    control: Control | None = None,
+) -> Iterator[PackPlan]:
+    """Give what `pack` would write, without reading any content; `dest` only says the format. Raises as `pack` does."""
+    control = control or Control()
+    kind = choose_format(dest, format)
+    options = kind.default_options if options is None else options
+    with contextlib.ExitStack() as stack:
+        reading = _Reading(limits, [], overwrite, contents, mounts, dereference, stdin, control)
+        tree = _prepared(reading.tree(source, stack), Globs(exclude), transforms, policy or Policy(), control)
+        allowed = getattr(options, "allow_loss", ())
+        tree, losses = checked(tree, kind.capabilities, allow=allowed, format_name=kind.name)
+        files, total = tree.file_bytes()
+        yield PackPlan(kind.name, options, tree, files, total, tuple(losses))
+
+
+def _look_at_target(dest: object, force: bool, offset: int | None) -> list[tuple[int, int, bytes]]:
     """Return the name of an image that will be replaced, as `scan` takes it; raise for a target that cannot be written."""
     if not isinstance(dest, (str, bytes, os.PathLike)):
+        if offset is not None:
+            raise ValueError("an offset is for an image in a file")
         return []
     path = os.fsencode(dest)
     try:
@@ -109,7 +175,8 @@ def _look_at_target(dest: object, force: bool) -> list[tuple[int, int, bytes]]:
     if stat.S_ISDIR(found.st_mode):
         raise OutputError("cannot write: the target is a directory", path=path)
     if stat.S_ISREG(found.st_mode) or stat.S_ISBLK(found.st_mode):
-        if not force:
+        behind = stat.S_ISREG(found.st_mode) and offset is not None and found.st_size <= offset
+        if not force and not behind:
             raise TargetExists("target exists", path=path, hint="--force replaces it")
         whole = os.path.realpath(path)
         place = os.stat(os.path.dirname(whole))
@@ -117,39 +184,50 @@ def _look_at_target(dest: object, force: bool) -> list[tuple[int, int, bytes]]:
     return []
 
 
-def _open_tree(
-    source: PackSource,
-    skip: list[tuple[int, int, bytes]],
-    limits: Limits | None,
-    stdin: BinaryIO | None,
-    control: Control,
-    stack: contextlib.ExitStack,
-) -> Tree:
-    if isinstance(source, Tree):
-        return source
-    if isinstance(source, Source):
-        return source.tree
-    if isinstance(source, (str, bytes, os.PathLike, SourceSpec)):
-        opened = open_source(source, limits=limits, skip=skip, stdin=stdin, control=control)
-    else:
-        opened = open_sources(source, limits=limits, skip=skip, stdin=stdin, control=control)
-    return stack.enter_context(opened).tree
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Reading:
+    """How the sources are read."""
+
+    limits: Limits | None
+    skip: list[tuple[int, int, bytes]]
+    overwrite: bool
+    contents: Source | Tree | None
+    mounts: Mounts
+    dereference: bool
+    stdin: BinaryIO | None
+    control: Control
+
+    def tree(self, source: PackSource, stack: contextlib.ExitStack) -> Tree:
+        """Return the tree of `source`, whose files are open as long as `stack` is."""
+        if isinstance(source, Tree):
+            return dereference_links(source) if self.dereference else source
+        if isinstance(source, Source):
+            return dereference_links(source.tree) if self.dereference else source.tree
+        single = isinstance(source, (str, bytes, os.PathLike, SourceSpec))
+        opened = open_sources(
+            [source] if single else source,  # type: ignore[list-item, arg-type]
+            limits=self.limits,
+            skip=self.skip,
+            overwrite=self.overwrite,
+            contents=self.contents.tree if isinstance(self.contents, Source) else self.contents,
+            mounts=self.mounts,
+            dereference=self.dereference,
+            stdin=self.stdin,
+            control=self.control,
+        )
+        return stack.enter_context(opened).tree
 
 
-def _prepared(tree: Tree, globs: Globs, policy: Policy, control: Control) -> Tree:
+def _prepared(tree: Tree, globs: Globs, transforms: Sequence[Change], policy: Policy, control: Control) -> Tree:
     """Return the tree that is to be written; tell of globs that had no effect."""
     if globs:
         tree = leave_out(tree, globs)
         for glob in globs.unused():
             control.emit(Warned(f"exclude `{os.fsdecode(glob)}` matches nothing"))
+    for change in transforms:
+        control.check()
+        tree = change(tree)
     return policy.apply(tree)
-
-
-@contextlib.contextmanager
-def _opened(dest: AnyPath | Sink | BinaryIO, force: bool, sync: bool) -> Iterator[Sink]:
-    """Give the sink of `dest`, committed at the end and discarded on an error."""
-    with open_sink(dest, replace=force, sync=sync) as sink:  # type: ignore[arg-type]
-        yield sink
 
 
 class _SinkBlob:

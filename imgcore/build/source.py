@@ -14,13 +14,15 @@ from typing import BinaryIO, Self, TypeAlias
 
 from imgcore import formats
 from imgcore.blob import Blob, FileBlob
+from imgcore.build.listing_source import LISTINGS, is_manifest, read_listing
 from imgcore.build.spec import Part, SourceSpec
 from imgcore.errors import NotThisFormat, PathError, SourceUnreadable, Unsupported, context, show
 from imgcore.events import Control
 from imgcore.formats.base import Format, Image
-from imgcore.hosts import scan
+from imgcore.hosts import Mounts, scan
 from imgcore.limits import Limits
 from imgcore.model import Dir, File, Tree, normalize
+from imgcore.transforms import dereference as dereference_links
 from imgcore.transforms import join_trees, place_tree
 
 __all__ = ["AnyPath", "Source", "find_format", "open_blob", "open_source", "open_sources"]
@@ -77,14 +79,18 @@ def open_source(
     limits: Limits | None = None,
     xattrs: bool = True,
     skip: Collection[tuple[int, int, bytes]] = (),
+    contents: Tree | None = None,
+    mounts: Mounts = "cross",
+    dereference: bool = False,
     stdin: BinaryIO | None = None,
     control: Control | None = None,
 ) -> Source:
     """Return the directory or image at a path, in a blob, or that a `SourceSpec` names.
 
     A path is taken as it stands; `parse_source` knows the command line's grammar. `stdin` is what `-` reads from, where
-    the source is a spec. `xattrs` and `skip` are for directories, as in `scan`. Raises NotThisFormat for a file that is
-    no known image, SourceUnreadable, PathError and what opening an image raises.
+    the source is a spec. `xattrs`, `skip`, `mounts` and `dereference` are for directories, as in `scan`; what is no
+    directory is dereferenced inside its own tree. `contents` holds the files of a manifest, by path.
+    Raises NotThisFormat for a file that is no known image, SourceUnreadable, PathError and what opening an image raises.
     """
     limits = limits or Limits.default()
     control = control or Control()
@@ -96,15 +102,23 @@ def open_source(
     if spec.partition is not None:
         raise Unsupported("partitions cannot be opened yet", found=f"#{spec.partition}")
     with contextlib.ExitStack() as stack:
-        if not spec.is_stdin and _is_directory(spec):
-            opened = Source(spec.text, scan(path, xattrs=xattrs, skip=skip, control=control))
+        is_directory = not spec.is_stdin and _is_directory(spec)
+        if is_directory:
+            found = scan(path, xattrs=xattrs, skip=skip, mounts=mounts, dereference=dereference, control=control)
+            opened = Source(spec.text, found)
         else:
             blob = _spooled(stdin, control, stack) if spec.is_stdin else stack.enter_context(FileBlob(path))
-            opened = _open_image(path, blob, spec.kind, limits, stack)
+            kind = spec.kind or ("manifest" if is_manifest(blob) else None)
+            if kind in LISTINGS:
+                opened = Source(path, read_listing(kind, path, blob, contents=contents, limits=limits, control=control))
+            else:
+                opened = _open_image(path, blob, kind, limits, stack)
         nesting = 1
         for part in spec.parts:
             opened, nesting = _go_down(opened, part, limits, nesting, stack)
         opened.name = spec.text
+        if dereference and not (is_directory and not spec.parts):
+            opened.tree = dereference_links(opened.tree)
         if spec.place:
             opened.tree = place_tree(opened.tree, os.fsencode(spec.place))
         opened._close = stack.pop_all().close
@@ -117,16 +131,35 @@ def open_sources(
     limits: Limits | None = None,
     xattrs: bool = True,
     skip: Collection[tuple[int, int, bytes]] = (),
+    overwrite: bool = False,
+    contents: Tree | None = None,
+    mounts: Mounts = "cross",
+    dereference: bool = False,
     stdin: BinaryIO | None = None,
     control: Control | None = None,
 ) -> Source:
-    """Return several sources joined: a path in two of them, unless a directory in both, is a MergeConflict."""
+    """Return several sources joined, each opened as by `open_source`.
+
+    A path in two of them, unless a directory in both, is a MergeConflict; with `overwrite` the later source wins.
+    """
     with contextlib.ExitStack() as stack:
         opened = [
-            stack.enter_context(open_source(one, limits=limits, xattrs=xattrs, skip=skip, stdin=stdin, control=control))
+            stack.enter_context(
+                open_source(
+                    one,
+                    limits=limits,
+                    xattrs=xattrs,
+                    skip=skip,
+                    contents=contents,
+                    mounts=mounts,
+                    dereference=dereference,
+                    stdin=stdin,
+                    control=control,
+                )
+            )
             for one in sources
         ]
-        tree = join_trees([source.tree for source in opened])
+        tree = join_trees([source.tree for source in opened], overwrite=overwrite)
         close = stack.pop_all().close
     if len(opened) == 1:
         opened[0]._close = close

@@ -164,8 +164,9 @@ def _error_lines(error: BaseException) -> list[str]:
         return [f"error: {_os_text(error)}"]
     text = error.message if error.image is None else f"{error.message}: `{show(error.image)}`"
     lines = [f"error: {text}"]
-    if error.offset is not None or error.structure is not None or error.field is not None:
+    if any(place is not None for place in (error.offset, error.line, error.structure, error.field)):
         place = [] if error.offset is None else [f"at {error.offset:#010x}"]
+        place += [] if error.line is None else [f"line {error.line}"]
         inside = ".".join(part for part in (error.structure, error.field) if part)
         lines.append("  " + ", ".join(place + ([inside] if inside else [])))
     if error.found is not None or error.allowed is not None:

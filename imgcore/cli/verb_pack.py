@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import sys
@@ -11,16 +12,19 @@ from typing import Any, BinaryIO
 
 import click
 
-from imgcore.build.pack import choose_format, pack
+from imgcore.build.pack import choose_format, pack, plan_pack
+from imgcore.build.source import open_source
 from imgcore.build.spec import parse_source
-from imgcore.cli.command import SIZE, Run, limits_option, verb
+from imgcore.cli.changing import changes, tree_options
+from imgcore.cli.command import SIZE, SOURCE, Run, limits_option, verb
 from imgcore.cli.output import human
-from imgcore.cli.packing import Compression, parse_clock, parse_compression, parse_losses, parse_owner, parse_settings
+from imgcore.cli.packing import Compression, parse_compression, parse_losses, parse_settings
+from imgcore.cli.planned import show_plan
 from imgcore.cli.system import allowed_cpus, source_date_epoch
 from imgcore.engine.protocol import minimum_memory
 from imgcore.errors import show
 from imgcore.formats.base import Format, Options, Report
-from imgcore.transforms import Clock, Owners, Policy
+from imgcore.transforms import Clock, Policy
 
 __all__ = ["command"]
 
@@ -49,29 +53,7 @@ _NS = 10**9
     help="zstd (1-22, 15), gzip (1-12, 6), xz (0-9, 6), lz4 (fast; 3-12: HC), lzo, none.  [default: zstd]",
 )
 @click.option("-b", "--block-size", type=SIZE, metavar="SIZE", help="Bytes of a block.  [default: 128K]")
-@click.option(
-    "--owner",
-    callback=parse_owner,
-    default="keep",
-    show_default=True,
-    metavar="keep|root|UID:GID",
-    help="Who owns everything in the image.",
-)
-@click.option(
-    "--clock",
-    callback=parse_clock,
-    metavar="keep|clamp:EPOCH|EPOCH",
-    help="What becomes of times: kept, none later than EPOCH, all EPOCH.  [default: keep, or clamp to SOURCE_DATE_EPOCH"
-    " where that is set]",
-)
-@click.option("--exclude", multiple=True, metavar="GLOB", help="Leave out what GLOB matches, as in a .gitignore.")
-@click.option(
-    "--xattrs",
-    default="keep",
-    show_default=True,
-    metavar="keep|all|none|GLOB",
-    help="Extended attributes that stay; keep: all but *.overlay.*.",
-)
+@tree_options
 @click.option(
     "--allow-loss",
     callback=parse_losses,
@@ -86,6 +68,8 @@ _NS = 10**9
     metavar="KEY=VALUE",
     help="An option of the format; `imgcore formats` lists them.",
 )
+@click.option("--contents", type=SOURCE, metavar="SRC", help="Where the files of a SRC that is a manifest are, by path.")
+@click.option("--overwrite", is_flag=True, help="Where two SRC have the same path, let the later win.")
 @click.option("-j", "--jobs", type=click.IntRange(min=1), metavar="N", help="Threads.  [default: the CPUs allowed]")
 @click.option(
     "--engine",
@@ -96,9 +80,11 @@ _NS = 10**9
 )
 @click.option("--memory", type=SIZE, metavar="SIZE", help="Bytes of content in flight at most.  [default: 128M]")
 @limits_option
+@click.option("--offset", type=SIZE, metavar="SIZE", help="Write into the file DEST from this byte on; keep what is before.")
 @click.option("--force", is_flag=True, help="Replace DEST.")
 @click.option("--no-sync", is_flag=True, help="Do not force the image to disk before it appears.")
 @click.option("--verify", is_flag=True, help="Read the image back and compare, before it appears.")
+@click.option("--dry-run", is_flag=True, help="Say what would be written; with -v each entry.")
 def command(run: Run, paths: Sequence[str], **values: Any) -> int | None:
     """Write the trees of all SRC into the image DEST.
 
@@ -116,22 +102,37 @@ def command(run: Run, paths: Sequence[str], **values: Any) -> int | None:
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     started = time.monotonic()
-    with run.work() as control:
+    with run.work() as control, contextlib.ExitStack() as stack:
         try:
+            contents = values["contents"]
+            if contents is not None:
+                contents = stack.enter_context(open_source(contents, limits=values["limits"], control=control))
+            common: dict[str, Any] = {
+                "format": kind.name,
+                "options": options,
+                "policy": Policy(xattrs="all"),
+                "transforms": changes(values, _clock(values["clock"]), values["limits"], control.emit, control),
+                "overwrite": values["overwrite"],
+                "contents": contents,
+                "mounts": "empty" if values["one_file_system"] else "cross",
+                "dereference": values["dereference"],
+                "limits": values["limits"],
+                "stdin": run.stdin(),
+                "control": control,
+            }
+            if values["dry_run"]:
+                plan = stack.enter_context(plan_pack(sources, **common))
+                show_plan(run, plan, dest_text)
+                return None
             report = pack(
                 sources,
                 dest,
-                format=kind.name,
-                options=options,
-                policy=Policy(values["owner"] or Owners(), _clock(values["clock"]), values["xattrs"]),
-                exclude=values["exclude"],
+                **common,
+                offset=values["offset"],
                 engine=values["engine"],
                 force=values["force"],
                 sync=not values["no_sync"],
                 verify=values["verify"],
-                limits=values["limits"],
-                stdin=run.stdin(),
-                control=control,
             )
         except ValueError as error:
             raise click.UsageError(str(error)) from None

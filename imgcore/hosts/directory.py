@@ -9,6 +9,9 @@ Contents become `HostFile` blobs: a path and what stat said. Whether a *file* ca
 names the path. Everything else that cannot be read (a directory, a link's target, an extended attribute) is
 SourceUnreadable here; what vanishes between being listed and being looked at is SourceChanged. Nothing is skipped in
 silence. Paths are used as they were given: a tree of a relative path needs the working directory to stay.
+
+Where links are dereferenced, what a link leads to is read by its real path, and every file is one node however many
+names and links lead to it.
 """
 
 from __future__ import annotations
@@ -17,14 +20,17 @@ import errno
 import os
 import stat
 from collections.abc import Collection, Iterator, Mapping
-from typing import NoReturn
+from typing import Literal, NamedTuple, NoReturn, TypeAlias
 
 from imgcore.blob import HostFile, Identity, open_host
 from imgcore.errors import SourceChanged, SourceUnreadable, show
 from imgcore.events import Control
 from imgcore.model import NO_XATTRS, Device, Dir, File, Meta, Node, Pipe, Socket, Symlink, Tree
 
-__all__ = ["scan"]
+__all__ = ["Mounts", "node_at", "scan"]
+
+Mounts: TypeAlias = Literal["cross", "empty", "skip"]
+"""What becomes of a directory that another file system is mounted on: scanned, left empty, or left out."""
 
 _DIRECTORY = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
 _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
@@ -38,15 +44,48 @@ def scan(
     *,
     xattrs: bool = True,
     skip: Collection[tuple[int, int, bytes]] = (),
+    mounts: Mounts = "cross",
+    dereference: bool = False,
     control: Control | None = None,
 ) -> Tree:
-    """Return the tree of the directory at `path`, which may be a symbolic link to one; mount points are crossed.
+    """Return the tree of the directory at `path`, which may be a symbolic link to one.
 
     `skip` are names to leave out, each as (device and inode of its directory, name): the image that is being written may
-    lie inside of its source.
+    lie inside of its source. Unless `mounts` is "cross", files that are mounts are left out too. With `dereference`,
+    symbolic links become what they lead to on the host; one that leads nowhere or around in a circle is SourceUnreadable.
     Raises SourceUnreadable, SourceChanged, Cancelled.
     """
-    return _Scan(xattrs, frozenset(skip), control or Control()).run(os.fsencode(path))
+    return _Scan(xattrs, frozenset(skip), control or Control(), mounts, dereference).run(os.fsencode(path))
+
+
+def node_at(path: str | bytes | os.PathLike[str], *, follow: bool = False) -> Node:
+    """Return what is at `path`, which is no directory; with `follow`, what a symbolic link leads to.
+
+    Raises SourceUnreadable, SourceChanged.
+    """
+    name = os.fsencode(path)
+    try:
+        found = os.lstat(name)
+        if follow and stat.S_ISLNK(found.st_mode):
+            name, found = os.path.realpath(name), os.stat(name)
+    except OSError as error:
+        raise SourceUnreadable(f"cannot open: {error.strerror}", path=name) from None
+    if stat.S_ISDIR(found.st_mode):
+        raise SourceUnreadable("a directory, where a file is needed", path=name)
+    return _Scan(True, frozenset(), Control()).leaf(found, name, -1, name)
+
+
+class _Todo(NamedTuple):
+    """A directory to be read: its path, device and inode, where its entries go, and the directories above it.
+
+    `follow` is for the top, which may be a symbolic link; `above` is only kept where links are dereferenced.
+    """
+
+    path: bytes
+    identity: tuple[int, int]
+    target: dict[bytes, Node]
+    follow: bool = False
+    above: tuple[tuple[int, int], ...] = ()
 
 
 def _fail(error: OSError, path: bytes, what: str) -> NoReturn:
@@ -59,7 +98,17 @@ def _fail(error: OSError, path: bytes, what: str) -> NoReturn:
 class _Scan:
     """One scan: its options, and the nodes of files that have several names."""
 
-    def __init__(self, xattrs: bool, skip: frozenset[tuple[int, int, bytes]], control: Control) -> None:
+    def __init__(
+        self,
+        xattrs: bool,
+        skip: frozenset[tuple[int, int, bytes]],
+        control: Control,
+        mounts: Mounts = "cross",
+        dereference: bool = False,
+    ) -> None:
+        self.mounts = mounts
+        self.dereference = dereference
+        self.device = 0
         self.xattrs = xattrs and hasattr(os, "listxattr")
         self.skip = skip
         self.control = control
@@ -77,34 +126,31 @@ class _Scan:
         # The trailing `/.` makes the l*xattr calls look at the directory when `top` is a symbolic link.
         children: dict[bytes, Node] = {}
         root = Dir(self._meta(found, os.path.join(top, b"."), -1, b"."), children)
-        todo = [(top, (found.st_dev, found.st_ino), children, True)]
+        self.device = found.st_dev
+        todo = [_Todo(top, (found.st_dev, found.st_ino), children, True)]
         while todo:
-            path, identity, target, is_top = todo.pop()
-            todo += self._read_directory(path, identity, target, is_top)
+            todo += self._read_directory(todo.pop())
         return Tree(root)
 
-    def _read_directory(
-        self, path: bytes, identity: tuple[int, int], target: dict[bytes, Node], is_top: bool
-    ) -> list[tuple[bytes, tuple[int, int], dict[bytes, Node], bool]]:
-        """Fill `target` with what is in the directory; return the directories found in it."""
+    def _read_directory(self, todo: _Todo) -> list[_Todo]:
+        """Fill the directory's target with what is in it; return the directories found."""
         self.control.check()
-        fd = -1
+        path, identity, fd = todo.path, todo.identity, -1
         try:
             if self.by_descriptor:
-                fd = open_host(path, _DIRECTORY | (0 if is_top else _NOFOLLOW))
+                fd = open_host(path, _DIRECTORY | (0 if todo.follow else _NOFOLLOW))
                 opened = os.fstat(fd)
                 if (opened.st_dev, opened.st_ino) != identity:
                     raise SourceChanged("directory was replaced during the scan", path=path)
-            return list(self._entries(path, identity, fd, target))
+            return list(self._entries(todo, fd))
         except OSError as error:
             _fail(error, path, "directory")
         finally:
             if fd >= 0:
                 os.close(fd)
 
-    def _entries(
-        self, path: bytes, identity: tuple[int, int], fd: int, target: dict[bytes, Node]
-    ) -> Iterator[tuple[bytes, tuple[int, int], dict[bytes, Node], bool]]:
+    def _entries(self, todo: _Todo, fd: int) -> Iterator[_Todo]:
+        path, identity, target = todo.path, todo.identity, todo.target
         prefix = path if path.endswith(b"/") else path + b"/"
         # Listed by descriptor the names are text, else bytes: fsencode takes both.
         with os.scandir(fd if fd >= 0 else path) as entries:
@@ -118,22 +164,50 @@ class _Scan:
                     found = entry.stat(follow_symlinks=False)
                 except OSError as error:
                     _fail(error, child, "status")
-                key = (found.st_dev, found.st_ino)
                 if self.skip and (*identity, name) in self.skip:
                     continue
+                at, relative = fd, name
+                if self.dereference and stat.S_ISLNK(found.st_mode):
+                    child, found = self._behind(child)
+                    at, relative = -1, child
+                key = (found.st_dev, found.st_ino)
+                is_mount = self.mounts != "cross" and found.st_dev != self.device
                 if stat.S_ISDIR(found.st_mode):
+                    if is_mount and self.mounts == "skip":
+                        continue
                     children: dict[bytes, Node] = {}
-                    target[name] = Dir(self._meta(found, child, fd, name), children)
-                    yield child, key, children, False
-                elif found.st_nlink > 1:
+                    target[name] = Dir(self._meta(found, child, at, relative), children)
+                    if not is_mount:
+                        yield _Todo(child, key, children, False, self._above(todo, key, child))
+                elif is_mount:
+                    continue
+                elif found.st_nlink > 1 or self.dereference:
                     node = self.linked.get(key)
                     if node is None:
-                        node = self.linked[key] = self._leaf(found, child, fd, name)
+                        node = self.linked[key] = self.leaf(found, child, at, relative)
                     target[name] = node
                 else:
-                    target[name] = self._leaf(found, child, fd, name)
+                    target[name] = self.leaf(found, child, fd, name)
 
-    def _leaf(self, found: os.stat_result, path: bytes, fd: int, name: bytes) -> Node:
+    @staticmethod
+    def _behind(link: bytes) -> tuple[bytes, os.stat_result]:
+        """Return (the real path, the status) of what a symbolic link leads to."""
+        try:
+            found = os.stat(link)
+        except OSError as error:
+            raise SourceUnreadable(f"a symbolic link that leads nowhere: {error.strerror}", path=link) from None
+        return os.path.realpath(link), found
+
+    def _above(self, todo: _Todo, key: tuple[int, int], path: bytes) -> tuple[tuple[int, int], ...]:
+        """Return the directories above one that was found, itself left out; only links can lead back into them."""
+        if not self.dereference:
+            return ()
+        above = (*todo.above, todo.identity)
+        if key in above:
+            raise SourceUnreadable("a symbolic link leads to a directory that it is in", path=path)
+        return above
+
+    def leaf(self, found: os.stat_result, path: bytes, fd: int, name: bytes) -> Node:
         """Return the node of something that is not a directory."""
         meta = self._meta(found, path, fd, name)
         kind = stat.S_IFMT(found.st_mode)

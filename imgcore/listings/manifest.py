@@ -29,26 +29,8 @@ from imgcore.model import Device, Dir, File, Meta, Node, Pipe, Socket, Symlink, 
 __all__ = ["read_manifest"]
 
 _BYTES: Final = ("path", "target", "link", "content")  # each may come as KEY_b64 too
-_KEYS: Final = frozenset(
-    [
-        "path",
-        "type",
-        "mode",
-        "uid",
-        "gid",
-        "mtime_ns",
-        "size",
-        "sha256",
-        "target",
-        "major",
-        "minor",
-        "link",
-        "xattrs",
-        "opaque",
-        "content",
-    ]
-    + [f"{key}_b64" for key in _BYTES]
-)
+_PLAIN: Final = ("type", "mode", "uid", "gid", "mtime_ns", "size", "sha256", "major", "minor", "xattrs", "opaque")
+_KEYS: Final = frozenset([*_PLAIN, *_BYTES, *(f"{key}_b64" for key in _BYTES)])
 _TYPES: Final = ("dir", "file", "symlink", "char", "block", "fifo", "socket", "whiteout")
 _OWN_KEYS: Final = {
     "size": ("file",),

@@ -1,7 +1,8 @@
 """Several trees as one, and a tree put at a place below the root.
 
 Joining is strict: a path may come from one tree only, but a directory may be in several. Its metadata is then that of
-the first tree that has it, where a directory that `place_tree` made up counts last.
+the first tree that has it, where a directory that `place_tree` made up counts last. With `overwrite` the later tree wins
+instead: its file, link or directory takes the place of what was there, and a directory in both has its metadata.
 """
 
 from __future__ import annotations
@@ -32,18 +33,18 @@ def place_tree(tree: Tree, path: PathLike) -> Tree:
     return Tree(node, tree.limits, time_step_ns=tree.time_step_ns)
 
 
-def join_trees(trees: Sequence[Tree]) -> Tree:
-    """Return one tree of all that is in `trees`. Raises MergeConflict, ValueError for no trees."""
+def join_trees(trees: Sequence[Tree], *, overwrite: bool = False) -> Tree:
+    """Return one tree of all that is in `trees`. Raises MergeConflict unless `overwrite`, ValueError for no trees."""
     if not trees:
         raise ValueError("no trees to join")
     joined = trees[0]
     for tree in trees[1:]:
-        joined = _join_two(joined, tree)
+        joined = _join_two(joined, tree, overwrite)
     return joined
 
 
-def _join_two(one: Tree, two: Tree) -> Tree:
-    root = _joined(one.root, two.root)
+def _join_two(one: Tree, two: Tree, overwrite: bool) -> Tree:
+    root = _joined(one.root, two.root, overwrite)
     todo = [(b"/", root.children, two.root)]
     while todo:
         parent, target, source = todo.pop()
@@ -53,19 +54,23 @@ def _join_two(one: Tree, two: Tree) -> Tree:
             if there is None:
                 target[name] = node
             elif isinstance(there, Dir) and isinstance(node, Dir):
-                target[name] = made = _joined(there, node)
+                target[name] = made = _joined(there, node, overwrite)
                 todo.append((parent + name + b"/", made.children, node))
+            elif overwrite:
+                target[name] = node
             else:
                 raise MergeConflict(
                     "in two sources",
                     path=parent + name,
                     found=f"a {type_name(there)} and a {type_name(node)}",
                     allowed="a path in one source only, or a directory in both",
+                    hint="--overwrite lets the later source win",
                 )
     return Tree(root, one.limits, time_step_ns=max(one.time_step_ns, two.time_step_ns))
 
 
-def _joined(one: Dir, two: Dir) -> Dir:
+def _joined(one: Dir, two: Dir, overwrite: bool) -> Dir:
     """Return a directory with the children of `one`, to which those of `two` are still to be added."""
-    meta = two.meta if isinstance(one.meta, _MadeUp) else one.meta
+    later = isinstance(one.meta, _MadeUp) or (overwrite and not isinstance(two.meta, _MadeUp))
+    meta = two.meta if later else one.meta
     return Dir(meta, dict(one.children), one.opaque)

@@ -17,7 +17,7 @@ from typing import Literal, TypeAlias
 
 from imgcore.model import NO_XATTRS, Meta, Node, Tree
 
-__all__ = ["Clock", "Owners", "Policy"]
+__all__ = ["Clock", "IdRange", "Owners", "Policy"]
 
 _OVERLAY = (b"user.overlay.", b"trusted.overlay.")
 _MAX_ID = (1 << 32) - 1
@@ -25,13 +25,35 @@ _Change: TypeAlias = Callable[[Meta], Meta]
 
 
 @dataclass(frozen=True, slots=True)
-class Owners:
-    """Who owns the entries: `ids` is (uid, gid) for all of them, None for each its own."""
+class IdRange:
+    """`count` ids from `first` on become those from `to` on."""
 
-    ids: tuple[int, int] | None = None
+    first: int
+    to: int
+    count: int = 1
 
     def __post_init__(self) -> None:
-        if self.ids is not None and not all(0 <= number <= _MAX_ID for number in self.ids):
+        if not (self.first >= 0 and self.to >= 0 and self.count >= 1 and max(self.first, self.to) + self.count - 1 <= _MAX_ID):
+            raise ValueError(f"ids {self.first}:{self.to}:{self.count} are not inside of 32 bits")
+
+
+@dataclass(frozen=True, slots=True)
+class Owners:
+    """Who owns the entries.
+
+    Attributes:
+        ids: (uid, gid) for all entries; None, or None in place of one, for each its own.
+        uid_map, gid_map: what becomes of ranges of ids; the first that holds an id counts, one in none of them stays.
+        offset: added to every id, after all else.
+    """
+
+    ids: tuple[int | None, int | None] | None = None
+    uid_map: tuple[IdRange, ...] = ()
+    gid_map: tuple[IdRange, ...] = ()
+    offset: int = 0
+
+    def __post_init__(self) -> None:
+        if self.ids is not None and not all(number is None or 0 <= number <= _MAX_ID for number in self.ids):
             raise ValueError(f"owner {self.ids[0]}:{self.ids[1]} is not two numbers of 32 bits")
 
     @classmethod
@@ -45,9 +67,23 @@ class Owners:
         return cls((0, 0))
 
     @classmethod
-    def fixed(cls, uid: int, gid: int) -> Owners:
-        """Return the policy that gives everything to one owner and group."""
+    def fixed(cls, uid: int | None, gid: int | None) -> Owners:
+        """Return the policy that gives everything to one owner and group; None leaves one as it is."""
         return cls((uid, gid))
+
+    def of(self, uid: int, gid: int) -> tuple[int, int]:
+        """Return what becomes of one owner and group."""
+        if self.ids is not None:
+            uid = uid if self.ids[0] is None else self.ids[0]
+            gid = gid if self.ids[1] is None else self.ids[1]
+        return _mapped(uid, self.uid_map) + self.offset, _mapped(gid, self.gid_map) + self.offset
+
+
+def _mapped(number: int, ranges: tuple[IdRange, ...]) -> int:
+    for first, to, count in ((one.first, one.to, one.count) for one in ranges):
+        if first <= number < first + count:
+            return to + number - first
+    return number
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +144,12 @@ class Policy:
     def _change(self) -> _Change:
         """Return the function from old to new metadata; it returns its argument itself when nothing changes."""
         stays = self._stays()
-        clock, ids = self.clock, self.owners.ids
+        clock, owners = self.clock, self.owners
+        keeps_owners = owners == Owners()
 
         def change(meta: Meta) -> Meta:
             mtime_ns = clock.of(meta.mtime_ns)
-            uid, gid = (meta.uid, meta.gid) if ids is None else ids
+            uid, gid = (meta.uid, meta.gid) if keeps_owners else owners.of(meta.uid, meta.gid)
             xattrs = meta.xattrs
             if xattrs and not all(stays(name) for name in xattrs):
                 xattrs = {name: value for name, value in xattrs.items() if stays(name)} or NO_XATTRS

@@ -1,0 +1,60 @@
+"""What `pack --dry-run` prints: what would be written, how, and what would be lost."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections import Counter
+
+from imgcore.build.pack import PackPlan
+from imgcore.cli.command import Run
+from imgcore.cli.output import human
+from imgcore.cli.verb_ls import long_line
+from imgcore.errors import show
+from imgcore.model import entry_record, type_name
+
+__all__ = ["show_plan"]
+
+
+def show_plan(run: Run, plan: PackPlan, dest: str) -> None:
+    """Print the plan: one object as JSON, lines else; with -v every entry too."""
+    counts = Counter(type_name(node) for node in {id(node): node for _, node in plan.tree.walk()}.values())
+    names = sum(1 for _ in plan.tree.walk())
+    options = {
+        field.name: getattr(plan.options, field.name)
+        for field in dataclasses.fields(plan.options)  # type: ignore[arg-type]
+        if isinstance(getattr(plan.options, field.name), (str, int, bool, tuple, type(None)))
+    }
+    losses = [{"kind": loss.kind, "path": show(loss.path), "message": loss.message} for loss in plan.losses]
+    if run.output.as_json:
+        values: dict[str, object] = {
+            "verb": "pack",
+            "dest": dest,
+            "format": plan.format,
+            "options": options,
+            "names": names,
+            "types": dict(sorted(counts.items())),
+            "files": plan.files,
+            "bytes": plan.bytes,
+            "losses": losses,
+        }
+        run.output.event("plan", values)
+    else:
+        run.output.line(f"would pack `{show(os.fsencode(dest))}`: {plan.format}, {human(plan.bytes)} in {plan.files} files")
+        run.output.line("  " + ", ".join(f"{count} {name}" for name, count in sorted(counts.items())) + f"; {names} names")
+        run.output.line("  " + " ".join(f"{key}={_text(value)}" for key, value in options.items()))
+        for loss in plan.losses:
+            run.output.line(f"  lost: {loss}")
+    if run.output.verbose:
+        for path, node in plan.tree.sorted_entries():
+            if run.output.as_json:
+                run.output.line(json.dumps(entry_record(path, node), ensure_ascii=True, separators=(",", ":")))
+            else:
+                run.output.line(long_line(show(path), node))
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ",".join(map(str, value)) or "none" if isinstance(value, tuple) else str(value)
