@@ -42,13 +42,21 @@ def change_meta(tree: Tree, change: Callable[[Node], Meta], *, where: Where | No
 
 
 def change_modes(
-    tree: Tree, *, files: ModeRule | None = None, dirs: ModeRule | None = None, where: Where | None = None
+    tree: Tree,
+    *,
+    files: ModeRule | None = None,
+    dirs: ModeRule | None = None,
+    links: ModeRule | None = None,
+    where: Where | None = None,
 ) -> Tree:
-    """Return `tree` with other permissions: by `dirs` those of directories, by `files` all others but symbolic links."""
+    """Return `tree` with other permissions: by `dirs` those of directories, by `links` of symbolic links, else by `files`.
+
+    Nothing looks at the permissions of a symbolic link.
+    """
 
     def change(node: Node) -> Meta:
-        rule = dirs if isinstance(node, Dir) else files
-        if rule is None or isinstance(node, Symlink):
+        rule = dirs if isinstance(node, Dir) else links if isinstance(node, Symlink) else files
+        if rule is None:
             return node.meta
         mode = rule.apply(node.meta.mode, isinstance(node, Dir))
         return node.meta if mode == node.meta.mode else dataclasses.replace(node.meta, mode=mode)

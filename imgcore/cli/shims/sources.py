@@ -1,0 +1,114 @@
+"""The trees that mksquashfs makes of its sources: one directory, several sources by name, a list of paths."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from imgcore.blob import HostFile
+from imgcore.cli.shims.arguments import ShimError
+from imgcore.events import Control
+from imgcore.hosts import Mounts, node_at, scan
+from imgcore.model import Dir, File, Meta, Node, Tree, TreeBuilder
+
+__all__ = ["cpio_tree", "named_tree", "single_tree"]
+
+_ROOT_MODE = 0o777  # of a root that is no directory of the host
+_TAR_ROOT_MODE = 0o755  # of one where paths are not stripped
+
+
+def single_tree(path: str, xattrs: bool, mounts: Mounts, control: Control) -> Tree:
+    """Return the tree of one directory."""
+    return scan(path, xattrs=xattrs, mounts=mounts, control=control)
+
+
+def _node(path: bytes, xattrs: bool, mounts: Mounts, control: Control) -> Node:
+    if os.path.isdir(path) and not os.path.islink(path):
+        return scan(path, xattrs=xattrs, mounts=mounts, control=control).root
+    return node_at(path)
+
+
+def named_tree(sources: Sequence[str], xattrs: bool, mounts: Mounts, control: Control, *, whole: bool) -> Tree:
+    """Return a tree that holds each source by its last name, or with `whole` by all of its path.
+
+    A name that is taken gets `_1`, `_2` and so on.
+    """
+    made: list[tuple[bytes, Node]] = []
+    taken: set[bytes] = set()
+    for source in sources:
+        raw = os.fsencode(source)
+        if not os.path.lexists(raw):
+            raise ShimError(f"cannot stat source `{source}`: No such file or directory")
+        node = _node(raw, xattrs, mounts, control)
+        if whole:
+            made.append((_clean(raw), node))
+            continue
+        name = os.path.basename(os.path.abspath(raw))
+        unique, count = name, 0
+        while unique in taken:
+            count += 1
+            unique = b"%s_%d" % (name, count)
+        taken.add(unique)
+        made.append((b"/" + unique, node))
+    builder = _builder([node for _, node in made], _TAR_ROOT_MODE if whole else _ROOT_MODE)
+    for path, node in made:
+        _add_parents(builder, path)
+        if builder.get(path) is None:
+            builder.add(path, node)
+    return _linked(builder.tree())
+
+
+def _linked(tree: Tree) -> Tree:
+    """Return `tree` in which a file of the host that several sources have is one node."""
+    first: dict[tuple[int, int], Node] = {}
+
+    def change(path: bytes, node: Node) -> Node:
+        if not isinstance(node, File) or not isinstance(node.content, HostFile):
+            return node
+        return first.setdefault(node.content.identity[:2], node)
+
+    return tree.map(change)
+
+
+def cpio_tree(names: Sequence[bytes]) -> Tree:
+    """Return a tree of exactly the paths named, and the directories above them."""
+    nodes: list[tuple[bytes, Node]] = []
+    for name in names:
+        if not os.path.lexists(name):
+            raise ShimError(f"cannot stat `{os.fsdecode(name)}`: No such file or directory")
+        is_dir = os.path.isdir(name) and not os.path.islink(name)
+        nodes.append((_clean(name), Dir(_meta(name), {}) if is_dir else node_at(name)))
+    builder = _builder([node for _, node in nodes], _TAR_ROOT_MODE)
+    for path, node in nodes:
+        _add_parents(builder, path)
+        if path != b"/" and builder.get(path) is None:
+            builder.add(path, node)
+    return _linked(builder.tree())
+
+
+def _builder(nodes: Sequence[Node], mode: int) -> TreeBuilder:
+    """Return a builder whose root is as old as the newest of the nodes."""
+    builder = TreeBuilder()
+    newest = max((node.meta.mtime_ns for node in nodes), default=0)
+    builder.set_meta(b"/", Meta(mode, os.geteuid(), os.getegid(), newest))
+    return builder
+
+
+def _add_parents(builder: TreeBuilder, path: bytes) -> None:
+    """Add the directories above a path, with the metadata that they have on the host."""
+    parts = path.split(b"/")[1:-1]
+    for depth in range(1, len(parts) + 1):
+        above = b"/" + b"/".join(parts[:depth])
+        if builder.get(above) is None:
+            builder.add(above, Dir(_meta(above[1:] if not os.path.isdir(above) else above), {}))
+
+
+def _meta(path: bytes) -> Meta:
+    found = os.stat(path)
+    return Meta(found.st_mode & 0o7777, found.st_uid, found.st_gid, found.st_mtime_ns)
+
+
+def _clean(path: bytes) -> bytes:
+    """Return a path of the host as a path of the tree: what leads up or to the root is cut, as tar does."""
+    parts = [part for part in path.split(b"/") if part not in (b"", b".", b"..")]
+    return b"/" + b"/".join(parts)
