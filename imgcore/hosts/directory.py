@@ -46,6 +46,7 @@ def scan(
     skip: Collection[tuple[int, int, bytes]] = (),
     mounts: Mounts = "cross",
     dereference: bool = False,
+    known: dict[tuple[int, int], Node] | None = None,
     control: Control | None = None,
 ) -> Tree:
     """Return the tree of the directory at `path`, which may be a symbolic link to one.
@@ -53,15 +54,19 @@ def scan(
     `skip` are names to leave out, each as (device and inode of its directory, name): the image that is being written may
     lie inside of its source. Unless `mounts` is "cross", files that are mounts are left out too. With `dereference`,
     symbolic links become what they lead to on the host; one that leads nowhere or around in a circle is SourceUnreadable.
+    `known` maps device and inode to the node of what is no directory; it is filled, and what is in it is taken from it, so
+    that several scans share the nodes of the same files.
     Raises SourceUnreadable, SourceChanged, Cancelled.
     """
-    return _Scan(xattrs, frozenset(skip), control or Control(), mounts, dereference).run(os.fsencode(path))
+    return _Scan(xattrs, frozenset(skip), control or Control(), mounts, dereference, known).run(os.fsencode(path))
 
 
-def node_at(path: str | bytes | os.PathLike[str], *, follow: bool = False) -> Node:
+def node_at(
+    path: str | bytes | os.PathLike[str], *, follow: bool = False, known: dict[tuple[int, int], Node] | None = None
+) -> Node:
     """Return what is at `path`, which is no directory; with `follow`, what a symbolic link leads to.
 
-    Raises SourceUnreadable, SourceChanged.
+    `known` is as for `scan`. Raises SourceUnreadable, SourceChanged.
     """
     name = os.fsencode(path)
     try:
@@ -72,7 +77,8 @@ def node_at(path: str | bytes | os.PathLike[str], *, follow: bool = False) -> No
         raise SourceUnreadable(f"cannot open: {error.strerror}", path=name) from None
     if stat.S_ISDIR(found.st_mode):
         raise SourceUnreadable("a directory, where a file is needed", path=name)
-    return _Scan(True, frozenset(), Control()).leaf(found, name, -1, name)
+    node = _Scan(True, frozenset(), Control()).leaf(found, name, -1, name)
+    return node if known is None else known.setdefault((found.st_dev, found.st_ino), node)
 
 
 class _Todo(NamedTuple):
@@ -105,6 +111,7 @@ class _Scan:
         control: Control,
         mounts: Mounts = "cross",
         dereference: bool = False,
+        known: dict[tuple[int, int], Node] | None = None,
     ) -> None:
         self.mounts = mounts
         self.dereference = dereference
@@ -112,7 +119,8 @@ class _Scan:
         self.xattrs = xattrs and hasattr(os, "listxattr")
         self.skip = skip
         self.control = control
-        self.linked: dict[tuple[int, int], Node] = {}
+        self.linked: dict[tuple[int, int], Node] = {} if known is None else known
+        self.one_each = dereference or known is not None  # a node for each file, even of one link
         self.by_descriptor = os.scandir in os.supports_fd
 
     def run(self, top: bytes) -> Tree:
@@ -181,7 +189,7 @@ class _Scan:
                         yield _Todo(child, key, children, False, self._above(todo, key, child))
                 elif is_mount:
                     continue
-                elif found.st_nlink > 1 or self.dereference:
+                elif found.st_nlink > 1 or self.one_each:
                     node = self.linked.get(key)
                     if node is None:
                         node = self.linked[key] = self.leaf(found, child, at, relative)

@@ -21,14 +21,15 @@ _EXTENDED = re.compile(rb"([?*+@!])\(")
 
 
 class PathSet:
-    """Paths of the tree, each of them with all that is below."""
+    """Paths of the tree, each of them with all that is below, and nodes, with all their names."""
 
-    def __init__(self, paths: Sequence[bytes]) -> None:
+    def __init__(self, paths: Sequence[bytes], nodes: Sequence[Node]) -> None:
         self._paths = frozenset(paths)
+        self._nodes = {id(node): node for node in nodes}
 
     def match(self, path: bytes, node: Node) -> bool:
         """Return whether the entry is one of them."""
-        return path in self._paths
+        return path in self._paths or id(node) in self._nodes
 
 
 class Patterns:

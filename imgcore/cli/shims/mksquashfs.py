@@ -26,7 +26,7 @@ from imgcore.cli.exits import stoppable
 from imgcore.cli.shims.arguments import Arguments, ShimError, parse
 from imgcore.cli.shims.excludes import PathSet, Patterns, read_exclude_file
 from imgcore.cli.shims.mksquashfs_options import OPTIONS
-from imgcore.cli.shims.sources import cpio_tree, named_tree, single_tree
+from imgcore.cli.shims.sources import Known, cpio_tree, named_tree, single_tree
 from imgcore.cli.shims.squashfs_settings import read_settings
 from imgcore.cli.system import source_date_epoch
 from imgcore.errors import ImgcoreError, context, show
@@ -94,9 +94,10 @@ def _run(arguments: Arguments, control: Control) -> None:
         raise ShimError(f"`{dest}` exists, and imgcore does not append to it: -noappend writes over it")
     quiet = arguments.has("quiet") or dest == "-"
     with contextlib.ExitStack() as stack:
-        tree = _tree(arguments, sources, control, stack)
+        known: Known = {}
+        tree = _tree(arguments, sources, control, stack, known)
         options = read_settings(arguments)
-        changes = [*_filters(arguments, sources), *_changes(arguments, control, stack)]
+        changes = [*_filters(arguments, sources, known), *_changes(arguments, control, stack)]
         policy = Policy(xattrs="all")
         for change in changes:
             tree = change(tree)
@@ -130,7 +131,7 @@ def _sink(dest: str, offset: int | None, stack: contextlib.ExitStack) -> Iterato
         yield dest
 
 
-def _tree(arguments: Arguments, sources: list[str], control: Control, stack: contextlib.ExitStack) -> Tree:
+def _tree(arguments: Arguments, sources: list[str], control: Control, stack: contextlib.ExitStack, known: Known) -> Tree:
     """Return the tree of all sources, before anything is left out."""
     xattrs = bool(arguments.last("xattrs", True))
     mounts: Any = arguments.last("mounts", "cross")
@@ -140,7 +141,7 @@ def _tree(arguments: Arguments, sources: list[str], control: Control, stack: con
         if sources != ["-"]:
             raise ShimError("-cpiostyle: the source is -, the names come from standard input")
         names = [name for name in sys.stdin.buffer.read().split(str(arguments.last("cpio")).encode()) if name]
-        return cpio_tree(names)
+        return cpio_tree(names, known)
     if sources == ["-"]:
         return Tree(Dir(Meta(0o777), {}))
     if (
@@ -148,8 +149,8 @@ def _tree(arguments: Arguments, sources: list[str], control: Control, stack: con
         and os.path.isdir(sources[0])
         and not (arguments.has("keep_as_directory") or arguments.has("no_strip"))
     ):
-        return single_tree(sources[0], xattrs, mounts, control)
-    return named_tree(sources, xattrs, mounts, control, whole=arguments.has("no_strip"))
+        return single_tree(sources[0], xattrs, mounts, control, known)
+    return named_tree(sources, xattrs, mounts, control, known, whole=arguments.has("no_strip"))
 
 
 def _tar_tree(arguments: Arguments, sources: list[str], control: Control, stack: contextlib.ExitStack) -> Tree:
@@ -171,7 +172,7 @@ def _tar_tree(arguments: Arguments, sources: list[str], control: Control, stack:
     return change_root(tree, change)
 
 
-def _filters(arguments: Arguments, sources: list[str]) -> list[Change]:
+def _filters(arguments: Arguments, sources: list[str], known: Known) -> list[Change]:
     texts = arguments.texts("exclude")
     for path in arguments.texts("exclude_file"):
         try:
@@ -184,7 +185,7 @@ def _filters(arguments: Arguments, sources: list[str]) -> list[Change]:
         patterns = Patterns(texts, regular=arguments.has("regex"))
         made.append(lambda tree: exclude(tree, [Rule(patterns)]))
     elif texts:
-        paths = PathSet(_plain_excludes(texts, sources, arguments))
+        paths = _plain_excludes(texts, sources, arguments, known)
         made.append(lambda tree: exclude(tree, [Rule(paths)]))
     depth = arguments.text("max_depth")
     if depth is not None:
@@ -193,21 +194,27 @@ def _filters(arguments: Arguments, sources: list[str]) -> list[Change]:
     return made
 
 
-def _plain_excludes(texts: Sequence[str], sources: Sequence[str], arguments: Arguments) -> list[bytes]:
-    """Return the paths in the tree that plain excludes name."""
+def _plain_excludes(texts: Sequence[str], sources: Sequence[str], arguments: Arguments, known: Known) -> PathSet:
+    """Return what plain excludes name: paths in the tree, and files by their inodes, as mksquashfs finds them."""
     single = len(sources) == 1 and not arguments.has("keep_as_directory") and os.path.isdir(sources[0])
     places = {source: "" if single else "/" + os.path.basename(os.path.abspath(source)) for source in sources}
-    found = []
+    found, nodes = [], []
     for text in texts:
         if text.startswith(("/", "./", "../")):
+            candidates = [text]
             whole = os.path.realpath(os.path.dirname(os.path.abspath(text))) + "/" + os.path.basename(text.rstrip("/"))
             for source, place in places.items():
                 top = os.path.realpath(source)
                 if whole.startswith(top + "/") or top == "/":
                     found.append(os.fsencode(place + whole[len(top.rstrip("/")) :]))
         else:
+            candidates = [os.path.join(source, text) for source in sources]
             found += [os.fsencode(place + "/" + os.path.normpath(text)) for place in places.values()]
-    return found
+        for path in candidates:
+            with contextlib.suppress(OSError):  # what is not there leaves nothing out
+                there = os.lstat(path)
+                nodes += [known[key] for key in ((there.st_dev, there.st_ino),) if key in known]
+    return PathSet(found, nodes)
 
 
 def _changes(arguments: Arguments, control: Control, stack: contextlib.ExitStack) -> list[Change]:

@@ -4,31 +4,33 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import TypeAlias
 
-from imgcore.blob import HostFile
 from imgcore.cli.shims.arguments import ShimError
 from imgcore.events import Control
 from imgcore.hosts import Mounts, node_at, scan
-from imgcore.model import Dir, File, Meta, Node, Tree, TreeBuilder
+from imgcore.model import Dir, Meta, Node, Tree, TreeBuilder
 
-__all__ = ["cpio_tree", "named_tree", "single_tree"]
+__all__ = ["Known", "cpio_tree", "named_tree", "single_tree"]
+
+Known: TypeAlias = dict[tuple[int, int], Node]
+"""Device and inode to node: sources that have a file in common share it, as mksquashfs has it."""
 
 _ROOT_MODE = 0o777  # of a root that is no directory of the host
-_TAR_ROOT_MODE = 0o755  # of one where paths are not stripped
 
 
-def single_tree(path: str, xattrs: bool, mounts: Mounts, control: Control) -> Tree:
+def single_tree(path: str, xattrs: bool, mounts: Mounts, control: Control, known: Known) -> Tree:
     """Return the tree of one directory."""
-    return scan(path, xattrs=xattrs, mounts=mounts, control=control)
+    return scan(path, xattrs=xattrs, mounts=mounts, known=known, control=control)
 
 
-def _node(path: bytes, xattrs: bool, mounts: Mounts, control: Control) -> Node:
+def _node(path: bytes, xattrs: bool, mounts: Mounts, control: Control, known: Known) -> Node:
     if os.path.isdir(path) and not os.path.islink(path):
-        return scan(path, xattrs=xattrs, mounts=mounts, control=control).root
-    return node_at(path)
+        return scan(path, xattrs=xattrs, mounts=mounts, known=known, control=control).root
+    return node_at(path, known=known)
 
 
-def named_tree(sources: Sequence[str], xattrs: bool, mounts: Mounts, control: Control, *, whole: bool) -> Tree:
+def named_tree(sources: Sequence[str], xattrs: bool, mounts: Mounts, control: Control, known: Known, *, whole: bool) -> Tree:
     """Return a tree that holds each source by its last name, or with `whole` by all of its path.
 
     A name that is taken gets `_1`, `_2` and so on.
@@ -39,7 +41,7 @@ def named_tree(sources: Sequence[str], xattrs: bool, mounts: Mounts, control: Co
         raw = os.fsencode(source)
         if not os.path.lexists(raw):
             raise ShimError(f"cannot stat source `{source}`: No such file or directory")
-        node = _node(raw, xattrs, mounts, control)
+        node = _node(raw, xattrs, mounts, control, known)
         if whole:
             made.append((_clean(raw), node))
             continue
@@ -50,47 +52,35 @@ def named_tree(sources: Sequence[str], xattrs: bool, mounts: Mounts, control: Co
             unique = b"%s_%d" % (name, count)
         taken.add(unique)
         made.append((b"/" + unique, node))
-    builder = _builder([node for _, node in made], _TAR_ROOT_MODE if whole else _ROOT_MODE)
+    builder = _builder([node for _, node in made], whole=whole)
     for path, node in made:
         _add_parents(builder, path)
         if builder.get(path) is None:
             builder.add(path, node)
-    return _linked(builder.tree())
+    return builder.tree()
 
 
-def _linked(tree: Tree) -> Tree:
-    """Return `tree` in which a file of the host that several sources have is one node."""
-    first: dict[tuple[int, int], Node] = {}
-
-    def change(path: bytes, node: Node) -> Node:
-        if not isinstance(node, File) or not isinstance(node.content, HostFile):
-            return node
-        return first.setdefault(node.content.identity[:2], node)
-
-    return tree.map(change)
-
-
-def cpio_tree(names: Sequence[bytes]) -> Tree:
+def cpio_tree(names: Sequence[bytes], known: Known) -> Tree:
     """Return a tree of exactly the paths named, and the directories above them."""
     nodes: list[tuple[bytes, Node]] = []
     for name in names:
         if not os.path.lexists(name):
             raise ShimError(f"cannot stat `{os.fsdecode(name)}`: No such file or directory")
         is_dir = os.path.isdir(name) and not os.path.islink(name)
-        nodes.append((_clean(name), Dir(_meta(name), {}) if is_dir else node_at(name)))
-    builder = _builder([node for _, node in nodes], _TAR_ROOT_MODE)
+        nodes.append((_clean(name), Dir(_meta(name), {}) if is_dir else node_at(name, known=known)))
+    builder = _builder([node for _, node in nodes], whole=True)
     for path, node in nodes:
         _add_parents(builder, path)
         if path != b"/" and builder.get(path) is None:
             builder.add(path, node)
-    return _linked(builder.tree())
+    return builder.tree()
 
 
-def _builder(nodes: Sequence[Node], mode: int) -> TreeBuilder:
-    """Return a builder whose root is as old as the newest of the nodes."""
+def _builder(nodes: Sequence[Node], *, whole: bool) -> TreeBuilder:
+    """Return a builder whose root is as old as the newest of the nodes, or is the working directory where paths are whole."""
     builder = TreeBuilder()
     newest = max((node.meta.mtime_ns for node in nodes), default=0)
-    builder.set_meta(b"/", Meta(mode, os.geteuid(), os.getegid(), newest))
+    builder.set_meta(b"/", _meta(b".") if whole else Meta(_ROOT_MODE, os.geteuid(), os.getegid(), newest))
     return builder
 
 

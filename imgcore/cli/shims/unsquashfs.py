@@ -99,9 +99,9 @@ def _run(arguments: Arguments, image: SquashfsImage, control: Control) -> int:
         return _write_pseudo(str(arguments.text("pseudo_file")), tree, control)
     form = arguments.text("list")
     if form is not None and form != "long-info":
-        _list(arguments, tree, form)
+        _list(arguments, image, tree, form)
         return 0
-    return _extract(arguments, tree, control)
+    return _extract(arguments, image, tree, control)
 
 
 def _chosen(arguments: Arguments, tree: Tree) -> Tree:
@@ -193,7 +193,7 @@ def _write_pseudo(path: str, tree: Tree, control: Control) -> int:
     return 0
 
 
-def _extract(arguments: Arguments, tree: Tree, control: Control) -> int:
+def _extract(arguments: Arguments, image: SquashfsImage, tree: Tree, control: Control) -> int:
     jobs = int(arguments.text("processors") or allowed_cpus())
     report = unpack(
         tree,
@@ -204,7 +204,7 @@ def _extract(arguments: Arguments, tree: Tree, control: Control) -> int:
         control=control,
     )
     if arguments.has("info") or arguments.text("list") == "long-info":
-        _list(arguments, tree, "long" if arguments.text("list") == "long-info" else "names")
+        _list(arguments, image, tree, "long" if arguments.text("list") == "long-info" else "names")
     if not arguments.has("quiet"):
         values = dataclasses.asdict(report)
         for key, what in (("files", "files"), ("dirs", "directories"), ("symlinks", "symlinks"), ("hard_links", "hardlinks")):
@@ -212,24 +212,27 @@ def _extract(arguments: Arguments, tree: Tree, control: Control) -> int:
     return 2 if report.skipped else 0
 
 
-def _list(arguments: Arguments, tree: Tree, form: str) -> None:
-    top = arguments.text("dest") or _DEST
-    top = "" if top == "." else top.rstrip("/")
+def _list(arguments: Arguments, image: SquashfsImage, tree: Tree, form: str) -> None:
+    top = (arguments.text("dest") or _DEST).rstrip("/")
     lines = []
     for path, node in tree.walk():
         if "concise" in form and isinstance(node, Dir) and node.children:
             continue
         name = top + ("" if path == b"/" else os.fsdecode(path))
-        lines.append(name if form in ("names", "concise") else _long_line(arguments, name, node, numeric=form == "numeric"))
+        if form in ("names", "concise"):
+            lines.append(name)
+        else:
+            size = image.directory_size(path) if isinstance(node, Dir) else _listed_size(node)
+            lines.append(_long_line(arguments, name, node, size, numeric=form == "numeric"))
     for line in lines:
         sys.stdout.buffer.write(os.fsencode(line) + b"\n")
     sys.stdout.buffer.flush()
 
 
-def _long_line(arguments: Arguments, name: str, node: Node, *, numeric: bool) -> str:
+def _long_line(arguments: Arguments, name: str, node: Node, listed: int, *, numeric: bool) -> str:
     meta = node.meta
     owner = f"{meta.uid}/{meta.gid}" if numeric else f"{_user(meta.uid)}/{_group(meta.gid)}"
-    size = f"{node.major:3d},{node.minor:3d}" if isinstance(node, Device) else str(_listed_size(node))
+    size = f"{node.major:3d},{node.minor:3d}" if isinstance(node, Device) else str(listed)
     zone = datetime.UTC if arguments.has("utc") else None
     moment = datetime.datetime.fromtimestamp(meta.mtime_ns // 10**9, zone)
     time = moment.strftime("%Y-%m-%d %H:%M:%S" if arguments.has("precise") else "%Y-%m-%d %H:%M")
@@ -239,12 +242,10 @@ def _long_line(arguments: Arguments, name: str, node: Node, *, numeric: bool) ->
 
 
 def _listed_size(node: Node) -> int:
-    """Return what unsquashfs lists: the bytes of a file or of a link's target, and of a directory its listing's."""
+    """Return what unsquashfs lists: the bytes of a file or of a link's target."""
     if isinstance(node, File):
         return node.content.size
-    if isinstance(node, Symlink):
-        return len(node.target)
-    return 3 + sum(8 + len(name) for name in node.children) if isinstance(node, Dir) else 0
+    return len(node.target) if isinstance(node, Symlink) else 0
 
 
 def _user(uid: int) -> str:
@@ -286,3 +287,6 @@ def _print_superblock(image: SquashfsImage, path: str) -> None:
     print(
         f"Number of fragments {superblock.fragments}\nNumber of inodes {superblock.inodes}\nNumber of ids {superblock.no_ids}"
     )
+    head = image.xattr_head()
+    if head is not None:
+        print(f"Number of xattr ids {head.xattr_ids}")

@@ -18,7 +18,7 @@ from typing import Final, Self
 from imgcore.blob import Blob
 from imgcore.blob.cache import BlockCache
 from imgcore.codec import get_decoder
-from imgcore.errors import Corrupt, NotThisFormat, Unsupported, context
+from imgcore.errors import Corrupt, NotThisFormat, PathError, Unsupported, context
 from imgcore.events import Control
 from imgcore.formats.base import Finding, LayoutItem
 from imgcore.formats.squashfs import layout
@@ -313,6 +313,13 @@ class SquashfsImage:
                 self.limits.require("max_entries", self._entries)
         return found
 
+    def directory_size(self, path: bytes) -> int:
+        """Return the size that Linux shows of the directory at `path`: the bytes of its listing, and 3. Raises PathError."""
+        node = self.tree.lookup(path)
+        if not isinstance(node, Dir) or not isinstance(node.children, _Children):
+            raise PathError("not a directory", path=path)
+        return node.children.size
+
     def close(self) -> None:
         """Close the blob, if it can be closed."""
         close = getattr(self.blob, "close", None)
@@ -335,6 +342,11 @@ class _Children(Mapping[bytes, Node]):
         self._image, self._inode, self._path = image, inode, path
         self._names: dict[bytes, int] | None = None
         self._nodes: dict[bytes, Node] = {}
+
+    @property
+    def size(self) -> int:
+        """The directory's size as its inode says it."""
+        return self._inode.size
 
     def _load(self) -> dict[bytes, int]:
         names = self._names
