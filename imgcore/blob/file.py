@@ -15,7 +15,7 @@ import os
 import stat
 import threading
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from imgcore.blob.base import Segment
 from imgcore.errors import SourceChanged, SourceUnreadable, show
@@ -262,7 +262,7 @@ class FileBlob:
         if self._closed and not self._readers:
             os.close(self._fd)
 
-    def __enter__(self) -> FileBlob:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:

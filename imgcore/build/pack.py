@@ -16,8 +16,8 @@ from collections.abc import Iterator, Sequence
 from typing import BinaryIO, Literal, TypeAlias
 
 from imgcore import formats
-from imgcore.blob import Segment, Sink, open_sink
-from imgcore.build.source import AnyPath, Source, open_source, open_sources
+from imgcore.blob import Blob, Segment, Sink, open_sink
+from imgcore.build.source import AnyPath, Source, open_source, open_sources, plain_blob
 from imgcore.build.spec import SourceSpec
 from imgcore.engine import get_engine
 from imgcore.errors import OutputError, TargetExists, VerificationFailed
@@ -65,7 +65,8 @@ def pack(
 ) -> Report:
     """Write `source` to `dest` as an image; return what was done.
 
-    Several sources are joined. The format comes from the suffix of `dest` unless named. `exclude` are globs, as of a
+    Several sources are joined. The format comes from the suffix of `dest` unless named, and so do the options where none
+    are given (`.tar.zst` is a compressed tar). `exclude` are globs, as of a
     .gitignore. `force` replaces an existing image, `sync` forces it to disk before it appears, `verify` reads it back and
     compares before it appears. `limits` are for sources that are images. `stdin` is what a source called `-` reads.
     Raises ValueError for an unknown format or a bad glob, TargetExists, NotRepresentable, SourceError, FormatError,
@@ -73,7 +74,7 @@ def pack(
     """
     control = control or Control()
     kind = choose_format(dest, format)
-    options = kind.default_options if options is None else options
+    options = kind.options_for(_name_of(dest)) if options is None else options
     globs = Globs(exclude)
     worker = get_engine(engine)
     skip = _look_at_target(dest, force)
@@ -90,6 +91,10 @@ def pack(
             control.check()
     control.emit(Finished("pack", _summary(report)))
     return report
+
+
+def _name_of(dest: object) -> str | None:
+    return os.fsdecode(dest) if isinstance(dest, (str, bytes, os.PathLike)) else None
 
 
 def _look_at_target(dest: object, force: bool) -> list[tuple[int, int, bytes]]:
@@ -172,7 +177,13 @@ class _SinkBlob:
 
 def _require_equal(tree: Tree, sink: Sink, kind: Format, control: Control) -> None:
     """Raise VerificationFailed unless the image in `sink` holds `tree`, as far as the format can, and has no findings."""
-    blob, limits = _SinkBlob(sink), Limits.trusted()
+    limits = Limits.trusted()
+    with contextlib.ExitStack() as stack:
+        blob, _ = plain_blob(_SinkBlob(sink), limits, control, stack)
+        _require_same(tree, blob, kind, limits, control)
+
+
+def _require_same(tree: Tree, blob: Blob, kind: Format, limits: Limits, control: Control) -> None:
     for finding in kind.check_blob(blob, limits, control):
         if finding.severity == "error":
             raise VerificationFailed(
