@@ -4,6 +4,7 @@ from imgcore.blob.base import Blob, Segment, read_all, read_chunks
 from imgcore.blob.file import FileBlob, HostFile, Identity, open_host
 from imgcore.blob.memory import EMPTY, BytesBlob, SliceBlob, ZeroBlob
 from imgcore.blob.sink import AtomicFile, MemorySink, PlainFile, Sink, StreamSink, open_sink
+from imgcore.blob.spool import Spool
 
 __all__ = [
     "EMPTY",
@@ -18,6 +19,7 @@ __all__ = [
     "Segment",
     "Sink",
     "SliceBlob",
+    "Spool",
     "StreamSink",
     "ZeroBlob",
     "open_host",

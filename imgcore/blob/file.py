@@ -15,7 +15,7 @@ import os
 import stat
 import threading
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from imgcore.blob.base import Segment
 from imgcore.errors import SourceChanged, SourceUnreadable, show
@@ -74,9 +74,8 @@ def open_host(path: bytes, flags: int) -> int:
             os.close(directory)
 
 
-def _holes_of(fd: int, size: int) -> Iterator[Segment]:
-    """Yield the segments that SEEK_DATA and SEEK_HOLE find; one data segment where the file system knows no holes."""
-    at = 0
+def _holes_of(fd: int, size: int, at: int = 0) -> Iterator[Segment]:
+    """Yield the segments from `at` to `size` that SEEK_DATA and SEEK_HOLE find; one of data where these are not known."""
     while at < size:
         try:
             data = min(os.lseek(fd, at, os.SEEK_DATA), size)
@@ -240,12 +239,17 @@ class FileBlob:
 
     def segments(self) -> Iterator[Segment]:
         """Yield data and holes."""
+        return self.segments_in(0, self._size)
+
+    def segments_in(self, at: int, size: int) -> Iterator[Segment]:
+        """Yield data and holes of `size` bytes from `at`, without a look at the rest of the file."""
+        end = min(at + size, self._size)
         if not hasattr(os, "SEEK_HOLE"):
-            if self._size:
-                yield Segment(0, self._size, False)
+            if at < end:
+                yield Segment(at, end - at, False)
             return
         with self._descriptor() as fd:
-            yield from _holes_of(fd, self._size)  # lseek's answer does not depend on the position it moves
+            yield from _holes_of(fd, end, at)  # lseek's answer does not depend on the position it moves
 
     def close(self) -> None:
         """Close the descriptor once nobody reads any more; twice is fine."""
@@ -258,7 +262,7 @@ class FileBlob:
         if self._closed and not self._readers:
             os.close(self._fd)
 
-    def __enter__(self) -> FileBlob:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:

@@ -80,9 +80,20 @@ class SliceBlob:
 
     def segments(self) -> Iterator[Segment]:
         """Yield the parts of the other blob's segments that lie in the slice."""
-        end = self.start + self._size
-        for at, size, hole in self.blob.segments():
-            low, high = max(at, self.start), min(at + size, end)
+        return self.segments_in(0, self._size)
+
+    def segments_in(self, first: int, length: int) -> Iterator[Segment]:
+        """Yield data and holes of `length` bytes of the slice from `first`.
+
+        A blob that can tell of a part of it is asked for that part only: an archive has as many slices as files.
+        """
+        start = self.start + first
+        end = min(start + length, self.start + self._size)
+        part = getattr(self.blob, "segments_in", None)
+        for at, size, hole in self.blob.segments() if part is None else part(start, end - start):
+            if at >= end:
+                return
+            low, high = max(at, start), min(at + size, end)
             if low < high:
                 yield Segment(low - self.start, high - low, hole)
 

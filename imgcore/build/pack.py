@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO, Literal, TypeAlias
 
 from imgcore import formats
-from imgcore.blob import Segment, Sink, open_sink
-from imgcore.build.source import AnyPath, Source, open_sources
+from imgcore.blob import Blob, Segment, Sink, open_sink
+from imgcore.build.source import AnyPath, Source, open_sources, plain_blob
 from imgcore.build.spec import SourceSpec
 from imgcore.engine import get_engine
 from imgcore.errors import OutputError, TargetExists, VerificationFailed
@@ -95,7 +95,7 @@ def pack(
     """Write `source` to `dest` as an image; return what was done.
 
     Several sources are joined; with `overwrite` the later one wins. The format comes from the suffix of `dest` unless
-    named. `exclude` are globs, as of a .gitignore; `transforms` are called with the tree, one after the other, and
+    named, and so do the options where none are given (`.tar.zst` is a compressed tar). `exclude` are globs, as of a .gitignore; `transforms` are called with the tree, one after the other, and
     `policy` comes last. `contents` holds the files of a source that is a manifest. `mounts` and `dereference` are for
     sources that are directories, as in `scan`; other sources are dereferenced inside their own tree.
     `offset` writes the image into the file `dest` from that byte on, in place: what is before it stays.
@@ -106,7 +106,7 @@ def pack(
     """
     control = control or Control()
     kind = choose_format(dest, format)
-    options = kind.default_options if options is None else options
+    options = kind.options_for(_name_of(dest)) if options is None else options
     globs = Globs(exclude)
     worker = get_engine(engine)
     skip = _look_at_target(dest, force, offset)
@@ -146,7 +146,7 @@ def plan_pack(
     """Give what `pack` would write, without reading any content; `dest` only says the format. Raises as `pack` does."""
     control = control or Control()
     kind = choose_format(dest, format)
-    options = kind.default_options if options is None else options
+    options = kind.options_for(_name_of(dest)) if options is None else options
     with contextlib.ExitStack() as stack:
         reading = _Reading(limits, [], overwrite, contents, mounts, dereference, stdin, control)
         tree = _prepared(reading.tree(source, stack), Globs(exclude), transforms, policy or Policy(), control)
@@ -154,6 +154,10 @@ def plan_pack(
         tree, losses = checked(tree, kind.capabilities, allow=allowed, format_name=kind.name)
         files, total = tree.file_bytes()
         yield PackPlan(kind.name, options, tree, files, total, tuple(losses))
+
+
+def _name_of(dest: object) -> str | None:
+    return os.fsdecode(dest) if isinstance(dest, (str, bytes, os.PathLike)) else None
 
 
 def _look_at_target(dest: object, force: bool, offset: int | None) -> list[tuple[int, int, bytes]]:
@@ -250,7 +254,13 @@ class _SinkBlob:
 
 def _require_equal(tree: Tree, sink: Sink, kind: Format, control: Control) -> None:
     """Raise VerificationFailed unless the image in `sink` holds `tree`, as far as the format can, and has no findings."""
-    blob, limits = _SinkBlob(sink), Limits.trusted()
+    limits = Limits.trusted()
+    with contextlib.ExitStack() as stack:
+        blob, _ = plain_blob(_SinkBlob(sink), limits, control, stack)
+        _require_same(tree, blob, kind, limits, control)
+
+
+def _require_same(tree: Tree, blob: Blob, kind: Format, limits: Limits, control: Control) -> None:
     for finding in kind.check_blob(blob, limits, control):
         if finding.severity == "error":
             raise VerificationFailed(

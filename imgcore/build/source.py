@@ -6,38 +6,47 @@ A `Source` keeps open what its tree reads from; leaving its `with` block closes 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import itertools
 import os
+import re
 import stat
-import tempfile
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import BinaryIO, Self, TypeAlias
 
 from imgcore import formats
-from imgcore.blob import Blob, FileBlob
+from imgcore.blob import Blob, FileBlob, SliceBlob, Spool, read_chunks
 from imgcore.build.listing_source import LISTINGS, is_manifest, read_listing
 from imgcore.build.spec import Part, SourceSpec
+from imgcore.codec import StreamDecoder, detect_stream
+from imgcore.codec.stream import HEAD_SIZE
 from imgcore.errors import NotThisFormat, PathError, SourceUnreadable, Unsupported, context, show
 from imgcore.events import Control
 from imgcore.formats.base import Format, Image
 from imgcore.hosts import Mounts, scan
-from imgcore.limits import Limits
+from imgcore.limits import Limits, parse_size
 from imgcore.model import Dir, File, Tree, normalize
 from imgcore.transforms import dereference as dereference_links
 from imgcore.transforms import join_trees, place_tree
 
-__all__ = ["AnyPath", "Source", "find_format", "open_blob", "open_source", "open_sources"]
+__all__ = ["AnyPath", "Source", "find_format", "open_blob", "open_source", "open_sources", "plain_blob"]
 
 AnyPath: TypeAlias = "str | bytes | os.PathLike[str] | os.PathLike[bytes]"
-_SPOOL = 1 << 20
+_CHUNK = 256 << 10
+_LEAST_MEMORY = 64 << 20  # for the window or dictionary of a compressed stream
 
 
 class Source:
     """An open source.
 
+    What is compressed as a whole (a `.tar.gz`) is decompressed into a temporary file first; offsets in errors and layouts
+    then count in what comes out.
+
     Attributes:
         tree: what it holds.
         image: the image that the tree is in, None for a directory and for several sources joined.
         format: the image's format.
+        stream: how the image is compressed as a whole (gzip, say), None where it is not.
         name: what it was opened by.
     """
 
@@ -48,8 +57,10 @@ class Source:
         image: Image | None = None,
         format: Format | None = None,
         close: Callable[[], None] | None = None,
+        stream: str | None = None,
     ) -> None:
         self.name = name
+        self.stream = stream
         self.tree = tree
         self.image = image
         self.format = format
@@ -58,6 +69,8 @@ class Source:
     def describe(self) -> str:
         """Return one line for people."""
         what = "directory" if self.format is None else f"{self.format.name} image"
+        if self.stream is not None:
+            what += f" ({self.stream})"
         return f"{what} `{show(self.name)}`"
 
     def close(self) -> None:
@@ -96,26 +109,28 @@ def open_source(
     control = control or Control()
     spec = source if isinstance(source, SourceSpec) else None
     if spec is None and isinstance(source, Blob):
-        return _open_image("image", source, None, limits, contextlib.ExitStack())
+        with contextlib.ExitStack() as stack:
+            opened = _open_image("image", (source, None), None, limits, control, stack)
+            opened._close = stack.pop_all().close
+            return opened
     path = os.fsdecode(source) if spec is None else spec.path  # type: ignore[arg-type]
     spec = spec or SourceSpec(path, path)
-    if spec.partition is not None:
-        raise Unsupported("partitions cannot be opened yet", found=f"#{spec.partition}")
     with contextlib.ExitStack() as stack:
         is_directory = not spec.is_stdin and _is_directory(spec)
         if is_directory:
             found = scan(path, xattrs=xattrs, skip=skip, mounts=mounts, dereference=dereference, control=control)
             opened = Source(spec.text, found)
         else:
-            blob = _spooled(stdin, control, stack) if spec.is_stdin else stack.enter_context(FileBlob(path))
+            blob, stream = _first_blob(spec, stdin, limits, control, stack)
             kind = spec.kind or ("manifest" if is_manifest(blob) else None)
             if kind in LISTINGS:
-                opened = Source(path, read_listing(kind, path, blob, contents=contents, limits=limits, control=control))
+                text, _ = plain_blob(blob, limits, control, stack)
+                opened = Source(path, read_listing(kind, path, text, contents=contents, limits=limits, control=control))
             else:
-                opened = _open_image(path, blob, kind, limits, stack)
+                opened = _open_image(path, (_part_of(blob, spec.partition), stream), kind, limits, control, stack)
         nesting = 1
         for part in spec.parts:
-            opened, nesting = _go_down(opened, part, limits, nesting, stack)
+            opened, nesting = _go_down(opened, part, limits, nesting, control, stack)
         opened.name = spec.text
         if dereference and not (is_directory and not spec.parts):
             opened.tree = dereference_links(opened.tree)
@@ -187,19 +202,20 @@ def open_blob(
 ) -> Iterator[tuple[Blob, Format]]:
     """Give the bytes of the image that `spec` names, and its format, without opening that: it may be too broken."""
     with contextlib.ExitStack() as stack:
-        if spec.partition is not None or any(part.partition is not None for part in spec.parts):
-            raise Unsupported("partitions cannot be opened yet", found=spec.text)
-        if spec.is_stdin:
-            blob: Blob = _spooled(stdin, control or Control(), stack)
-        elif spec.parts:
-            outer = SourceSpec(spec.text, spec.path, kind=spec.kind, parts=spec.parts[:-1])
-            source = stack.enter_context(open_source(outer, limits=limits, control=control))
+        control = control or Control()
+        found: tuple[Blob, str | None]
+        if spec.parts:
+            outer = dataclasses.replace(spec, place="", parts=spec.parts[:-1])
+            source = stack.enter_context(open_source(outer, limits=limits, stdin=stdin, control=control))
             node = source.tree.lookup(os.fsencode(spec.parts[-1].path), follow=True)
             if not isinstance(node, File):
                 raise PathError("not a file", path=os.fsencode(spec.parts[-1].path))
-            blob = node.content
+            found = _part_of(node.content, spec.parts[-1].partition), None
         else:
-            blob = stack.enter_context(FileBlob(spec.path))
+            whole, stream = _first_blob(spec, stdin, limits, control, stack)
+            found = _part_of(whole, spec.partition), stream
+        with context(image=spec.text):
+            blob, _ = plain_blob(found[0], limits, control, stack)
         yield blob, find_format(blob, None if spec.parts else spec.kind, spec.text)
 
 
@@ -214,38 +230,98 @@ def _is_directory(spec: SourceSpec) -> bool:
     return is_directory
 
 
-def _open_image(name: str, blob: Blob, kind: str | None, limits: Limits, stack: contextlib.ExitStack) -> Source:
+def plain_blob(blob: Blob, limits: Limits, control: Control, stack: contextlib.ExitStack) -> tuple[Blob, str | None]:
+    """Return (what is in a blob that is one compressed stream, its kind), or the blob itself and None.
+
+    `stack` closes the temporary file. Raises Corrupt, LimitExceeded, OutputError, Cancelled.
+    """
+    name = detect_stream(blob.read_at(0, HEAD_SIZE))
+    if name is None or formats.detect(blob) is not None:
+        return blob, None
+    return _spooled(_decoded(name, read_chunks(blob, _CHUNK), limits), limits, control, stack), name
+
+
+def _decoded(name: str, chunks: Iterator[bytes], limits: Limits) -> Iterator[bytes]:
+    return iter(StreamDecoder(name, chunks, memory=max(_LEAST_MEMORY, limits.max_metadata // 8)))
+
+
+def _spooled(pieces: Iterable[bytes], limits: Limits, control: Control, stack: contextlib.ExitStack) -> Spool:
+    """Return all of the pieces, held in an unnamed file until the source is closed."""
+    spool = stack.enter_context(Spool())
+    for data in pieces:
+        control.check()
+        spool.append(data)
+        limits.require("max_stream", spool.size)
+    return spool.seal()
+
+
+def _first_blob(
+    spec: SourceSpec, stdin: BinaryIO | None, limits: Limits, control: Control, stack: contextlib.ExitStack
+) -> tuple[Blob, str | None]:
+    """Return (the bytes that a source names, how they were compressed where that was undone already)."""
+    if not spec.is_stdin:
+        return stack.enter_context(FileBlob(spec.path)), None
+    if stdin is None:
+        raise ValueError("standard input was named, but not handed in")
+    chunks = _stream_chunks(stdin)
+    head = b""
+    while len(head) < HEAD_SIZE and (data := next(chunks, b"")):
+        head += data
+    chunks = itertools.chain([head] if head else [], chunks)
+    name = detect_stream(head[:HEAD_SIZE])
+    with context(image="standard input"):
+        pieces = chunks if name is None else _decoded(name, chunks, limits)
+        return _spooled(pieces, limits, control, stack), name
+
+
+def _part_of(blob: Blob, partition: str | None) -> Blob:
+    """Return the part of a blob that stands behind `#`: `offset=BYTES` is all from there on. Raises Unsupported."""
+    if partition is None:
+        return blob
+    match = re.fullmatch(r"offset=([0-9]{1,19}[KMGT]?)", partition, re.ASCII | re.IGNORECASE)
+    if match is None:
+        raise Unsupported("partitions cannot be opened yet", found=f"#{partition}", hint="#offset=BYTES is the rest of a file")
+    offset = parse_size(match[1])
+    if offset > blob.size:
+        raise NotThisFormat("an offset behind the end", found=offset, allowed=f"at most {blob.size}")
+    return SliceBlob(blob, offset, blob.size - offset)
+
+
+def _stream_chunks(stdin: BinaryIO) -> Iterator[bytes]:
+    try:
+        while data := stdin.read(_CHUNK):
+            yield data
+    except OSError as error:
+        raise SourceUnreadable(f"cannot read standard input: {error.strerror}") from None
+
+
+def _open_image(
+    name: str,
+    found: tuple[Blob, str | None],
+    kind: str | None,
+    limits: Limits,
+    control: Control,
+    stack: contextlib.ExitStack,
+) -> Source:
+    """Return the image in `found`, which is bytes and how they were compressed before."""
     with context(image=name):
-        found = find_format(blob, kind, name)
-        image = stack.enter_context(found.open(blob, limits))
-        return Source(name, image.tree, image, found, stack.close)
+        blob, stream = plain_blob(found[0], limits, control, stack)
+        form = find_format(blob, kind, name)
+        image = stack.enter_context(form.open(blob, limits))
+        return Source(name, image.tree, image, form, stack.close, stream or found[1])
 
 
-def _go_down(source: Source, part: Part, limits: Limits, nesting: int, stack: contextlib.ExitStack) -> tuple[Source, int]:
+def _go_down(
+    source: Source, part: Part, limits: Limits, nesting: int, control: Control, stack: contextlib.ExitStack
+) -> tuple[Source, int]:
     """Return (the directory, or the image in the file, at a path of `source`; the images we are in)."""
-    if part.partition is not None:
-        raise Unsupported("partitions cannot be opened yet", found=f"#{part.partition}")
     path = normalize(os.fsencode(part.path))
     node = source.tree.lookup(path, follow=True)
-    if isinstance(node, Dir):
-        return Source(source.name, source.tree.subtree(path), source.image, source.format), nesting
+    if isinstance(node, Dir) and part.partition is None:
+        return Source(source.name, source.tree.subtree(path), source.image, source.format, stream=source.stream), nesting
     if not isinstance(node, File):
         raise PathError("neither a directory nor a file", path=path)
     nesting += 1
     limits.require("max_nesting", nesting)
-    return _open_image(f"{source.name}@{os.fsdecode(path)}", node.content, None, limits, stack), nesting
-
-
-def _spooled(stdin: BinaryIO | None, control: Control, stack: contextlib.ExitStack) -> Blob:
-    """Return what a stream gives, held in an unnamed file until the source is closed."""
-    if stdin is None:
-        raise ValueError("standard input was named, but not handed in")
-    spool = stack.enter_context(tempfile.TemporaryFile(prefix="imgcore-"))  # noqa: SIM115
-    try:
-        while data := stdin.read(_SPOOL):
-            control.check()
-            spool.write(data)
-        spool.flush()
-    except OSError as error:
-        raise SourceUnreadable(f"cannot read standard input: {error.strerror}") from None
-    return stack.enter_context(FileBlob(f"/dev/fd/{spool.fileno()}"))
+    name = f"{source.name}@{os.fsdecode(path)}"
+    return _open_image(name, (_part_of(node.content, part.partition), None), None, limits, control, stack), nesting

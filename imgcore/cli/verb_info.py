@@ -33,7 +33,8 @@ def command(run: Run, source: SourceSpec, layout: bool, limits: Limits) -> int |
         if opened.image is None or opened.format is None:
             values: dict[str, object] = {"source": show(opened.name), "format": "dir", **_count(opened.tree)}
         else:
-            values = {"source": show(opened.name), "format": opened.format.name, **opened.image.info()}
+            stream = {} if opened.stream is None else {"stream": opened.stream}
+            values = {"source": show(opened.name), "format": opened.format.name, **stream, **opened.image.info()}
         if run.output.as_json:
             if layout and opened.image is not None:
                 values["layout"] = [dataclasses.asdict(item) for item in opened.image.layout()]

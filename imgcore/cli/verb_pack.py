@@ -39,6 +39,7 @@ _NS = 10**9
         "imgcore pack -c xz -b 1M --owner root --clock clamp:1700000000 ./tree out.squashfs",
         "imgcore pack /opt/app=./build ./base --exclude '*.pyc' --exclude /var/cache/ out.raw",
         "imgcore pack other.squashfs -c lz4:12 --force out.raw",
+        "imgcore pack out.raw out.tar.zst",
         "imgcore pack ./tree --format squashfs - | ssh host 'cat > out.raw'",
     ),
     codes=(1, 3, 4, 5, 7),
@@ -50,7 +51,8 @@ _NS = 10**9
     "--compression",
     callback=parse_compression,
     metavar="NAME[:LEVEL]",
-    help="zstd (1-22, 15), gzip (1-12, 6), xz (0-9, 6), lz4 (fast; 3-12: HC), lzo, none.  [default: zstd]",
+    help="squashfs: zstd (1-22, 15), gzip (1-12, 6), xz (0-9, 6), lz4 (fast; 3-12: HC), lzo, none; tar and cpio: zstd"
+    " (9), gzip, xz, bzip2 (1-9, 9), none.  [default: zstd; of tar and cpio what DEST's suffix says]",
 )
 @click.option("-b", "--block-size", type=SIZE, metavar="SIZE", help="Bytes of a block.  [default: 128K]")
 @tree_options
@@ -98,7 +100,7 @@ def command(run: Run, paths: Sequence[str], **values: Any) -> int | None:
         sources = [parse_source(text) for text in texts]
         dest = _target(dest_text)
         kind = choose_format(dest, values["format_name"])
-        options = _options(kind, values)
+        options = _options(kind, values, None if dest_text == "-" else dest_text)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     started = time.monotonic()
@@ -161,9 +163,9 @@ def _clock(clock: Clock | None) -> Clock:
     return Clock() if epoch is None else Clock.clamp(epoch * _NS)
 
 
-def _options(kind: Format, values: dict[str, Any]) -> Options:
-    """Return the format's options under the flags. Raises ValueError."""
-    options = kind.default_options.with_settings(values["settings"])
+def _options(kind: Format, values: dict[str, Any], dest: str | None) -> Options:
+    """Return the format's options under the flags; what these leave open is what DEST's suffix says. Raises ValueError."""
+    options = kind.options_for(dest).with_settings(values["settings"])
     known = {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}  # type: ignore[arg-type]
     compression: Compression | None = values["compression"]
     wanted: dict[str, object] = {}
@@ -188,8 +190,10 @@ def _options(kind: Format, values: dict[str, Any]) -> Options:
 
 
 def _default_jobs(options: dict[str, Any]) -> int:
-    """Return as many jobs as there are CPUs allowed, but no more than the memory is enough for."""
+    """Return as many jobs as there are CPUs allowed, but no more than the memory is enough for, where blocks take some."""
     jobs = allowed_cpus()
+    if "block_size" not in options or "memory" not in options:
+        return jobs
     while jobs > 1 and minimum_memory(options["block_size"], jobs) > options["memory"]:
         jobs -= 1
     return jobs

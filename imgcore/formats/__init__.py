@@ -7,7 +7,9 @@ from typing import Final
 
 from imgcore.blob import Blob
 from imgcore.formats.base import FileHints, Finding, Format, Hints, Image, LayoutItem, Magic, Options, Report
+from imgcore.formats.cpio import FORMAT as CPIO
 from imgcore.formats.squashfs import FORMAT as SQUASHFS
+from imgcore.formats.tar import FORMAT as TAR
 
 __all__ = [
     "FORMATS",
@@ -25,7 +27,7 @@ __all__ = [
     "detect",
 ]
 
-FORMATS: Final[tuple[Format, ...]] = (SQUASHFS,)
+FORMATS: Final[tuple[Format, ...]] = (SQUASHFS, TAR, CPIO)
 
 
 def by_name(name: str) -> Format:

@@ -200,3 +200,9 @@ class Format:
         """Return the longest of the suffixes that `name` ends in, whatever its case."""
         fitting = [suffix for suffix in self.suffixes if name.lower().endswith(suffix)]
         return max(fitting, key=len, default=None)
+
+    def options_for(self, name: str | None) -> Options:
+        """Return the options that hold for a file of this name when nothing else is said: the suffix's settings, if any."""
+        suffix = None if name is None else self.suffix_of(name)
+        settings = {} if suffix is None else self.suffix_settings.get(suffix, {})
+        return self.default_options.with_settings(settings) if settings else self.default_options

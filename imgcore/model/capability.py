@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from imgcore.errors import NotRepresentable, show
-from imgcore.model.node import Device, Dir, File, Meta, Node, Symlink, TypeName, Whiteout, type_name
+from imgcore.model.node import Device, Dir, File, Meta, Node, Pipe, Socket, Symlink, TypeName, Whiteout, type_name
 from imgcore.model.tree import Tree
 
 __all__ = ["LOSS_KINDS", "Capabilities", "Loss", "LossKind", "checked", "find_losses", "project"]
@@ -100,7 +100,7 @@ def find_losses(tree: Tree, caps: Capabilities) -> Iterator[Loss]:
 def _node_losses(path: bytes, node: Node, caps: Capabilities) -> Iterator[Loss]:
     name = type_name(node)
     if name not in caps.types:
-        kind: LossKind = "device" if isinstance(node, Device) else "tree"
+        kind: LossKind = "device" if isinstance(node, (Device, Pipe, Socket)) else "tree"
         yield Loss(kind, path, f"a {name} cannot be stored")
     meta = node.meta
     if not 0 <= meta.mode <= 0o7777:

@@ -1,0 +1,98 @@
+"""Bytes that come as a stream, kept in an unnamed temporary file, and then read like any other blob.
+
+What is decompressed, or read from a pipe, goes here. Aligned blocks of zeros are not written: they become holes, so that
+a bomb of zeros takes no disk. Nobody but this process sees the file, and it is gone whatever ends the process.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+import threading
+from typing import Self
+
+from imgcore.blob.file import FileBlob
+from imgcore.errors import OutputError
+
+__all__ = ["Spool"]
+
+_BLOCK = 64 << 10
+_ZEROS = bytes(_BLOCK)
+_FLUSH = 16 * _BLOCK
+
+
+class Spool(FileBlob):
+    """A blob that is filled first: `append` in order, `seal` once, then read; `with` closes it.
+
+    Raises OutputError when the temporary file system refuses, most likely because it is full.
+    """
+
+    __slots__ = ("_pending", "_pending_size", "_sealed", "_written")
+
+    def __init__(self) -> None:
+        self.path = b"temporary file"
+        self._closed = False
+        self._readers = 0
+        self._lock = threading.Lock()
+        self._size = 0
+        self._written = 0
+        self._pending: list[bytes] = []
+        self._pending_size = 0
+        self._sealed = False
+        try:
+            with tempfile.TemporaryFile(prefix="imgcore-") as stream:
+                self._fd = os.dup(stream.fileno())
+        except OSError as error:
+            raise _refused(error) from None
+
+    def append(self, data: bytes) -> None:
+        """Add bytes at the end."""
+        if self._sealed:
+            raise ValueError("the spool was sealed")
+        self._size += len(data)
+        self._pending.append(data)
+        self._pending_size += len(data)
+        if self._pending_size >= _FLUSH:
+            self._flush()
+
+    def seal(self) -> Self:
+        """End the writing; return the spool itself, which can be read from now on."""
+        if not self._sealed:
+            self._flush(last=True)
+            try:
+                os.ftruncate(self._fd, self._size)
+            except OSError as error:
+                raise _refused(error) from None
+            self._sealed = True
+        return self
+
+    def _flush(self, last: bool = False) -> None:
+        """Write what is pending, but for blocks of zeros; the odd end waits, so that positions stay aligned."""
+        data = self._pending[0] if len(self._pending) == 1 else b"".join(self._pending)
+        keep = 0 if last else len(data) % _BLOCK
+        view = memoryview(data)[: len(data) - keep]
+        run = 0  # where the bytes begin that have to be written
+        for at in range(0, len(view), _BLOCK):
+            block = view[at : at + _BLOCK]
+            if block == _ZEROS[: len(block)]:
+                self._write(view[run:at], self._written + run)
+                run = at + len(block)
+        self._write(view[run:], self._written + run)
+        self._written += len(view)
+        self._pending = [bytes(data[len(data) - keep :])] if keep else []
+        self._pending_size = keep
+
+    def _write(self, view: memoryview, at: int) -> None:
+        try:
+            while len(view):
+                done = os.pwrite(self._fd, view, at)
+                view, at = view[done:], at + done
+        except OSError as error:
+            raise _refused(error) from None
+
+
+def _refused(error: OSError) -> OutputError:
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    hint = "TMPDIR names a directory with more room" if full else "TMPDIR names a directory that can be written to"
+    return OutputError(f"cannot write a temporary file: {error.strerror}", path=os.fsencode(tempfile.gettempdir()), hint=hint)

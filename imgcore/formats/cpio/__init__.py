@@ -1,0 +1,31 @@
+"""cpio: what a Linux initrd is; newc, crc and odc are read, also chained and compressed, newc is written."""
+
+from __future__ import annotations
+
+from imgcore.formats.base import Format, Magic
+from imgcore.formats.cpio.check import check_blob
+from imgcore.formats.cpio.layout import CRC, NEWC, ODC
+from imgcore.formats.cpio.options import CAPABILITIES, SUFFIX_SETTINGS, Options
+from imgcore.formats.cpio.reader import CpioImage, open_image
+from imgcore.formats.cpio.writer import write_image
+
+__all__ = ["CAPABILITIES", "FORMAT", "CpioImage", "Options", "open_image", "write_image"]
+
+FORMAT = Format(
+    name="cpio",
+    title="cpio, plain or compressed: newc, crc, odc and initrds are read, newc is written",
+    suffixes=tuple(SUFFIX_SETTINGS),
+    magics=(Magic(0, NEWC), Magic(0, CRC), Magic(0, ODC)),
+    default_options=Options(),
+    capabilities=CAPABILITIES,
+    open=open_image,
+    write=write_image,
+    check_blob=check_blob,
+    limitations=(
+        "no extended attributes",
+        "times are whole seconds from 1970 to 2106, files are below 4 GiB",
+        "the binary kind of cpio is not read",
+        "an absolute name, or one with `..`, is refused",
+    ),
+    suffix_settings=SUFFIX_SETTINGS,
+)
