@@ -95,9 +95,10 @@ def pack(
     """Write `source` to `dest` as an image; return what was done.
 
     Several sources are joined; with `overwrite` the later one wins. The format comes from the suffix of `dest` unless
-    named, and so do the options where none are given (`.tar.zst` is a compressed tar). `exclude` are globs, as of a .gitignore; `transforms` are called with the tree, one after the other, and
-    `policy` comes last. `contents` holds the files of a source that is a manifest. `mounts` and `dereference` are for
-    sources that are directories, as in `scan`; other sources are dereferenced inside their own tree.
+    named, and so do the options where none are given (`.tar.zst` is a compressed tar). `exclude` are globs, as of a
+    .gitignore; `transforms` are called with the tree, one after the other, and `policy` comes last. `contents` holds the
+    files of a source that is a manifest. `mounts` and `dereference` are for sources that are directories, as in `scan`;
+    other sources are dereferenced inside their own tree.
     `offset` writes the image into the file `dest` from that byte on, in place: what is before it stays.
     `force` replaces an existing image, `sync` forces it to disk before it appears, `verify` reads it back and
     compares before it appears. `limits` are for sources that are images. `stdin` is what a source called `-` reads.

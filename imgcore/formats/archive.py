@@ -142,8 +142,10 @@ class TreeBuilder:
                 error.offset = offset
                 raise
 
-    def _refuse(self, message: str, parts: list[bytes], offset: int, **more: str) -> Corrupt:
-        return Corrupt(message, path=_text(parts), offset=offset, structure=self._structure, **more)
+    def _refuse(
+        self, message: str, parts: list[bytes], offset: int, *, found: str | None = None, allowed: str | None = None
+    ) -> Corrupt:
+        return Corrupt(message, path=_text(parts), offset=offset, structure=self._structure, found=found, hint=hint)
 
     def _parent(self, parts: list[bytes], offset: int, mtime_ns: int) -> _Folder:
         """Return the directory that holds `parts`, made where it is missing."""

@@ -437,7 +437,7 @@ READING = (
         "an image at an offset",
         "`-o`",
         "`-O`",
-        "`FILE#offset=BYTES`",
+        "`FILE#offset:BYTES`",
         "expected",
         tests=("tests/oracle/test_peer_features.py::test_offset_is_mounted_at_an_offset",),
     ),

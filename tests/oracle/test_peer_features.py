@@ -204,7 +204,7 @@ def test_offset_is_mounted_at_an_offset(sample: Path, tmp_path: Path) -> None:
     run("dd", f"if={image}", f"of={tmp_path}/inner.sqfs", "bs=4096", "skip=31", "status=none")
     with mounted(tmp_path / "inner.sqfs", tmp_path / "mnt") as took:
         assert took
-    with imgcore.open(imgcore.parse_source(f"{image}#offset=126976")) as one, imgcore.open(tmp_path / "inner.sqfs") as two:
+    with imgcore.open(imgcore.parse_source(f"{image}#offset:126976")) as one, imgcore.open(tmp_path / "inner.sqfs") as two:
         assert list(imgcore.diff(one.tree, two.tree)) == []
 
 

@@ -158,18 +158,11 @@ def _tar_tree(arguments: Arguments, sources: list[str], control: Control, stack:
         raise ShimError("-tar: the source is -, the archive comes from standard input")
     spec = SourceSpec("-", "-", kind="tar", is_stdin=True)
     tree = stack.enter_context(open_source(spec, stdin=sys.stdin.buffer, control=control)).tree
-    mode = ModeRule.parse(arguments.text("default_mode") or "0755")
-    meta = tree.root.meta
-
-    def change(old: Meta) -> Meta:
-        return dataclasses.replace(
-            old,
-            mode=mode.apply(old.mode, True) if arguments.has("default_mode") else old.mode,
-            uid=_user(arguments.text("default_uid")) if arguments.has("default_uid") else meta.uid,
-            gid=_group(arguments.text("default_gid")) if arguments.has("default_gid") else meta.gid,
-        )
-
-    return change_root(tree, change)
+    # mksquashfs takes no metadata of the root from the archive.
+    mode = ModeRule.parse(arguments.text("default_mode") or "0777").apply(0, True)
+    uid = _user(arguments.text("default_uid")) if arguments.has("default_uid") else os.geteuid()
+    gid = _group(arguments.text("default_gid")) if arguments.has("default_gid") else os.getegid()
+    return change_root(tree, lambda meta: Meta(mode, uid, gid, meta.mtime_ns))
 
 
 def _filters(arguments: Arguments, sources: list[str], known: Known) -> list[Change]:

@@ -115,10 +115,12 @@ class MemberReader:
             raise self._wrong(at, "checksum of a header does not fit", field="chksum", found=repr(raw[148:156])[2:-1])
         return raw, raw[156:157]
 
-    def _wrong(self, at: int, message: str, **more: str) -> Corrupt | NotThisFormat:
-        if at == 0 and self._window.read(257, 5) != MAGIC[:5]:
-            return NotThisFormat(f"not a tar: {message}", offset=0, structure="Header", **more)
-        return Corrupt(message, offset=at, structure="Header", **more)
+    def _wrong(
+        self, at: int, message: str, *, field: str | None = None, found: str | None = None, allowed: str | None = None
+    ) -> Corrupt | NotThisFormat:
+        is_tar = at > 0 or self._window.read(257, 5) == MAGIC[:5]
+        kind, text = (Corrupt, message) if is_tar else (NotThisFormat, f"not a tar: {message}")
+        return kind(text, offset=at, structure="Header", field=field, found=found, allowed=allowed)
 
     def _extensions(self, at: int) -> tuple[Records, bytes, bytes, int]:
         """Return (PAX records, long name, long link target, where the member's own header is)."""

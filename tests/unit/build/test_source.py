@@ -8,6 +8,7 @@ import pytest
 
 from imgcore.blob import BytesBlob, MemorySink, read_all
 from imgcore.build import open_source, open_sources, pack, parse_source
+from imgcore.build.source import open_blob
 from imgcore.errors import (
     LimitExceeded,
     MergeConflict,
@@ -17,7 +18,7 @@ from imgcore.errors import (
     Unsupported,
 )
 from imgcore.limits import Limits
-from imgcore.model import File, tree
+from imgcore.model import File, diff, tree
 
 
 def image_of(entries: dict[str, bytes]) -> bytes:
@@ -101,9 +102,22 @@ def test_kinds(tmp_path: Path, nested: str) -> None:
     for text in (f"dir:{nested}", f"squashfs:{tmp_path}"):
         with pytest.raises(SourceUnreadable):
             open_source(parse_source(text))
-    for text in (f"tar:{nested}", f"{nested}#1", f"{nested}@/images#root"):
+    with pytest.raises(NotThisFormat):
+        open_source(parse_source(f"tar:{nested}"))
+    for text in (f"erofs:{nested}", f"{nested}#1", f"{nested}@/images#root", f"{nested}#offset:-1"):
         with pytest.raises(Unsupported):
             open_source(parse_source(text))
+
+
+def test_an_image_at_an_offset(tmp_path: Path, nested: str) -> None:
+    (tmp_path / "app").write_bytes(b"x" * 4096 + Path(nested).read_bytes())
+    with open_source(nested) as one, open_source(parse_source(f"{tmp_path}/app#offset:4K")) as two:
+        assert list(diff(one.tree, two.tree)) == []
+    with pytest.raises(NotThisFormat, match="behind the end"):
+        open_source(parse_source(f"{tmp_path}/app#offset:1M"))
+    with open_blob(parse_source(f"{tmp_path}/app#offset:4096"), limits=Limits.default()) as (blob, form):
+        assert form.name == "squashfs"
+        assert blob.read_at(0, 4) == b"hsqs"
 
 
 def test_what_is_no_image(tmp_path: Path) -> None:
