@@ -319,6 +319,8 @@ def _go_down(
     node = source.tree.lookup(path, follow=True)
     if isinstance(node, Dir) and part.partition is None:
         return Source(source.name, source.tree.subtree(path), source.image, source.format, stream=source.stream), nesting
+    if isinstance(node, Dir):
+        raise Unsupported("a directory has no partitions", path=path, found=f"#{part.partition}")
     if not isinstance(node, File):
         raise PathError("neither a directory nor a file", path=path)
     nesting += 1

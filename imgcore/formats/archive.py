@@ -143,7 +143,7 @@ class TreeBuilder:
                 raise
 
     def _refuse(
-        self, message: str, parts: list[bytes], offset: int, *, found: str | None = None, allowed: str | None = None
+        self, message: str, parts: list[bytes], offset: int, *, found: str | None = None, hint: str | None = None
     ) -> Corrupt:
         return Corrupt(message, path=_text(parts), offset=offset, structure=self._structure, found=found, hint=hint)
 
