@@ -37,7 +37,7 @@ if TYPE_CHECKING:
         read_all,
         read_chunks,
     )
-    from imgcore.build.pack import pack
+    from imgcore.build.pack import PackPlan, pack, plan_pack
     from imgcore.build.source import Source
     from imgcore.build.source import open_source as open
     from imgcore.build.spec import SourceSpec, parse_source
@@ -63,9 +63,19 @@ if TYPE_CHECKING:
         show,
     )
     from imgcore.events import Advanced, Control, Event, Finished, Planned, Warned
-    from imgcore.formats import Finding, Format, Image, Report, squashfs
+    from imgcore.formats import FileHints, Finding, Format, Hints, Image, Report, squashfs
     from imgcore.hosts import UnpackReport, scan
     from imgcore.limits import Limits
+    from imgcore.listings import (
+        Files,
+        PseudoEntry,
+        apply_pseudo,
+        apply_xattr_dump,
+        parse_pseudo,
+        read_manifest,
+        read_pack_file,
+        read_pseudo_file,
+    )
     from imgcore.model import (
         Capabilities,
         Change,
@@ -80,6 +90,7 @@ if TYPE_CHECKING:
         Socket,
         Symlink,
         Tree,
+        TreeBuilder,
         Whiteout,
         block_device,
         char_device,
@@ -93,24 +104,59 @@ if TYPE_CHECKING:
         tree,
         type_name,
     )
-    from imgcore.transforms import Clock, Owners, Policy, exclude, join_trees, only, place_tree
+    from imgcore.transforms import (
+        Clock,
+        FileContexts,
+        Globs,
+        IdRange,
+        Matcher,
+        ModeRule,
+        Owners,
+        Policy,
+        Regexes,
+        Rule,
+        capability_text,
+        capability_value,
+        change_meta,
+        change_modes,
+        change_root,
+        dereference,
+        exclude,
+        join_trees,
+        label,
+        max_depth,
+        only,
+        place_tree,
+        prune_empty,
+        read_ignore_file,
+        set_capabilities,
+        set_xattrs,
+        strip_xattrs,
+    )
 
 _MODULES: Final = {
     "imgcore.blob": ("Blob BytesBlob FileBlob HostFile MemorySink Segment Sink SliceBlob ZeroBlob read_all read_chunks"),
-    "imgcore.build": "Source SourceSpec pack parse_source unpack",
+    "imgcore.build": "PackPlan Source SourceSpec pack parse_source plan_pack unpack",
     "imgcore.errors": (
         "Cancelled Corrupt FormatError ImgcoreError LimitExceeded MergeConflict NotRepresentable NotThisFormat OutputError"
         " PathError SourceChanged SourceError SourceUnreadable TargetExists TreeError Unsupported VerificationFailed show"
     ),
     "imgcore.events": "Advanced Control Event Finished Planned Warned",
-    "imgcore.formats": "Finding Format Image Report",
+    "imgcore.formats": "FileHints Finding Format Hints Image Report",
     "imgcore.hosts": "UnpackReport scan",
     "imgcore.limits": "Limits",
+    "imgcore.listings": (
+        "Files PseudoEntry apply_pseudo apply_xattr_dump parse_pseudo read_manifest read_pack_file read_pseudo_file"
+    ),
     "imgcore.model": (
-        "Capabilities Change Device Dir Entry File Loss Meta Node Pipe Socket Symlink Tree Whiteout block_device char_device"
+        "Capabilities Change Device Dir Entry File Loss Meta Node Pipe Socket Symlink Tree TreeBuilder Whiteout block_device char_device"
         " diff directory file find_losses manifest_lines project symlink tree type_name"
     ),
-    "imgcore.transforms": "Clock Owners Policy exclude join_trees only place_tree",
+    "imgcore.transforms": (
+        "Clock FileContexts Globs IdRange Matcher ModeRule Owners Policy Regexes Rule capability_text capability_value"
+        " change_meta change_modes change_root dereference exclude join_trees label max_depth only place_tree prune_empty"
+        " read_ignore_file set_capabilities set_xattrs strip_xattrs"
+    ),
 }
 _PLACES: Final = {name: (module, name) for module, names in _MODULES.items() for name in names.split()} | {
     "open": ("imgcore.build", "open_source"),
@@ -135,29 +181,41 @@ __all__ = [
     "Event",
     "File",
     "FileBlob",
+    "FileContexts",
+    "FileHints",
+    "Files",
     "Finding",
     "Finished",
     "Format",
     "FormatError",
+    "Globs",
+    "Hints",
     "HostFile",
+    "IdRange",
     "Image",
     "ImgcoreError",
     "LimitExceeded",
     "Limits",
     "Loss",
+    "Matcher",
     "MemorySink",
     "MergeConflict",
     "Meta",
+    "ModeRule",
     "Node",
     "NotRepresentable",
     "NotThisFormat",
     "OutputError",
     "Owners",
+    "PackPlan",
     "PathError",
     "Pipe",
     "Planned",
     "Policy",
+    "PseudoEntry",
+    "Regexes",
     "Report",
+    "Rule",
     "Segment",
     "Sink",
     "SliceBlob",
@@ -170,6 +228,7 @@ __all__ = [
     "Symlink",
     "TargetExists",
     "Tree",
+    "TreeBuilder",
     "TreeError",
     "UnpackReport",
     "Unsupported",
@@ -178,8 +237,16 @@ __all__ = [
     "Whiteout",
     "ZeroBlob",
     "__version__",
+    "apply_pseudo",
+    "apply_xattr_dump",
     "block_device",
+    "capability_text",
+    "capability_value",
+    "change_meta",
+    "change_modes",
+    "change_root",
     "char_device",
+    "dereference",
     "diff",
     "directory",
     "errors",
@@ -188,18 +255,30 @@ __all__ = [
     "find_losses",
     "formats",
     "join_trees",
+    "label",
     "manifest_lines",
+    "max_depth",
     "only",
     "open",
     "pack",
+    "parse_pseudo",
     "parse_source",
     "place_tree",
+    "plan_pack",
     "project",
+    "prune_empty",
     "read_all",
     "read_chunks",
+    "read_ignore_file",
+    "read_manifest",
+    "read_pack_file",
+    "read_pseudo_file",
     "scan",
+    "set_capabilities",
+    "set_xattrs",
     "show",
     "squashfs",
+    "strip_xattrs",
     "symlink",
     "tree",
     "type_name",

@@ -25,6 +25,7 @@ import imgcore  # noqa: E402
 from imgcore.cli.main import group  # noqa: E402
 from imgcore.formats import FORMATS  # noqa: E402
 from imgcore.formats.squashfs import layout  # noqa: E402
+from tests.kit.peer_features import READING, WRITING  # noqa: E402
 
 NOTE = "<!-- Written by tools/gen_docs.py; change the code, not this file. -->\n\n"
 
@@ -161,7 +162,25 @@ def squashfs_layout() -> str:
     return "".join(out).rstrip() + "\n"
 
 
+def peer_features() -> str:
+    """Return the table of what squashfs-tools can do, and how imgcore does it; the tests prove each row."""
+    out = ["# imgcore beside squashfs-tools and squashfs-tools-ng\n\n", NOTE]
+    out.append(
+        "Every row is proved by a test: where both sides are options, mksquashfs 4.7.5 and imgcore run with them on the same"
+        " directory, and\nboth images hold the same tree (`tests/oracle/test_peer_features.py`). Command lines of squashfs-tools"
+        " themselves run with\n[shims](shims.md).\n\n"
+    )
+    for title, rows in (("Writing", WRITING), ("Reading", READING)):
+        out.append(f"## {title}\n\n| what | squashfs-tools 4.7 | squashfs-tools-ng 1.2 | imgcore |\n|---|---|---|---|\n")
+        for row in rows:
+            cells = (row.what, row.squashfs_tools, row.ng, row.imgcore)
+            out.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n")
+        out.append("\n")
+    return "".join(out).rstrip() + "\n"
+
+
 PAGES = {
+    "docs/squashfs-tools.md": peer_features,
     "docs/command-line.md": command_line,
     "docs/man/imgcore.1": man_page,
     "docs/api.md": api,
