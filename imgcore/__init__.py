@@ -149,7 +149,8 @@ _MODULES: Final = {
         "Files PseudoEntry apply_pseudo apply_xattr_dump parse_pseudo read_manifest read_pack_file read_pseudo_file"
     ),
     "imgcore.model": (
-        "Capabilities Change Device Dir Entry File Loss Meta Node Pipe Socket Symlink Tree TreeBuilder Whiteout block_device char_device"
+        "Capabilities Change Device Dir Entry File Loss Meta Node Pipe Socket Symlink Tree TreeBuilder"
+        " Whiteout block_device char_device"
         " diff directory file find_losses manifest_lines project symlink tree type_name"
     ),
     "imgcore.transforms": (

@@ -167,8 +167,8 @@ def peer_features() -> str:
     out = ["# imgcore beside squashfs-tools and squashfs-tools-ng\n\n", NOTE]
     out.append(
         "Every row is proved by a test: where both sides are options, mksquashfs 4.7.5 and imgcore run with them on the same"
-        " directory, and\nboth images hold the same tree (`tests/oracle/test_peer_features.py`). Command lines of squashfs-tools"
-        " themselves run with\n[shims](shims.md).\n\n"
+        " directory, and\nboth images hold the same tree (`tests/oracle/test_peer_features.py`). Command lines of"
+        " squashfs-tools themselves run with\n[shims](shims.md).\n\n"
     )
     for title, rows in (("Writing", WRITING), ("Reading", READING)):
         out.append(f"## {title}\n\n| what | squashfs-tools 4.7 | squashfs-tools-ng 1.2 | imgcore |\n|---|---|---|---|\n")
