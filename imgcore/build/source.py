@@ -110,7 +110,9 @@ def open_source(
             blob = _spooled(stdin, control, stack) if spec.is_stdin else stack.enter_context(FileBlob(path))
             kind = spec.kind or ("manifest" if is_manifest(blob) else None)
             if kind in LISTINGS:
-                opened = Source(path, read_listing(kind, path, blob, contents=contents, limits=limits, control=control))
+                trusted = spec.kind is not None  # the caller says that it is a listing
+                found = read_listing(kind, path, blob, contents=contents, trusted=trusted, limits=limits, control=control)
+                opened = Source(path, found)
             else:
                 opened = _open_image(path, blob, kind, limits, stack)
         nesting = 1

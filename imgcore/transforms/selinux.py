@@ -76,6 +76,7 @@ class FileContexts:
         self._by_directory: dict[bytes, list[_Spec]] = {}
         self._literal: dict[bytes, list[_Spec]] = {}
         self._subs: list[tuple[bytes, bytes]] = []
+        self._local_subs: list[tuple[bytes, bytes]] = []
         self._count = 0
 
     @classmethod
@@ -119,22 +120,22 @@ class FileContexts:
         where = directory.encode("utf-8", "surrogateescape")
         self._by_directory.setdefault(where, []).append(_Spec((False, self._count), expression, kind, label))
 
-    def add_substitutions(self, text: str) -> None:
-        """Add lines of a `.subs` or `.subs_dist` file: a path, and what stands for it. Raises Corrupt, with the line."""
+    def add_substitutions(self, text: str, *, local: bool = False) -> None:
+        """Add lines of a `.subs_dist` file, or of a `.subs` one if `local`: a path, and what stands for it.
+
+        The local ones are applied first, the others to what they give. Raises Corrupt, with the line.
+        """
         for number, line in enumerate(text.split("\n"), 1):
             words = line.split("#", 1)[0].split()
             if not words:
                 continue
             if len(words) != 2:
                 raise Corrupt("two paths are needed", line=number)
-            self._subs.append((words[0].encode(), words[1].encode()))
+            (self._local_subs if local else self._subs).append((words[0].encode(), words[1].encode()))
 
     def lookup(self, path: bytes, kind: str) -> bytes | None:
         """Return the label of a path of the given type (as `type_name` says it), None when none is stated."""
-        for old, new in self._subs:
-            if path == old or path.startswith(old + b"/"):
-                path = new + path[len(old) :]
-                break
+        path = _substituted(_substituted(path, self._local_subs), self._subs)
         candidates = [spec for spec in self._literal.get(path, ()) if spec.kind in (None, kind)]
         if candidates:
             return max(candidates, key=lambda spec: spec.rank).label
@@ -147,6 +148,13 @@ class FileContexts:
                     best = spec
                     break
         return None if best is None else best.label
+
+
+def _substituted(path: bytes, subs: Sequence[tuple[bytes, bytes]]) -> bytes:
+    for old, new in subs:
+        if path == old or path.startswith(old + b"/"):
+            return new.rstrip(b"/") + path[len(old) :] or b"/"
+    return path
 
 
 def _directories(path: bytes) -> list[bytes]:
