@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from imgcore.errors import Corrupt, context
-from imgcore.model import Node, Tree, type_name
+from imgcore.model import POSIX_CLASSES, Node, Tree, type_name
 
 __all__ = ["FileContexts", "label"]
 
@@ -38,7 +38,8 @@ class _Spec(NamedTuple):
 def _literal_directory(text: str) -> tuple[str, bool]:
     """Return (the literal directory that an expression begins with, whether all of it is literal)."""
     if _has_alternatives(text):
-        return "", False
+        first = re.match(r"/[^/.^$?*+|\[({]*/", text)  # all that libselinux looks at
+        return first[0] if first else "", False
     plain, at = "", 0
     while at < len(text):
         char = text[at]
@@ -67,6 +68,47 @@ def _has_alternatives(text: str) -> bool:
                 return True
         at += 1
     return False
+
+
+def _compiled(text: bytes, alternatives: bool) -> re.Pattern[bytes]:
+    """Return a PCRE expression as Python's.
+
+    libselinux puts it between `^` and `$` as it stands: of alternatives outside of all groups the first is bound to the
+    beginning only, the last to the end only, and so are they here.
+    """
+    out, at = [], 0
+    while at < len(text):
+        if text[at] == 0x5B:
+            inside, at = _set(text, at + 1)
+            out.append(inside)
+            continue
+        size = 2 if text[at] == 0x5C else 1
+        out.append(text[at : at + size])
+        at += size
+    whole = b"".join(out)
+    return re.compile(b"^" + whole + b"$" if alternatives else rb"\A" + whole + b"$", re.DOTALL)
+
+
+def _set(text: bytes, at: int) -> tuple[bytes, int]:
+    """Return (a set that Python reads as PCRE reads the one whose inside starts at `at`, the position behind it)."""
+    out, start = [b"["], at
+    if text[at : at + 1] == b"^":
+        out, at, start = [b"[^"], at + 1, at + 1
+    while at < len(text):
+        char = text[at : at + 1]
+        if char == b"]" and at > start:
+            return b"".join([*out, b"]"]), at + 1
+        named = re.compile(rb"\[:([a-z]+):\]").match(text, at)
+        if named is not None and named[1] in POSIX_CLASSES:
+            out.append(POSIX_CLASSES[named[1]])
+            at = named.end()
+        elif char == b"\\":
+            out.append(text[at : at + 2])
+            at += 2
+        else:
+            out.append(b"\\" + char if char in b"[]&|~" else char)  # Python keeps doubled ones for operators of sets
+            at += 1
+    return b"".join(out), at  # not closed: Python says so
 
 
 class FileContexts:
@@ -114,7 +156,7 @@ class FileContexts:
             self._literal.setdefault(path, []).append(_Spec((True, self._count), path, kind, label))
             return
         try:
-            expression = re.compile(words[0].encode("utf-8", "surrogateescape"), re.DOTALL)
+            expression = _compiled(words[0].encode("utf-8", "surrogateescape"), _has_alternatives(words[0]))
         except re.error as error:
             raise Corrupt(f"not a regular expression: {error}", found=f"`{words[0]}`") from None
         where = directory.encode("utf-8", "surrogateescape")
@@ -144,7 +186,7 @@ class FileContexts:
             for spec in reversed(self._by_directory.get(directory, ())):
                 if best is not None and spec.rank < best.rank:
                     break
-                if spec.kind in (None, kind) and isinstance(spec.expression, re.Pattern) and spec.expression.fullmatch(path):
+                if spec.kind in (None, kind) and isinstance(spec.expression, re.Pattern) and spec.expression.search(path):
                     best = spec
                     break
         return None if best is None else best.label
