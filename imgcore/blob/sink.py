@@ -24,6 +24,7 @@ from imgcore.errors import OutputError, TargetExists
 __all__ = ["AtomicFile", "MemorySink", "PlainFile", "Sink", "StreamSink", "open_sink"]
 
 _COPY = 1 << 20
+_FORCE = "--force replaces it"
 
 
 class Sink(Protocol):
@@ -256,7 +257,7 @@ class PlainFile(_DescriptorSink):
         sync: bool = True,
         cut: bool = False,
     ) -> None:
-        name = os.fsencode(path)
+        name = os.path.realpath(os.fsencode(path))
         self._made = not os.path.exists(name)
         is_device = not self._made and stat.S_ISBLK(os.stat(name).st_mode)
         flags = os.O_EXCL if is_device else os.O_CREAT  # O_EXCL: not a mounted device
@@ -368,8 +369,11 @@ def open_sink(
 ) -> Sink:
     """Return the sink for `dest`: a path (atomic; a block device or FIFO in place), a binary stream, or a sink itself.
 
-    With `start` the image begins at that byte of the file, which is written in place and ends with it.
+    With `start` the image begins at that byte of the file, which is written in place and ends with it; a file that is
+    longer has to be one to `replace`.
     """
+    if start is not None and start < 0:
+        raise ValueError(f"the offset {start} is negative")
     if isinstance(dest, (str, bytes, os.PathLike)):
         try:
             mode = os.stat(dest).st_mode
@@ -382,6 +386,8 @@ def open_sink(
         if start is not None:
             if mode and not stat.S_ISREG(mode):
                 raise OutputError("an offset needs a file or a block device", path=os.fsencode(dest))
+            if mode and not replace and os.stat(dest).st_size > start:
+                raise TargetExists("target holds something behind the offset", path=os.fsencode(dest), hint=_FORCE)
             return PlainFile(dest, start=start, sync=sync, cut=True)
         if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
             return StreamSink(open(dest, "wb"), close=True, name=os.fsencode(dest))

@@ -24,15 +24,18 @@ def is_manifest(blob: Blob) -> bool:
     return blob.read_at(0, 9) == b'{"path":"'
 
 
-def read_listing(kind: str, name: str, blob: Blob, *, contents: Tree | None, limits: Limits, control: Control) -> Tree:
+def read_listing(
+    kind: str, name: str, blob: Blob, *, contents: Tree | None, trusted: bool, limits: Limits, control: Control
+) -> Tree:
     """Return the tree that a text describes; files that it names count from its own directory, `name`'s.
 
+    Unless it is `trusted`, it may name none: what is taken for an image must not be a way to read the host's files.
     Raises what the readers of `imgcore.listings` raise.
     """
     base = os.fsencode(os.path.dirname(name)) if name != "-" else b""
     with context(image=name):
         if kind == "manifest":
-            files = HostFiles(base, control) if contents is None else None
+            files = HostFiles(base, control) if contents is None and trusted else None
             return read_manifest(blob, contents=contents, files=files, limits=limits, control=control)
         files = HostFiles(base, control)
         if kind == "pseudo":

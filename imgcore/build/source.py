@@ -124,8 +124,10 @@ def open_source(
             blob, stream = _first_blob(spec, stdin, limits, control, stack)
             kind = spec.kind or ("manifest" if is_manifest(blob) else None)
             if kind in LISTINGS:
+                trusted = spec.kind is not None  # the caller says that it is a listing
                 text, _ = plain_blob(blob, limits, control, stack)
-                opened = Source(path, read_listing(kind, path, text, contents=contents, limits=limits, control=control))
+                found = read_listing(kind, path, text, contents=contents, trusted=trusted, limits=limits, control=control)
+                opened = Source(path, found)
             else:
                 opened = _open_image(path, (_part_of(blob, spec.partition), stream), kind, limits, control, stack)
         nesting = 1

@@ -1,7 +1,7 @@
 """The flags that change a tree before it is packed, and the order in which they act.
 
-Filters come first, then links are replaced, entries added, owners and times set, attributes set, labels, the root. The
-order of flags on the command line says nothing.
+Links are replaced while the sources are read. Then filters come first, entries are added, owners and times set, modes,
+attributes, labels, capabilities, the root. The order of flags on the command line says nothing.
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ __all__ = ["Change", "changes", "tree_options"]
 Change: TypeAlias = Callable[[Tree], Tree]
 
 _NS = 10**9
+_MAX_ID = (1 << 32) - 2
 
 
 def _converted(convert: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, Any], Any]:
@@ -268,9 +269,11 @@ def _tell_unused(tree: Tree, rules: Sequence[Rule], warn: Callable[[Warned], Non
 def _pseudo(values: dict[str, Any], limits: Limits | None, control: Control) -> Change:
     entries = []
     for text in values["pseudo"]:
-        with context(image="--pseudo"):
+        try:
             entry = parse_pseudo(os.fsencode(text))
-            entries += [entry] if entry is not None else []
+        except ImgcoreError as error:
+            raise ValueError(f"--pseudo: {error}") from None
+        entries += [entry] if entry is not None else []
     blobs = []
     for path in values["pseudo_file"]:
         blobs.append(FileBlob(path))  # held open until the process ends: contents may lie in it
@@ -324,7 +327,7 @@ def _file_contexts(path: str) -> FileContexts:
     for suffix in (".subs_dist", ".subs"):
         if os.path.exists(path + suffix):
             with context(image=path + suffix):
-                made.add_substitutions(_text(path + suffix))
+                made.add_substitutions(_text(path + suffix), local=suffix == ".subs")
     return made
 
 
@@ -332,7 +335,7 @@ def _root_change(values: dict[str, str]) -> Change:
     mode = ModeRule.parse(values["mode"]) if "mode" in values else None
     owner = re.fullmatch(r"([0-9]+):([0-9]+)", values.get("owner", "0:0"), re.ASCII)
     time = re.fullmatch(r"-?[0-9]{1,12}", values.get("time", "0"), re.ASCII)
-    if owner is None or time is None:
+    if owner is None or time is None or max(map(int, owner.groups())) > _MAX_ID:
         raise ValueError("the root's owner is UID:GID, its time seconds since 1970")
 
     def change(meta: Meta) -> Meta:

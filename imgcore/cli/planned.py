@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 from collections import Counter
 
 from imgcore.build.pack import PackPlan
 from imgcore.cli.command import Run
-from imgcore.cli.output import human
+from imgcore.cli.output import human, path_fields
 from imgcore.cli.verb_ls import long_line
 from imgcore.errors import show
-from imgcore.model import entry_record, type_name
+from imgcore.model import manifest_lines, type_name
 
 __all__ = ["show_plan"]
 
@@ -26,7 +25,7 @@ def show_plan(run: Run, plan: PackPlan, dest: str) -> None:
         for field in dataclasses.fields(plan.options)  # type: ignore[arg-type]
         if isinstance(getattr(plan.options, field.name), (str, int, bool, tuple, type(None)))
     }
-    losses = [{"kind": loss.kind, "path": show(loss.path), "message": loss.message} for loss in plan.losses]
+    losses = [{"kind": loss.kind, **path_fields(loss.path), "message": loss.message} for loss in plan.losses]
     if run.output.as_json:
         values: dict[str, object] = {
             "verb": "pack",
@@ -46,12 +45,12 @@ def show_plan(run: Run, plan: PackPlan, dest: str) -> None:
         run.output.line("  " + " ".join(f"{key}={_text(value)}" for key, value in options.items()))
         for loss in plan.losses:
             run.output.line(f"  lost: {loss}")
-    if run.output.verbose:
+    if run.output.verbose and run.output.as_json:
+        for line in manifest_lines(plan.tree, contents=False):
+            run.output.line(line)
+    elif run.output.verbose:
         for path, node in plan.tree.sorted_entries():
-            if run.output.as_json:
-                run.output.line(json.dumps(entry_record(path, node), ensure_ascii=True, separators=(",", ":")))
-            else:
-                run.output.line(long_line(show(path), node))
+            run.output.line(long_line(show(path), node))
 
 
 def _text(value: object) -> str:

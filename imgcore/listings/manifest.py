@@ -19,12 +19,12 @@ from typing import Final, NamedTuple
 
 from imgcore.blob import EMPTY, Blob
 from imgcore.digest import sha256
-from imgcore.errors import Corrupt, PathError, context
+from imgcore.errors import Corrupt, PathError, context, show
 from imgcore.events import Control
 from imgcore.limits import Limits
 from imgcore.listings.files import Files
 from imgcore.listings.text import lines_of, octal_mode
-from imgcore.model import Device, Dir, File, Meta, Node, Pipe, Socket, Symlink, Tree, TreeBuilder, Whiteout, normalize
+from imgcore.model import Device, Dir, File, Meta, Node, Pipe, Socket, Symlink, Tree, TreeBuilder, Whiteout
 
 __all__ = ["read_manifest"]
 
@@ -110,7 +110,7 @@ class _Reader:
         if record.path == b"/":
             if record.type != "dir":
                 raise Corrupt("the root is not a directory", found=record.type)
-            self._builder.set_meta(b"/", record.meta)
+            self._builder.set_root(Dir(record.meta, {}, bool(record.values.get("opaque", False))))
             return
         self._builder.add(record.path, self._node(record) if record.link is None else self._linked(record, found))
 
@@ -123,6 +123,11 @@ class _Reader:
             raise Corrupt(f"a hard link that differs from its first name in line {first.line}")
         node = self._builder.get(record.link)
         assert node is not None
+        for key, value in record.values.items():  # what is said again has to be the same; `size` may be said here only
+            if key in _OWN_KEYS and value != first.values.get(key, first.path if key == "content" else value):
+                raise Corrupt(f"a hard link that differs from its first name in line {first.line}", field=key)
+        if isinstance(node, File):
+            self._require_content(node, record.values)
         return node
 
     def _node(self, record: _Record) -> Node:
@@ -155,16 +160,22 @@ class _Reader:
         elif self._files is not None and isinstance(where, bytes):
             node = self._files.node(where, follow=True)
         else:
+            if isinstance(where, bytes):
+                raise PathError("a manifest that is not to name files of the host", hint="write manifest:PATH to let it")
             raise PathError("no content for a file", hint="--contents SRC gives it, by path, or a key `content` for each file")
         if not isinstance(node, File):
             raise PathError("its content is not a file")
         self._limits.require("max_file_size", node.content.size)
+        self._require_content(node, values)
+        return File(record.meta, node.content)
+
+    def _require_content(self, node: File, values: dict[str, object]) -> None:
+        """Raise Corrupt for content of another size or digest than is stated."""
+        size, wanted = values.get("size"), values.get("sha256")
         if size is not None and size != node.content.size:
             raise Corrupt("its content has another size", field="size", found=node.content.size, allowed=size)
-        wanted = values.get("sha256")
         if wanted is not None and self._digest(node.content) != wanted:
             raise Corrupt("its content is another", field="sha256", found=self._digest(node.content), allowed=wanted)
-        return File(record.meta, node.content)
 
     def _digest(self, blob: Blob) -> str:
         if id(blob) not in self._digests:
@@ -201,13 +212,19 @@ def _parse(number: int, line: bytes) -> _Record:
         if key in values and kind not in kinds:
             raise Corrupt(f"a {kind} has no `{key}`", field=key)
     raw = values.get("path")
-    if not isinstance(raw, bytes) or not raw.startswith(b"/") or b"\0" in raw or normalize(raw) != raw:
-        raise Corrupt("not a clean absolute path", field="path", found=raw)
+    if not isinstance(raw, bytes) or not _is_clean(raw):
+        raise Corrupt("not a clean absolute path", field="path", found=f"`{show(raw)}`" if isinstance(raw, bytes) else None)
     link = values.get("link")
-    if link is not None and (kind == "dir" or b"\0" in link):
-        raise Corrupt("a hard link that cannot be", field="link")
+    if link is not None and (kind == "dir" or not _is_clean(link)):
+        raise Corrupt("a hard link that cannot be", field="link", found=f"a {kind} linked to `{show(link)}`")
     _check(values)
-    return _Record(number, raw, kind, _meta(kind, values), values, None if link is None else normalize(link))
+    return _Record(number, raw, kind, _meta(kind, values), values, link)
+
+
+def _is_clean(path: bytes) -> bool:
+    """Return whether this is an absolute path as manifests write it."""
+    parts = path[1:].split(b"/") if path != b"/" else []
+    return path.startswith(b"/") and b"\0" not in path and not any(part in (b"", b".", b"..") for part in parts)
 
 
 def _no_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -254,13 +271,22 @@ def _meta(kind: str, values: dict[str, object]) -> Meta:
             bits = octal_mode(mode.encode())
     else:
         raise Corrupt("not octal text", field="mode", found=mode)
-    xattrs = values.get("xattrs", {})
-    if not isinstance(xattrs, dict):
+    stated = values.get("xattrs", {})
+    if not isinstance(stated, dict):
         raise Corrupt("not an object", field="xattrs")
+    xattrs = {}
+    for name, value in stated.items():
+        try:
+            raw = name.encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError:
+            raise Corrupt("a name with lone surrogates", field="xattrs") from None
+        if not raw or b"\0" in raw:
+            raise Corrupt("a name that none can have", field="xattrs")
+        xattrs[raw] = _base64("xattrs", value)
     return Meta(
         bits,
         _integer(values, "uid", 0, (1 << 32) - 1),
         _integer(values, "gid", 0, (1 << 32) - 1),
         _integer(values, "mtime_ns", -(1 << 63), (1 << 63) - 1),
-        {name.encode("utf-8", "surrogateescape"): _base64("xattrs", value) for name, value in xattrs.items()},
+        xattrs,
     )

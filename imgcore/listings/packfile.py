@@ -5,8 +5,10 @@
     file /sbin/init 0755 0 0 ../init/sbin/init
     glob /usr/lib * * * -type f -name "*.so*" ./lib
 
-A file without a location is read from its own path below the base directory. Directories on the way are made. All times
-are one time, but for what a `glob -keeptime` finds.
+A path with blanks stands in double quotes, in which a backslash takes a quote or a backslash. What is behind the group is
+taken as it stands, blanks too: the location of a file, the target of a link. A file without a location is read from its
+own path below the base directory. Directories on the way are made. All times are one time, but for what a `glob
+-keeptime` finds.
 """
 
 from __future__ import annotations
@@ -14,13 +16,13 @@ from __future__ import annotations
 import dataclasses
 import re
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from imgcore.blob import Blob
 from imgcore.errors import Corrupt, PathError, Unsupported, context, show
 from imgcore.limits import Limits
 from imgcore.listings.files import Files
-from imgcore.listings.text import lines_of, number, octal_mode, split_words
+from imgcore.listings.text import lines_of, number, octal_mode
 from imgcore.model import (
     Device,
     Dir,
@@ -40,7 +42,52 @@ from imgcore.model import (
 __all__ = ["read_pack_file"]
 
 _TYPES: Final = {"b": "block", "c": "char", "d": "dir", "p": "fifo", "f": "file", "l": "symlink", "s": "socket"}
-_LEAST: Final = {b"file": 5, b"dir": 5, b"nod": 8, b"slink": 6, b"link": 6, b"pipe": 5, b"sock": 5, b"glob": 6}
+_ENTRY: Final = re.compile(
+    rb"""\s*(?P<kind>[a-z]+)\s+
+    (?:"(?P<quoted>(?:\\["\\]|[^"])*)"|(?P<path>[^"\s]\S*))\s+
+    (?P<mode>\S+)\s+(?P<user>\S+)\s+(?P<group>\S+)(?:\s+(?P<rest>.*))?""",
+    re.DOTALL | re.VERBOSE,
+)
+_NEEDS: Final[dict[str, bool | None]] = {
+    "file": None,
+    "dir": False,
+    "nod": True,
+    "slink": True,
+    "link": True,
+    "pipe": False,
+    "sock": False,
+    "glob": True,
+}
+"""Whether something has to stand behind the group of an entry; None: it may."""
+
+
+class _Entry(NamedTuple):
+    kind: str
+    path: bytes
+    mode: bytes
+    user: bytes
+    group: bytes
+    rest: bytes
+
+
+def _parse(line: bytes) -> _Entry | None:
+    """Return the entry of a line, None for an empty one or a comment. Raises Corrupt, PathError."""
+    if not line.strip() or line.lstrip().startswith(b"#"):
+        return None
+    match = _ENTRY.fullmatch(line)
+    if match is None:
+        raise Corrupt("not an entry of a pack file", found=f"`{show(line[:80])}`", allowed="TYPE PATH MODE UID GID …")
+    kind = match["kind"].decode()
+    if kind not in _NEEDS:
+        raise Corrupt("unknown entry", found=f"`{kind}`", allowed=" ".join(_NEEDS))
+    rest = match["rest"] or b""
+    if (needs := _NEEDS[kind]) is not None and needs != bool(rest.strip()):
+        raise Corrupt(f"`{kind}` needs {'more' if needs else 'no more'} behind the group", found=f"`{show(line[:80])}`")
+    quoted = match["quoted"]
+    raw = match["path"] if quoted is None else re.sub(rb"\\([\"\\])", rb"\1", quoted)
+    if b"\0" in raw:
+        raise PathError("a NUL byte in a path", path=raw)
+    return _Entry(kind, normalize(raw), match["mode"], match["user"], match["group"], rest)
 
 
 def read_pack_file(
@@ -55,27 +102,22 @@ def read_pack_file(
     meta = missing or Meta(0o755, 0, 0, time_ns)
     reader = _Reader(files, TreeBuilder(missing=meta, limits=limits), time_ns)
     reader.builder.set_meta(b"/", meta)
-    links: list[tuple[int, list[bytes]]] = []
+    links: list[tuple[int, _Entry]] = []
     for line in lines_of(text, limits):
         with context(line=line.number):
-            words = split_words(line.data)
-            if not words:
+            entry = _parse(line.data)
+            if entry is None:
                 continue
-            least = _LEAST.get(words[0])
-            if least is None:
-                raise Corrupt("unknown entry", found=f"`{show(words[0])}`", allowed=" ".join(key.decode() for key in _LEAST))
-            if len(words) < least or (words[0] != b"glob" and len(words) > least + (words[0] == b"file")):
-                raise Corrupt(f"`{words[0].decode()}` has another number of words", found=len(words), allowed=least)
-            if words[0] == b"link":
-                links.append((line.number, words))
+            if entry.kind == "link":
+                links.append((line.number, entry))
                 continue
-            reader.read(words)
-    for count, words in links:
-        with context(line=count):
-            target = reader.builder.get(normalize(words[5]))
+            reader.read(entry)
+    for count, entry in links:
+        with context(line=count, path=entry.path):
+            target = reader.builder.get(normalize(entry.rest))
             if target is None or isinstance(target, Dir):
-                raise PathError("no such path for a hard link", path=normalize(words[1]), found=f"`{show(words[5])}`")
-            reader.builder.add(normalize(words[1]), target)
+                raise PathError("no such path for a hard link", found=f"`{show(entry.rest)}`")
+            reader.builder.add(entry.path, target)
     return reader.builder.tree()
 
 
@@ -109,39 +151,41 @@ class _Reader:
     def __init__(self, files: Files, builder: TreeBuilder, time: int) -> None:
         self.files, self.builder, self.time = files, builder, time
 
-    def read(self, words: list[bytes]) -> None:
+    def read(self, entry: _Entry) -> None:
         """Add what one line names."""
-        kind, path = words[0], normalize(words[1])
+        path = entry.path
         with context(path=path):
-            if kind == b"glob":
-                self._glob(path, words)
+            if entry.kind == "glob":
+                self._glob(entry)
                 return
-            meta = Meta(octal_mode(words[2]), number(words[3], "a user"), number(words[4], "a group"), self.time)
-            if kind == b"dir" and isinstance(self.builder.get(path), Dir):
+            meta = Meta(octal_mode(entry.mode), number(entry.user, "a user"), number(entry.group, "a group"), self.time)
+            if entry.kind == "dir" and isinstance(self.builder.get(path), Dir):
                 self.builder.set_meta(path, meta)  # made on the way before, or the root
                 return
-            self.builder.add(path, self._node(kind, path, meta, words[5:]))
+            self.builder.add(path, self._node(entry.kind, path, meta, entry.rest))
 
-    def _node(self, kind: bytes, path: bytes, meta: Meta, rest: list[bytes]) -> Node:
-        if kind == b"dir":
+    def _node(self, kind: str, path: bytes, meta: Meta, rest: bytes) -> Node:
+        if kind == "dir":
             return Dir(meta, {})
-        if kind == b"file":
-            node = self.files.node(rest[0] if rest else path[1:], follow=True)
+        if kind == "file":
+            node = self.files.node(rest or path[1:], follow=True)
             if not isinstance(node, File):
                 raise PathError("its content is not a file")
             return File(meta, node.content)
-        if kind == b"slink":
-            return Symlink(meta, rest[0])
-        if kind == b"nod":
-            if rest[0] not in (b"b", b"c"):
-                raise Corrupt("neither b nor c", found=f"`{show(rest[0])}`")
-            numbers = [number(word, "a device", (1 << 32) - 1) for word in rest[1:]]
-            return Device(meta, "block" if rest[0] == b"b" else "char", *numbers)
-        return Pipe(meta) if kind == b"pipe" else Socket(meta)
+        if kind == "slink":
+            return Symlink(dataclasses.replace(meta, mode=0o777), rest)
+        if kind == "nod":
+            words = rest.split()
+            if len(words) != 3 or words[0].lower() not in (b"b", b"c"):
+                raise Corrupt("not a device", found=f"`{show(rest)}`", allowed="b or c, MAJOR and MINOR")
+            major, minor = (number(word, "a device", (1 << 32) - 1) for word in words[1:])
+            return Device(meta, "block" if words[0].lower() == b"b" else "char", major, minor)
+        return Pipe(meta) if kind == "pipe" else Socket(meta)
 
-    def _glob(self, path: bytes, words: list[bytes]) -> None:
-        options, location = _options(words[5:])
-        given = [None if word == b"*" else word for word in words[2:5]]
+    def _glob(self, entry: _Entry) -> None:
+        path = entry.path
+        options, location = _options(entry.rest)
+        given = [None if word == b"*" else word for word in (entry.mode, entry.user, entry.group)]
         mode = None if given[0] is None else octal_mode(given[0])
         uid, gid = (
             None if word is None else number(word, what) for word, what in zip(given[1:], ("a user", "a group"), strict=True)
@@ -174,12 +218,15 @@ class _Reader:
             self.builder.add(place, new)
 
 
-def _options(words: list[bytes]) -> tuple[_Glob, bytes]:
+_OPTION: Final = re.compile(rb"(-\S+)\s+")
+_VALUE: Final = re.compile(rb"""(?:"((?:\\["\\]|[^"])*)"|'([^']*)'|([^"'\s]\S*))\s+""")
+
+
+def _options(rest: bytes) -> tuple[_Glob, bytes]:
     """Return (the options, the location)."""
     glob, at = _Glob(), 0
-    while at < len(words) - 1 and words[at].startswith(b"-"):
-        word = words[at]
-        at += 1
+    while found := _OPTION.match(rest, at):
+        word, at = found[1], found.end()
         if word == b"--":
             break
         if word in (b"-xdev", b"-mount"):
@@ -189,8 +236,11 @@ def _options(words: list[bytes]) -> tuple[_Glob, bytes]:
         elif word == b"-nonrecursive":
             glob.recursive = False
         elif word in (b"-type", b"-name", b"-path"):
-            value = words[at]
-            at += 1
+            given = _VALUE.match(rest, at)
+            if given is None:
+                raise Corrupt(f"`{word.decode()}` needs a value and a location behind it")
+            at = given.end()
+            value = next(part for part in given.groups() if part is not None)
             if word == b"-type":
                 kind = _TYPES.get(value.decode("latin-1"))
                 if kind is None:
@@ -200,6 +250,6 @@ def _options(words: list[bytes]) -> tuple[_Glob, bytes]:
                 (glob.names if word == b"-name" else glob.paths).append(_shell(value))
         else:
             raise Unsupported(f"unknown option `{show(word)}`")
-    if at != len(words) - 1:
-        raise Corrupt("one location is needed", found=len(words) - at)
-    return glob, words[at]
+    if not rest[at:].strip():
+        raise Corrupt("a location is needed")
+    return glob, rest[at:]

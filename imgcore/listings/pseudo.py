@@ -63,9 +63,9 @@ class PseudoEntry:
 def parse_pseudo(text: bytes, line: int = 1, data: Blob | None = None) -> PseudoEntry | None:
     """Return the definition that a line is, None for an empty one or a comment. Raises Corrupt, PathError, Unsupported."""
     with context(line=line):
-        words = split_words(text, 2)
-        if not words:
+        if not text.strip() or text.lstrip().startswith(b"#"):
             return None
+        words = split_words(text, 2, begins=True)
         if len(words) < 3 or len(words[1]) != 1 or words[1] not in _KINDS:
             raise Corrupt(
                 "not a pseudo-file definition",
@@ -88,11 +88,13 @@ def _definition(path: bytes, kind: str, rest: bytes, line: int, data: Blob | Non
     if kind in "xhlL":
         if kind == "x" and b"=" not in rest:
             raise Corrupt("an extended attribute without `=`")
-        return PseudoEntry(path, kind, line, target=rest if kind == "x" else _one_word(rest))
+        return PseudoEntry(path, kind, line, target=_raw(rest) if kind == "x" else _one_word(rest))
     time, needed = None, 3
     if kind.isupper():
         first = split_words(rest, 1)
-        time, rest = time_ns(first[0]), first[1] if len(first) > 1 else b""
+        if len(first) < 2:
+            raise Corrupt("a time, mode, user and group are needed", found=f"`{show(rest)}`")
+        time, rest = time_ns(first[0]), first[1]
     words = split_words(rest, needed)
     if len(words) < needed:
         raise Corrupt("mode, user and group are needed", found=f"`{show(rest)}`")
@@ -103,7 +105,7 @@ def _definition(path: bytes, kind: str, rest: bytes, line: int, data: Blob | Non
     if lower == "s":
         if not tail:
             raise Corrupt("a symbolic link without a target")
-        return dataclasses.replace(entry, target=tail)
+        return dataclasses.replace(entry, target=_raw(tail))
     more = split_words(tail)
     if len(more) != _WORDS.get(lower, 0):
         raise Corrupt(f"{_WORDS.get(lower, 0)} words are needed behind the group", found=len(more))
@@ -121,6 +123,11 @@ def _definition(path: bytes, kind: str, rest: bytes, line: int, data: Blob | Non
             )
         return dataclasses.replace(entry, numbers=(length, offset), data=data)
     return dataclasses.replace(entry, numbers=tuple(number(word, "a device", (1 << 32) - 1) for word in more))
+
+
+def _raw(rest: bytes) -> bytes:
+    """Return the rest of a line as it stands, but for the ends of lines that were joined."""
+    return rest.replace(b"\\\n", b"")
 
 
 def _one_word(rest: bytes) -> bytes:
@@ -187,7 +194,7 @@ class _Applier:
         for entry in root:
             with context(line=entry.line, path=entry.path):
                 if self.has_root:
-                    self._refuse(PathError("the root is there already; `m` changes it"))
+                    self._refuse(PathError("the root is there already; `m` changes it"), entry)
                     continue
                 self.has_root = True
                 self.builder.set_meta(b"/", self._meta(entry))
@@ -205,12 +212,14 @@ class _Applier:
                     try:
                         self._apply(entry)
                     except PathError as error:
-                        self._refuse(error)
+                        self._refuse(error, entry)
         return self.builder.tree()
 
-    def _refuse(self, error: PathError) -> None:
+    def _refuse(self, error: PathError, entry: PseudoEntry) -> None:
         if self.conflict is None:
             raise error
+        error.line = entry.line  # no `context` is passed on the way to the callback
+        error.path = entry.path if error.path is None else error.path
         self.conflict(error)
 
     def _apply(self, entry: PseudoEntry) -> None:

@@ -18,6 +18,7 @@ __all__ = ["Line", "lines_of", "longest_line", "number", "octal_mode", "split_wo
 _NS: Final = 10**9
 _CHUNK: Final = 1 << 20
 _MAX_ID: Final = (1 << 32) - 2
+_BLANKS: Final = b" \t\n\r\v\f"
 
 
 class Line(NamedTuple):
@@ -46,8 +47,6 @@ def lines_of(blob: Blob, limits: Limits, *, joined: bool = False) -> Iterator[Li
         kept = parts.pop() if data else b""
         if not data:
             parts = [part for part in parts if part]
-        if len(kept) > most:
-            raise Corrupt("a line that is too long", line=count + 1, allowed=f"{most} bytes")
         for part in parts:
             count += 1
             start += len(part) + 1
@@ -58,29 +57,36 @@ def lines_of(blob: Blob, limits: Limits, *, joined: bool = False) -> Iterator[Li
                 continue
             yield Line(begun or count, pending + part, start)
             pending, begun = b"", 0
+        if len(kept) > most:  # asked last: behind the last line that is wanted there may be data
+            raise Corrupt("a line that is too long", line=count + 1, allowed=f"{most} bytes")
     if pending:
         yield Line(begun, pending, at)
 
 
-def split_words(text: bytes, most: int = 0) -> list[bytes]:
-    """Return the words of a line, at most `most` and the rest as it stands; none for a comment.
+def split_words(text: bytes, most: int = 0, *, begins: bool = False) -> list[bytes]:
+    """Return the words of a line, at most `most` and the rest as it stands; `begins` says that `text` begins a line.
 
-    Words are parted by blanks; a backslash takes the next character as it stands, double quotes keep blanks.
+    Words are parted by blanks; a backslash takes the next character as it stands, double quotes keep blanks. Between two
+    words a backslash at the end of a line only joins it with the next one; inside a word it is a newline.
     """
     if b"\\" not in text and b'"' not in text:  # the usual line
-        plain = text.split(None, most or -1)
-        return [] if plain and plain[0].startswith(b"#") else plain
+        return text.split(None, most or -1)
     words: list[bytes] = []
     at, size = 0, len(text)
     while True:
-        while at < size and text[at] in b" \t":
-            at += 1
-        if at >= size or (not words and text[at : at + 1] == b"#"):
+        while at < size:
+            if text[at] in _BLANKS:
+                at += 1
+            elif text.startswith(b"\\\n", at) and not (begins and not words):
+                at += 2
+            else:
+                break
+        if at >= size:
             return words
         if most and len(words) == most:
             return [*words, text[at:]]
         word, quoted = bytearray(), False
-        while at < size and (quoted or text[at] not in b" \t"):
+        while at < size and (quoted or text[at] not in _BLANKS):
             char = text[at]
             if char == 0x5C and at + 1 < size:
                 at += 1

@@ -4,7 +4,7 @@ from imgcore.model.build import block_device, char_device, directory, file, syml
 from imgcore.model.builder import TreeBuilder
 from imgcore.model.capability import LOSS_KINDS, Capabilities, Loss, LossKind, checked, find_losses, project
 from imgcore.model.diff import Change, ChangeKind, diff, same_content
-from imgcore.model.glob import glob_component
+from imgcore.model.glob import POSIX_CLASSES, glob_component
 from imgcore.model.manifest import digest, entry_record, manifest_lines, manifest_records
 from imgcore.model.node import (
     NO_XATTRS,
@@ -26,6 +26,7 @@ from imgcore.model.tree import Entry, Tree
 __all__ = [
     "LOSS_KINDS",
     "NO_XATTRS",
+    "POSIX_CLASSES",
     "Capabilities",
     "Change",
     "ChangeKind",

@@ -85,6 +85,12 @@ class TreeBuilder:
         node = self._existing(path)
         self._metas[id(node)] = (node, meta)
 
+    def set_root(self, root: Dir) -> None:
+        """Make `root`, which has no children, the empty tree's root. Raises PathError when a name was added before."""
+        if self._names > 1:
+            raise PathError("the tree is not empty any more", path=b"/")
+        self._dirs[b"/"] = dataclasses.replace(root, children={})
+
     def _existing(self, path: bytes) -> Node:
         node = self.get(path)
         if node is None:

@@ -53,7 +53,7 @@ def capability_value(text: str, root_id: int | None = None) -> bytes:
             for flag in step[2]:
                 flags[flag] = flags[flag] & ~named if step[1] == "-" else flags[flag] | named
     held = flags["p"] | flags["i"]
-    if flags["e"] and flags["e"] != held:
+    if flags["e"] and held & ~flags["e"]:
         raise ValueError(f"`{text}`: a file's effective bit is for all capabilities that it has")
     parts = [flags["p"] & 0xFFFFFFFF, flags["i"] & 0xFFFFFFFF, flags["p"] >> 32, flags["i"] >> 32]
     effective = _EFFECTIVE if flags["e"] else 0

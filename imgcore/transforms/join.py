@@ -73,4 +73,4 @@ def _joined(one: Dir, two: Dir, overwrite: bool) -> Dir:
     """Return a directory with the children of `one`, to which those of `two` are still to be added."""
     later = isinstance(one.meta, _MadeUp) or (overwrite and not isinstance(two.meta, _MadeUp))
     meta = two.meta if later else one.meta
-    return Dir(meta, dict(one.children), one.opaque)
+    return Dir(meta, dict(one.children), two.opaque if later else one.opaque)

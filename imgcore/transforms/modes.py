@@ -9,7 +9,7 @@ from typing import Final
 __all__ = ["ModeRule"]
 
 _CLAUSE: Final = re.compile(r"([ugoa]*)((?:[+=-](?:[rwxXst]*|[ugo]))+)")
-_STEP: Final = re.compile(r"([+=-])([rwxXst]*|[ugo])")
+_STEP: Final = re.compile(r"([+=-])([ugo]|[rwxXst]*)")
 _SHIFTS: Final = {"u": 6, "g": 3, "o": 0}
 _SPECIAL: Final = {"u": 0o4000, "g": 0o2000, "o": 0}
 

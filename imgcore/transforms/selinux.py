@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from imgcore.errors import Corrupt, context
-from imgcore.model import Node, Tree, type_name
+from imgcore.model import POSIX_CLASSES, Node, Tree, type_name
 
 __all__ = ["FileContexts", "label"]
 
@@ -38,7 +38,8 @@ class _Spec(NamedTuple):
 def _literal_directory(text: str) -> tuple[str, bool]:
     """Return (the literal directory that an expression begins with, whether all of it is literal)."""
     if _has_alternatives(text):
-        return "", False
+        first = re.match(r"/[^/.^$?*+|\[({]*/", text)  # all that libselinux looks at
+        return first[0] if first else "", False
     plain, at = "", 0
     while at < len(text):
         char = text[at]
@@ -69,6 +70,47 @@ def _has_alternatives(text: str) -> bool:
     return False
 
 
+def _compiled(text: bytes, alternatives: bool) -> re.Pattern[bytes]:
+    """Return a PCRE expression as Python's.
+
+    libselinux puts it between `^` and `$` as it stands: of alternatives outside of all groups the first is bound to the
+    beginning only, the last to the end only, and so are they here.
+    """
+    out, at = [], 0
+    while at < len(text):
+        if text[at] == 0x5B:
+            inside, at = _set(text, at + 1)
+            out.append(inside)
+            continue
+        size = 2 if text[at] == 0x5C else 1
+        out.append(text[at : at + size])
+        at += size
+    whole = b"".join(out)
+    return re.compile(b"^" + whole + b"$" if alternatives else rb"\A" + whole + b"$", re.DOTALL)
+
+
+def _set(text: bytes, at: int) -> tuple[bytes, int]:
+    """Return (a set that Python reads as PCRE reads the one whose inside starts at `at`, the position behind it)."""
+    out, start = [b"["], at
+    if text[at : at + 1] == b"^":
+        out, at, start = [b"[^"], at + 1, at + 1
+    while at < len(text):
+        char = text[at : at + 1]
+        if char == b"]" and at > start:
+            return b"".join([*out, b"]"]), at + 1
+        named = re.compile(rb"\[:([a-z]+):\]").match(text, at)
+        if named is not None and named[1] in POSIX_CLASSES:
+            out.append(POSIX_CLASSES[named[1]])
+            at = named.end()
+        elif char == b"\\":
+            out.append(text[at : at + 2])
+            at += 2
+        else:
+            out.append(b"\\" + char if char in b"[]&|~" else char)  # Python keeps doubled ones for operators of sets
+            at += 1
+    return b"".join(out), at  # not closed: Python says so
+
+
 class FileContexts:
     """What a file_contexts file, and those that add to it, say."""
 
@@ -76,6 +118,7 @@ class FileContexts:
         self._by_directory: dict[bytes, list[_Spec]] = {}
         self._literal: dict[bytes, list[_Spec]] = {}
         self._subs: list[tuple[bytes, bytes]] = []
+        self._local_subs: list[tuple[bytes, bytes]] = []
         self._count = 0
 
     @classmethod
@@ -113,28 +156,28 @@ class FileContexts:
             self._literal.setdefault(path, []).append(_Spec((True, self._count), path, kind, label))
             return
         try:
-            expression = re.compile(words[0].encode("utf-8", "surrogateescape"), re.DOTALL)
+            expression = _compiled(words[0].encode("utf-8", "surrogateescape"), _has_alternatives(words[0]))
         except re.error as error:
             raise Corrupt(f"not a regular expression: {error}", found=f"`{words[0]}`") from None
         where = directory.encode("utf-8", "surrogateescape")
         self._by_directory.setdefault(where, []).append(_Spec((False, self._count), expression, kind, label))
 
-    def add_substitutions(self, text: str) -> None:
-        """Add lines of a `.subs` or `.subs_dist` file: a path, and what stands for it. Raises Corrupt, with the line."""
+    def add_substitutions(self, text: str, *, local: bool = False) -> None:
+        """Add lines of a `.subs_dist` file, or of a `.subs` one if `local`: a path, and what stands for it.
+
+        The local ones are applied first, the others to what they give. Raises Corrupt, with the line.
+        """
         for number, line in enumerate(text.split("\n"), 1):
             words = line.split("#", 1)[0].split()
             if not words:
                 continue
             if len(words) != 2:
                 raise Corrupt("two paths are needed", line=number)
-            self._subs.append((words[0].encode(), words[1].encode()))
+            (self._local_subs if local else self._subs).append((words[0].encode(), words[1].encode()))
 
     def lookup(self, path: bytes, kind: str) -> bytes | None:
         """Return the label of a path of the given type (as `type_name` says it), None when none is stated."""
-        for old, new in self._subs:
-            if path == old or path.startswith(old + b"/"):
-                path = new + path[len(old) :]
-                break
+        path = _substituted(_substituted(path, self._local_subs), self._subs)
         candidates = [spec for spec in self._literal.get(path, ()) if spec.kind in (None, kind)]
         if candidates:
             return max(candidates, key=lambda spec: spec.rank).label
@@ -143,10 +186,17 @@ class FileContexts:
             for spec in reversed(self._by_directory.get(directory, ())):
                 if best is not None and spec.rank < best.rank:
                     break
-                if spec.kind in (None, kind) and isinstance(spec.expression, re.Pattern) and spec.expression.fullmatch(path):
+                if spec.kind in (None, kind) and isinstance(spec.expression, re.Pattern) and spec.expression.search(path):
                     best = spec
                     break
         return None if best is None else best.label
+
+
+def _substituted(path: bytes, subs: Sequence[tuple[bytes, bytes]]) -> bytes:
+    for old, new in subs:
+        if path == old or path.startswith(old + b"/"):
+            return new.rstrip(b"/") + path[len(old) :] or b"/"
+    return path
 
 
 def _directories(path: bytes) -> list[bytes]:

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imgcore.errors import PathError
+from imgcore.errors import Corrupt, PathError
 from imgcore.model import Dir, Tree, file, tree
 from imgcore.testing import names, trees
-from imgcore.transforms import Globs, exclude, only
+from imgcore.transforms import Globs, Regexes, Rule, exclude, max_depth, only, prune_empty, read_ignore_file
 
 PATHS = {
     "/usr/bin/tool": b"",
@@ -110,3 +110,69 @@ def test_exclude_and_only_share_the_tree(drawn: Tree, globs: list[bytes]) -> Non
         taken = set()
     assert left | taken == {path for path, node in drawn.walk() if not isinstance(node, Dir)}
     assert not left & taken
+
+
+def test_rules_and_the_last_word() -> None:
+    sample = tree({"/out/keep/a": b"", "/out/b": b"", "/out/keep/c.o": b"", "/in": b""})
+    rules = [Rule(Globs(["/out", "*.o"])), Rule(Globs(["keep"]), keep=True)]
+    assert files(exclude(sample, rules)) == {"/out/keep/a", "/in"}
+    assert files(exclude(sample, [rules[1], rules[0]])) == {"/out/keep/a", "/in"}
+    assert dirs(exclude(sample, [Rule(Globs(["/out/"])), Rule(Globs(["/out/keep/"]), True)])) == {"/", "/out", "/out/keep"}
+    assert dirs(exclude(tree({"/out/x/y": b""}), [Rule(Globs(["/out"])), Rule(Globs(["nothing"]), True)])) == {"/"}
+
+
+def test_read_ignore_file() -> None:
+    rules = read_ignore_file(b"# c\n\n*.o\r\n!keep.o\n\\#h  \n\\!b\nt\\ \n")
+    assert [rule.keep for rule in rules] == [False, True, False, False, False]
+    sample = tree({"/a.o": b"", "/keep.o": b"", "/#h": b"", "/!b": b"", "/t ": b"", "/t": b""})
+    assert files(exclude(sample, rules)) == {"/keep.o", "/t"}
+    with pytest.raises(Corrupt, match="glob") as caught:
+        read_ignore_file(b"a\n\n!/\n")
+    assert caught.value.line == 3
+
+
+def test_regexes() -> None:
+    found = Regexes([r"\.py(c)?$", "nothing"])
+    assert files(exclude(tree(PATHS), found)) == set(PATHS) - {"/empty/lib/", "/usr/bin/tool.pyc", "/usr/lib/python/a.pyc",
+                                                              "/usr/lib/python/b.py"}  # fmt: skip
+    assert found.unused() == ["nothing"]
+    assert files(exclude(Tree(Dir(children={b"\xff\n": file()})), Regexes([rb"^/\xff.$"]))) == set()
+    with pytest.raises(ValueError, match="not a regular expression"):
+        Regexes(["("])
+
+
+def test_a_function() -> None:
+    left = exclude(tree(PATHS), lambda path, node: path == b"/usr")
+    assert files(left) == {"/lib/x", "/var/cache/lib/y", "/[odd]", "/star*"}
+
+
+def test_max_depth() -> None:
+    assert {path for path, _ in max_depth(tree(PATHS), 0).walk()} == {b"/"}
+    assert {path for path, _ in max_depth(tree(PATHS), 1).walk()} == {
+        b"/",
+        b"/usr",
+        b"/lib",
+        b"/var",
+        b"/empty",
+        b"/[odd]",
+        b"/star*",
+    }
+    assert b"/usr/bin" in max_depth(tree(PATHS), 2)
+    assert b"/usr/bin/tool" not in max_depth(tree(PATHS), 2)
+    with pytest.raises(ValueError, match="depth"):
+        max_depth(tree(PATHS), -1)
+
+
+def test_prune_empty() -> None:
+    pruned = prune_empty(tree({"/a/b/c/": b"", "/d/e/": b"", "/d/f": b"", "/g": file()}))
+    assert [path for path, _ in pruned.walk()] == [b"/", b"/d", b"/d/f", b"/g"]
+    assert [path for path, _ in prune_empty(tree({"/a/b/": b""})).walk()] == [b"/"]
+
+
+@settings(max_examples=50)
+@given(trees())
+def test_pruned_trees_have_no_empty_directory(drawn: Tree) -> None:
+    pruned = prune_empty(drawn)
+    assert all(node.children for path, node in pruned.walk() if isinstance(node, Dir) and path != b"/")
+    kept = {path for path, node in drawn.walk() if not isinstance(node, Dir)}
+    assert {path for path, node in pruned.walk() if not isinstance(node, Dir)} == kept

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from imgcore.errors import MergeConflict
-from imgcore.model import directory, file, tree
+from imgcore.model import Dir, Node, Tree, directory, file, tree
+from imgcore.testing import trees
 from imgcore.transforms import join_trees, place_tree
 
 
@@ -43,3 +46,36 @@ def test_conflicts(other: dict[str, bytes]) -> None:
 def test_nothing_to_join() -> None:
     with pytest.raises(ValueError, match="no trees"):
         join_trees([])
+
+
+def test_overwrite() -> None:
+    twice = file(b"later")
+    one = tree({"/f": b"1", "/d/x": b"1", "/d/y": b"1", "/d/": directory(mode=0o700), "/now-file/a": b"1", "/now-dir": b"1"})
+    two = tree({"/f": twice, "/d/y": twice, "/d/": directory(mode=0o711), "/now-file": b"2", "/now-dir/b": b"2"})
+    joined = join_trees([one, two], overwrite=True)
+    assert joined["/f"] is joined["/d/y"] is twice
+    assert joined["/d"].meta.mode == 0o711
+    assert joined["/d/x"] is one["/d/x"]
+    assert joined["/now-file"] is two["/now-file"]
+    assert {path for path, _ in joined.walk()} >= {b"/now-dir/b"}
+    assert one["/f"] is not twice  # the sources are as they were
+    placed = place_tree(tree({"/p": b""}), "/d")
+    assert join_trees([one, placed], overwrite=True).root.meta == one.root.meta  # made up, so it changes nothing
+
+
+@settings(max_examples=30)
+@given(st.lists(trees(max_entries=8), min_size=2, max_size=3))
+def test_overwrite_is_unpacking_one_after_the_other(drawn: list[Tree]) -> None:
+    expected: dict[bytes, Node] = {}
+    for one in drawn:
+        for path, node in one.walk():
+            there = expected.get(path)
+            if there is not None and not (isinstance(there, Dir) and isinstance(node, Dir)):
+                for below in [known for known in expected if known.startswith(path + b"/")]:
+                    del expected[below]
+            expected[path] = node
+    joined = dict(join_trees(drawn, overwrite=True).walk())
+    assert joined.keys() == expected.keys()
+    for path, node in joined.items():
+        assert node.meta == expected[path].meta
+        assert isinstance(node, Dir) or node is expected[path]
