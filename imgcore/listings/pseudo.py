@@ -167,7 +167,7 @@ def apply_pseudo(
 
     `missing` is the metadata of directories that are made on the way. `files` finds what `l` and `h` name, and users.
     A name that is there already, or one that `m` does not find, is a PathError with the line; with `conflict`, that is
-    called with it, and the definition is left out, as mksquashfs does.
+    called with it, and the definition is left out, as mksquashfs does. A missing directory is an error in any case.
     """
     return _Applier(tree, files, missing, conflict, limits).apply(entries)
 
@@ -212,6 +212,8 @@ class _Applier:
                     try:
                         self._apply(entry)
                     except PathError as error:
+                        if entry.kind not in "mMx" and self.builder.get(entry.path) is None:
+                            raise  # nothing is in the way: the entry cannot be made at all
                         self._refuse(error, entry)
         return self.builder.tree()
 

@@ -189,7 +189,8 @@ def _filters(arguments: Arguments, sources: list[str], known: Known) -> list[Cha
 
 def _plain_excludes(texts: Sequence[str], sources: Sequence[str], arguments: Arguments, known: Known) -> PathSet:
     """Return what plain excludes name: paths in the tree, and files by their inodes, as mksquashfs finds them."""
-    single = len(sources) == 1 and not arguments.has("keep_as_directory") and os.path.isdir(sources[0])
+    single = len(sources) == 1 and not arguments.has("keep_as_directory")
+    single = single and (arguments.has("tar") or os.path.isdir(sources[0]))
     places = {source: "" if single else "/" + os.path.basename(os.path.abspath(source)) for source in sources}
     found, nodes = [], []
     for text in texts:
