@@ -230,13 +230,15 @@ def test_conflicts_may_be_left_out() -> None:
     told: list[tuple[int | None, bytes | str | None]] = []
     changed = apply_pseudo(
         base(),
-        read_pseudo_file(BytesBlob(b"a d 755 0 0\n/ d 755 0 0\nnope m 755 0 0\nx/y d 755 0 0\nnew d 755 0 0\nl L nope")),
+        read_pseudo_file(BytesBlob(b"a d 755 0 0\n/ d 755 0 0\nnope m 755 0 0\nnew d 755 0 0")),
         conflict=lambda error: told.append((error.line, error.path)),
     )
-    assert told == [(2, b"/"), (1, b"/a"), (4, b"/x"), (6, b"/l"), (3, b"/nope")]
+    assert told == [(2, b"/"), (1, b"/a"), (3, b"/nope")]
     assert isinstance(changed["/a"], File)
     assert isinstance(changed["/new"], Dir)
-    assert b"/x" not in changed
+    for text in (b"x/y d 755 0 0", b"l L nope"):  # nothing is in the way: it cannot be made
+        with pytest.raises(PathError):
+            apply_pseudo(base(), read_pseudo_file(BytesBlob(text)), conflict=lambda error: told.append((0, b"")))
 
 
 def test_the_order_says_nothing() -> None:
