@@ -122,3 +122,41 @@ def test_a_full_device_is_named(tmp_path: Path) -> None:
     with pytest.raises(OutputError) as caught, open_sink("/dev/full") as sink:
         write(sink)
     assert caught.value.path == b"/dev/full"
+
+
+@pytest.mark.parametrize("size", [None, 0, 5, 8])
+def test_a_failure_behind_an_offset(tmp_path: Path, size: int | None) -> None:
+    path = tmp_path / "f"
+    if size is not None:
+        path.write_bytes(b"h" * size)
+    with pytest.raises(KeyboardInterrupt), open_sink(path, start=8) as sink:
+        write(sink)
+        raise KeyboardInterrupt
+    assert path.exists() == (size is not None)
+    if size is not None:
+        assert path.read_bytes() == b"h" * size
+
+
+def test_behind_an_offset(tmp_path: Path) -> None:
+    path = tmp_path / "f"
+    path.write_bytes(b"h" * 100)
+    with pytest.raises(TargetExists, match="behind the offset"):
+        open_sink(path, start=8)
+    assert path.read_bytes() == b"h" * 100
+    with open_sink(path, start=8, replace=True) as sink:
+        write(sink)
+    assert path.read_bytes() == b"h" * 8 + b"head1234body"
+    with pytest.raises(ValueError, match="negative"):
+        open_sink(path, start=-1)
+    with pytest.raises(OutputError, match="offset needs"):
+        open_sink("/dev/null", start=8)
+
+
+def test_a_link_to_nothing_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "l").symlink_to("f")
+    with pytest.raises(KeyboardInterrupt), open_sink(tmp_path / "l", start=1):
+        raise KeyboardInterrupt
+    assert left_in(tmp_path) == ["l"]
+    with open_sink(tmp_path / "l", start=1) as sink:
+        write(sink)
+    assert (tmp_path / "f").read_bytes() == b"\0head1234body"
