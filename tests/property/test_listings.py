@@ -113,5 +113,6 @@ def test_an_escaped_name_comes_back(name: bytes) -> None:
     if not name.startswith(b"#"):
         (entry,) = read_pseudo_file(BytesBlob(line))
         assert entry.path == b"/" + name
-    assert split_words(b"x " + escaped(name))[1] == name
+    if not name.startswith(b"\n"):  # between two words, an escaped newline joins lines
+        assert split_words(b"x " + escaped(name))[1] == name
     assert unescaped(b"".join(b"\\%03o" % byte for byte in name)) == name
