@@ -101,7 +101,7 @@ def test_kinds(tmp_path: Path, nested: str) -> None:
     for text in (f"dir:{nested}", f"squashfs:{tmp_path}"):
         with pytest.raises(SourceUnreadable):
             open_source(parse_source(text))
-    for text in (f"tar:{nested}", f"{nested}#1", f"{nested}@/images#root"):
+    for text in (f"erofs:{nested}", f"{nested}#1", f"{nested}@/images#root"):
         with pytest.raises(Unsupported):
             open_source(parse_source(text))
 
