@@ -139,6 +139,8 @@ def text_of(field: bytes) -> bytes:
 
 def parse_number(field: bytes) -> int:
     """Return the number in a field: octal text, or binary with the first bit set. Raises ValueError."""
+    if field[-1:] == b"\0" and field[:-1].isdigit():
+        return int(field[:-1], 8)  # nearly all of them
     if field[:1] >= b"\x80":
         bits = 8 * len(field) - 1
         value = int.from_bytes(field, "big") & ((1 << bits) - 1)

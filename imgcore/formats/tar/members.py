@@ -91,7 +91,7 @@ class MemberReader:
             records, name, link, at = self._extensions(at)
             raw = window.read(at, BLOCK)
             if not raw or raw == ZERO_BLOCK[: len(raw)]:
-                if at != begin:
+                if records or name or link:
                     raise Corrupt("archive ends behind an extended header", offset=at, structure="Header")
                 if raw:
                     self.ending = "zeros" if window.read(at + BLOCK, BLOCK) == ZERO_BLOCK else "lone zero block"

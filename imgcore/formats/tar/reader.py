@@ -51,6 +51,7 @@ def looks_like_tar(blob: Blob) -> bool:
 def xattrs_of(member: Member) -> Mapping[bytes, bytes]:
     """Return the extended attributes that a member's PAX records tell of. Raises Corrupt."""
     out: dict[bytes, bytes] = {}
+    texts: dict[bytes, bytes] = {}
     context = b""
     for key, value in member.records:
         if key.startswith(b"SCHILY.xattr."):
@@ -65,13 +66,16 @@ def xattrs_of(member: Member) -> Mapping[bytes, bytes]:
         elif key in _ACLS and value:
             binary = acl_from_text(value)
             if binary is None:
-                out[key] = value
+                texts[key] = value
             else:
                 out.setdefault(_ACLS[key], binary)
         elif key == b"RHT.security.selinux":
             context = value
         else:
             continue
+    for key, value in texts.items():  # with a name of someone: kept, so that whoever cannot store it says so
+        if _ACLS[key] not in out:
+            out[key] = value
     if context:
         out.setdefault(b"security.selinux", context.rstrip(b"\0") + b"\0")
     if any(not name or b"\0" in name for name in out):
