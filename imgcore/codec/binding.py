@@ -49,7 +49,8 @@ class Bound(NamedTuple):
     """What the native core needs to call a codec itself.
 
     `kind` names the calling convention; `addresses` are its functions in the order that native/imgcore.h documents;
-    `dict_size` means something to xz only. `owner` keeps the library loaded.
+    `owner` keeps the library loaded. The rest means something to xz only: the dictionary's size, the id of a BCJ filter (0
+    is none), whether the preset is the extreme one, and LZMA's parameters where the preset is not to decide (None).
     """
 
     kind: str
@@ -57,6 +58,11 @@ class Bound(NamedTuple):
     dict_size: int
     addresses: tuple[int, ...]
     owner: object
+    filter: int = 0
+    extreme: bool = False
+    lc: int | None = None
+    lp: int | None = None
+    pb: int | None = None
 
 
 class ScratchBuffers:
