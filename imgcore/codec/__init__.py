@@ -6,7 +6,7 @@ does the work here. Both engines call the same library function with the same ar
 """
 
 from imgcore.codec.base import Codec, CodecInfo, Decoder
-from imgcore.codec.best import BestCodec, alternatives
+from imgcore.codec.best import BestCodec, alternatives, best_of
 from imgcore.codec.registry import codec_infos, get_decoder, make_codec
 
-__all__ = ["BestCodec", "Codec", "CodecInfo", "Decoder", "alternatives", "codec_infos", "get_decoder", "make_codec"]
+__all__ = ["BestCodec", "Codec", "CodecInfo", "Decoder", "alternatives", "best_of", "codec_infos", "get_decoder", "make_codec"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from imgcore.codec.base import Codec
 
-__all__ = ["BestCodec", "alternatives"]
+__all__ = ["BestCodec", "alternatives", "best_of"]
 
 
 class BestCodec:
@@ -52,6 +52,8 @@ def alternatives(codec: Codec) -> tuple[Codec, ...]:
 
 def best_of(codecs: list[Codec]) -> Codec:
     """Return the codec that chooses from `codecs`, which are not empty; equal configurations count once."""
-    distinct = {codec.fingerprint: codec for codec in reversed(codecs)}
-    kept = tuple(codec for codec in codecs if distinct.get(codec.fingerprint) is codec)
+    distinct: dict[str, Codec] = {}
+    for codec in codecs:
+        distinct.setdefault(codec.fingerprint, codec)
+    kept = tuple(distinct.values())
     return kept[0] if len(kept) == 1 else BestCodec(kept)

@@ -23,6 +23,7 @@ _SIZE, _INT, _POINTER = ctypes.c_size_t, ctypes.c_int, ctypes.c_void_p
 _LZ4 = {
     "LZ4_compressBound": (_INT, (_INT,)),
     "LZ4_compress_default": (_INT, (_POINTER, _POINTER, _INT, _INT)),
+    "LZ4_compress_fast": (_INT, (_POINTER, _POINTER, _INT, _INT, _INT)),
     "LZ4_compress_HC": (_INT, (_POINTER, _POINTER, _INT, _INT, _INT)),
     "LZ4_decompress_safe": (_INT, (_POINTER, _POINTER, _INT, _INT)),
     "LZ4_versionString": (ctypes.c_char_p, ()),
@@ -40,6 +41,7 @@ _LZMA = {
     "lzma_lzma_preset": (ctypes.c_ubyte, (_POINTER, ctypes.c_uint32)),
     "lzma_stream_encoder": (_INT, (_POINTER, _POINTER, _INT)),
     "lzma_code": (_INT, (_POINTER, _INT)),
+    "lzma_filter_encoder_is_supported": (ctypes.c_ubyte, (ctypes.c_uint64,)),
     "lzma_end": (None, (_POINTER,)),
     "lzma_version_string": (ctypes.c_char_p, ()),
 }

@@ -3,6 +3,7 @@
 from imgcore.model.build import block_device, char_device, directory, file, symlink, tree
 from imgcore.model.capability import LOSS_KINDS, Capabilities, Loss, LossKind, checked, find_losses, project
 from imgcore.model.diff import Change, ChangeKind, diff, same_content
+from imgcore.model.hints import FileHints, Hints
 from imgcore.model.manifest import digest, entry_record, manifest_lines, manifest_records
 from imgcore.model.node import (
     NO_XATTRS,
@@ -31,6 +32,8 @@ __all__ = [
     "Dir",
     "Entry",
     "File",
+    "FileHints",
+    "Hints",
     "Loss",
     "LossKind",
     "Meta",

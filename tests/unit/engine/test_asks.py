@@ -33,7 +33,7 @@ def job(data: bytes | Blob, **asks: bool) -> Job:
 
 
 def short(pieces: list[Piece]) -> str:
-    """Return the pieces as letters: B block compressed, b block raw, S same, T tail, t same tail, Z zeros, F and f fragments."""
+    """Return the pieces as letters: B block (b raw), S same, T tail, t same tail, Z zeros, F fragment (f raw)."""
     letters = {Kind.BLOCK: "bB", Kind.SAME: "SS", Kind.ZERO: "ZZ", Kind.FRAGMENT: "fF", Kind.END: "  "}
     return "".join("Tt"[p.count] if p.kind is Kind.TAIL else letters[p.kind][p.compressed] for p in pieces)
 
