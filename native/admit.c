@@ -80,9 +80,10 @@ static bool begin_file(imgcore_run *run)
     run->files_left--;
     run->admitting = f;
     packs = run->spec.tails == IMGCORE_TAILS_ALL || (run->spec.tails == IMGCORE_TAILS_SMALL && f->is.size < block_size);
+    packs = packs && !(f->is.flags & (IMGCORE_RAW | IMGCORE_OWN_TAIL));
     run->admit_at = 0;
     run->admit_blocks_end = packs ? f->is.size - tail : f->is.size;
-    run->has_holes = sparse && run->admit_blocks_end;
+    run->has_holes = sparse && run->admit_blocks_end && !(f->is.flags & IMGCORE_SOLID);
     run->hole_start = run->hole_end = 0;
     if (f->path && (f->is.size > block_size || sparse)) {
         failure problem = hostfile_open(f->path, &f->is, &f->fd);
@@ -99,7 +100,7 @@ static bool begin_file(imgcore_run *run)
 static bool admit_read(imgcore_run *run, enum unit_kind kind, uint64_t size)
 {
     /* A block needs room for its compressed form too; a tail only until it is copied into a fragment. */
-    uint64_t reserve = kind == UNIT_BLOCK && run->spec.codec.kind != IMGCORE_STORE ? 2 * size : size;
+    uint64_t reserve = kind == UNIT_BLOCK && !stays_raw(run, run->admitting) ? 2 * size : size;
     uint8_t *raw;
     unit *u;
 

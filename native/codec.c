@@ -15,6 +15,7 @@
 enum { ZSTD_LEVEL_PARAMETER = 100, LZMA_RUN = 0, LZMA_FINISH = 3, LZMA_OK = 0, LZMA_STREAM_END = 1, LZMA_CRC32 = 1 };
 
 #define LZMA_FILTER_LZMA2 UINT64_C(0x21)
+#define LZMA_EXTREME (UINT32_C(1) << 31)
 #define LZMA_FILTERS_END UINT64_MAX
 
 typedef void *deflate_alloc(int level);
@@ -31,7 +32,8 @@ typedef size_t zstd_free(void *context);
 
 typedef int lz4_bound(int size);
 typedef int lz4_compress(const char *in, char *out, int in_size, int out_size);
-typedef int lz4_compress_hc(const char *in, char *out, int in_size, int out_size, int level);
+/* LZ4_compress_HC and LZ4_compress_fast: the level of one, the acceleration of the other. */
+typedef int lz4_compress_at(const char *in, char *out, int in_size, int out_size, int level);
 
 /* lzma_stream; what follows the named members is reserved, all zeros at first. */
 typedef struct lzma_stream {
@@ -46,10 +48,14 @@ typedef struct lzma_stream {
     uint64_t reserved[16];
 } lzma_stream;
 
-/* lzma_options_lzma: filled by lzma_lzma_preset, of which only the dictionary's size is changed. */
+/* lzma_options_lzma: filled by lzma_lzma_preset, of which only the named members are changed. */
 typedef struct lzma_options {
     uint32_t dict_size;
-    uint32_t padding;
+    const uint8_t *preset_dict;
+    uint32_t preset_dict_size;
+    uint32_t lc;
+    uint32_t lp;
+    uint32_t pb;
     uint64_t rest[32];
 } lzma_options;
 
@@ -90,18 +96,26 @@ static bool open_zstd(codec_state *state)
 
 static bool open_xz(codec_state *state)
 {
+    const imgcore_codec *codec = state->codec;
+    uint32_t preset = (uint32_t)codec->level | (codec->extreme ? LZMA_EXTREME : 0);
     xz_context *xz = calloc(1, sizeof *xz);
 
     state->context = xz;
-    if (!xz || FUNCTION(state, lzma_preset, 0)(&xz->options, (uint32_t)state->codec->level))
+    if (!xz || FUNCTION(state, lzma_preset, 0)(&xz->options, preset))
         return false;
-    xz->options.dict_size = state->codec->dict_size;
+    xz->options.dict_size = codec->dict_size;
+    if (codec->lc != IMGCORE_PRESET)
+        xz->options.lc = (uint32_t)codec->lc;
+    if (codec->lp != IMGCORE_PRESET)
+        xz->options.lp = (uint32_t)codec->lp;
+    if (codec->pb != IMGCORE_PRESET)
+        xz->options.pb = (uint32_t)codec->pb;
     return true;
 }
 
-bool codec_open(codec_state *state, const imgcore_codec *codec, const imgcore_calls *calls)
+bool codec_open(codec_state *state, const imgcore_codec *codec, const imgcore_calls *calls, uint32_t number)
 {
-    *state = (codec_state){codec, calls, NULL};
+    *state = (codec_state){codec, calls, number, NULL};
     switch (codec->kind) {
     case IMGCORE_ZLIB:
         return open_zlib(state);
@@ -110,7 +124,8 @@ bool codec_open(codec_state *state, const imgcore_codec *codec, const imgcore_ca
     case IMGCORE_XZ:
         return open_xz(state);
     default:
-        return codec->kind <= IMGCORE_CALL;
+        return codec->kind == IMGCORE_LZ4 || codec->kind == IMGCORE_LZ4HC || codec->kind == IMGCORE_LZ4FAST ||
+               codec->kind == IMGCORE_CALL;
     }
 }
 
@@ -127,6 +142,7 @@ size_t codec_bound(const codec_state *state, size_t size)
         break;
     case IMGCORE_LZ4:
     case IMGCORE_LZ4HC:
+    case IMGCORE_LZ4FAST:
         assert(size <= INT_MAX);
         bound = (size_t)FUNCTION(state, lz4_bound, 0)((int)size);
         break;
@@ -141,8 +157,10 @@ static int64_t run_xz(codec_state *state, const uint8_t *data, size_t size, uint
 {
     xz_context *xz = state->context;
     lzma_stream *stream = &xz->stream;
-    lzma_filter filters[2] = {{LZMA_FILTER_LZMA2, &xz->options}, {LZMA_FILTERS_END, NULL}};
-    int result = FUNCTION(state, lzma_encoder, 1)(stream, filters, LZMA_CRC32); /* reuses the memory of the last */
+    lzma_filter filters[3] = {
+        {state->codec->filter, NULL}, {LZMA_FILTER_LZMA2, &xz->options}, {LZMA_FILTERS_END, NULL}};
+    const lzma_filter *chain = state->codec->filter ? filters : filters + 1;
+    int result = FUNCTION(state, lzma_encoder, 1)(stream, chain, LZMA_CRC32); /* reuses the memory of the last */
 
     if (result != LZMA_OK)
         return -1;
@@ -185,10 +203,11 @@ int64_t codec_run(codec_state *state, const uint8_t *data, size_t size, uint8_t 
         written = FUNCTION(state, lz4_compress, 1)((const char *)data, (char *)out, (int)size, (int)room);
         return written > 0 ? written : -1;
     case IMGCORE_LZ4HC:
-        written = FUNCTION(state, lz4_compress_hc, 1)((const char *)data, (char *)out, (int)size, (int)room, codec->level);
+    case IMGCORE_LZ4FAST:
+        written = FUNCTION(state, lz4_compress_at, 1)((const char *)data, (char *)out, (int)size, (int)room, codec->level);
         return written > 0 ? written : -1;
     case IMGCORE_CALL:
-        return state->calls->compress(state->calls->context, data, size, out);
+        return state->calls->compress(state->calls->context, state->number, data, size, out);
     default:
         return 0;
     }

@@ -9,11 +9,15 @@
 typedef struct codec_state {
     const imgcore_codec *codec;
     const imgcore_calls *calls;
+    uint32_t number;
     void *context;
 } codec_state;
 
-/* Prepare `state`; both pointers have to outlive it. Returns false when memory is lacking or the level is refused. */
-bool codec_open(codec_state *state, const imgcore_codec *codec, const imgcore_calls *calls);
+/*
+ * Prepare `state`; both pointers have to outlive it. `number` is what a callback is told. Returns false when memory is
+ * lacking or the level is refused.
+ */
+bool codec_open(codec_state *state, const imgcore_codec *codec, const imgcore_calls *calls, uint32_t number);
 
 /* Return the room that codec_run needs for blocks of `size` bytes; at least `size`. */
 size_t codec_bound(const codec_state *state, size_t size);

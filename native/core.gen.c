@@ -585,27 +585,27 @@ static void (*_cffi_call_python_org)(struct _cffi_externpy_s *, char *);
 
 static void *_cffi_types[] = {
 /*  0 */ _CFFI_OP(_CFFI_OP_FUNCTION, 10), // imgcore_run *()(imgcore_spec const *)
-/*  1 */ _CFFI_OP(_CFFI_OP_POINTER, 60), // imgcore_spec const *
+/*  1 */ _CFFI_OP(_CFFI_OP_POINTER, 62), // imgcore_spec const *
 /*  2 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
 /*  3 */ _CFFI_OP(_CFFI_OP_FUNCTION, 6), // int()(char const *, char *, int, int)
-/*  4 */ _CFFI_OP(_CFFI_OP_POINTER, 54), // char const *
-/*  5 */ _CFFI_OP(_CFFI_OP_POINTER, 54), // char *
+/*  4 */ _CFFI_OP(_CFFI_OP_POINTER, 55), // char const *
+/*  5 */ _CFFI_OP(_CFFI_OP_POINTER, 55), // char *
 /*  6 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 7), // int
 /*  7 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 7),
 /*  8 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
 /*  9 */ _CFFI_OP(_CFFI_OP_FUNCTION, 6), // int()(imgcore_run *, imgcore_file const *, size_t, char const *, size_t)
-/* 10 */ _CFFI_OP(_CFFI_OP_POINTER, 59), // imgcore_run *
-/* 11 */ _CFFI_OP(_CFFI_OP_POINTER, 57), // imgcore_file const *
+/* 10 */ _CFFI_OP(_CFFI_OP_POINTER, 61), // imgcore_run *
+/* 11 */ _CFFI_OP(_CFFI_OP_POINTER, 59), // imgcore_file const *
 /* 12 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28), // size_t
 /* 13 */ _CFFI_OP(_CFFI_OP_NOOP, 4),
 /* 14 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
 /* 15 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
 /* 16 */ _CFFI_OP(_CFFI_OP_FUNCTION, 6), // int()(void *, uint64_t, uint64_t, size_t, uint8_t *)
-/* 17 */ _CFFI_OP(_CFFI_OP_POINTER, 74), // void *
+/* 17 */ _CFFI_OP(_CFFI_OP_POINTER, 75), // void *
 /* 18 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24), // uint64_t
 /* 19 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
 /* 20 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 21 */ _CFFI_OP(_CFFI_OP_POINTER, 70), // uint8_t *
+/* 21 */ _CFFI_OP(_CFFI_OP_POINTER, 71), // uint8_t *
 /* 22 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
 /* 23 */ _CFFI_OP(_CFFI_OP_FUNCTION, 6), // int()(void *, uint64_t, uint64_t, uint64_t *, uint64_t *)
 /* 24 */ _CFFI_OP(_CFFI_OP_NOOP, 17),
@@ -614,51 +614,52 @@ static void *_cffi_types[] = {
 /* 27 */ _CFFI_OP(_CFFI_OP_POINTER, 18), // uint64_t *
 /* 28 */ _CFFI_OP(_CFFI_OP_NOOP, 27),
 /* 29 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 30 */ _CFFI_OP(_CFFI_OP_FUNCTION, 68), // int64_t()(void *, uint8_t const *, size_t, uint8_t *)
+/* 30 */ _CFFI_OP(_CFFI_OP_FUNCTION, 70), // int64_t()(void *, uint32_t, uint8_t const *, size_t, uint8_t *)
 /* 31 */ _CFFI_OP(_CFFI_OP_NOOP, 17),
-/* 32 */ _CFFI_OP(_CFFI_OP_POINTER, 70), // uint8_t const *
-/* 33 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 34 */ _CFFI_OP(_CFFI_OP_NOOP, 21),
-/* 35 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 36 */ _CFFI_OP(_CFFI_OP_FUNCTION, 12), // size_t()(imgcore_run *, imgcore_piece *, size_t, imgcore_state *)
-/* 37 */ _CFFI_OP(_CFFI_OP_NOOP, 10),
-/* 38 */ _CFFI_OP(_CFFI_OP_POINTER, 58), // imgcore_piece *
-/* 39 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 40 */ _CFFI_OP(_CFFI_OP_POINTER, 61), // imgcore_state *
-/* 41 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 42 */ _CFFI_OP(_CFFI_OP_FUNCTION, 74), // void()(imgcore_run *)
-/* 43 */ _CFFI_OP(_CFFI_OP_NOOP, 10),
-/* 44 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 45 */ _CFFI_OP(_CFFI_OP_FUNCTION, 74), // void()(imgcore_run *, imgcore_times *)
-/* 46 */ _CFFI_OP(_CFFI_OP_NOOP, 10),
-/* 47 */ _CFFI_OP(_CFFI_OP_POINTER, 62), // imgcore_times *
-/* 48 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 49 */ _CFFI_OP(_CFFI_OP_FUNCTION, 74), // void()(uint8_t const *, size_t, uint64_t *)
-/* 50 */ _CFFI_OP(_CFFI_OP_NOOP, 32),
-/* 51 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 52 */ _CFFI_OP(_CFFI_OP_NOOP, 27),
-/* 53 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 54 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 2), // char
-/* 55 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 0), // imgcore_calls
-/* 56 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 1), // imgcore_codec
-/* 57 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 2), // imgcore_file
-/* 58 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 3), // imgcore_piece
-/* 59 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 7), // imgcore_run
-/* 60 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 4), // imgcore_spec
-/* 61 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 5), // imgcore_state
-/* 62 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 6), // imgcore_times
-/* 63 */ _CFFI_OP(_CFFI_OP_POINTER, 3), // int(*)(char const *, char *, int, int)
-/* 64 */ _CFFI_OP(_CFFI_OP_POINTER, 16), // int(*)(void *, uint64_t, uint64_t, size_t, uint8_t *)
-/* 65 */ _CFFI_OP(_CFFI_OP_POINTER, 23), // int(*)(void *, uint64_t, uint64_t, uint64_t *, uint64_t *)
-/* 66 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 21), // int32_t
-/* 67 */ _CFFI_OP(_CFFI_OP_POINTER, 30), // int64_t(*)(void *, uint8_t const *, size_t, uint8_t *)
-/* 68 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 23), // int64_t
-/* 69 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22), // uint32_t
-/* 70 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 18), // uint8_t
-/* 71 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 26), // uintptr_t
-/* 72 */ _CFFI_OP(_CFFI_OP_ARRAY, 71), // uintptr_t[6]
-/* 73 */ (_cffi_opcode_t)(6),
-/* 74 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 0), // void
+/* 32 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22), // uint32_t
+/* 33 */ _CFFI_OP(_CFFI_OP_POINTER, 71), // uint8_t const *
+/* 34 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 35 */ _CFFI_OP(_CFFI_OP_NOOP, 21),
+/* 36 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 37 */ _CFFI_OP(_CFFI_OP_FUNCTION, 12), // size_t()(imgcore_run *, imgcore_piece *, size_t, imgcore_state *)
+/* 38 */ _CFFI_OP(_CFFI_OP_NOOP, 10),
+/* 39 */ _CFFI_OP(_CFFI_OP_POINTER, 60), // imgcore_piece *
+/* 40 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 41 */ _CFFI_OP(_CFFI_OP_POINTER, 63), // imgcore_state *
+/* 42 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 43 */ _CFFI_OP(_CFFI_OP_FUNCTION, 75), // void()(imgcore_run *)
+/* 44 */ _CFFI_OP(_CFFI_OP_NOOP, 10),
+/* 45 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 46 */ _CFFI_OP(_CFFI_OP_FUNCTION, 75), // void()(imgcore_run *, imgcore_times *)
+/* 47 */ _CFFI_OP(_CFFI_OP_NOOP, 10),
+/* 48 */ _CFFI_OP(_CFFI_OP_POINTER, 64), // imgcore_times *
+/* 49 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 50 */ _CFFI_OP(_CFFI_OP_FUNCTION, 75), // void()(uint8_t const *, size_t, uint64_t *)
+/* 51 */ _CFFI_OP(_CFFI_OP_NOOP, 33),
+/* 52 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 53 */ _CFFI_OP(_CFFI_OP_NOOP, 27),
+/* 54 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 55 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 2), // char
+/* 56 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 0), // imgcore_calls
+/* 57 */ _CFFI_OP(_CFFI_OP_POINTER, 58), // imgcore_codec const *
+/* 58 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 1), // imgcore_codec
+/* 59 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 2), // imgcore_file
+/* 60 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 3), // imgcore_piece
+/* 61 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 7), // imgcore_run
+/* 62 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 4), // imgcore_spec
+/* 63 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 5), // imgcore_state
+/* 64 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 6), // imgcore_times
+/* 65 */ _CFFI_OP(_CFFI_OP_POINTER, 3), // int(*)(char const *, char *, int, int)
+/* 66 */ _CFFI_OP(_CFFI_OP_POINTER, 16), // int(*)(void *, uint64_t, uint64_t, size_t, uint8_t *)
+/* 67 */ _CFFI_OP(_CFFI_OP_POINTER, 23), // int(*)(void *, uint64_t, uint64_t, uint64_t *, uint64_t *)
+/* 68 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 21), // int32_t
+/* 69 */ _CFFI_OP(_CFFI_OP_POINTER, 30), // int64_t(*)(void *, uint32_t, uint8_t const *, size_t, uint8_t *)
+/* 70 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 23), // int64_t
+/* 71 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 18), // uint8_t
+/* 72 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 26), // uintptr_t
+/* 73 */ _CFFI_OP(_CFFI_OP_ARRAY, 72), // uintptr_t[6]
+/* 74 */ (_cffi_opcode_t)(6),
+/* 75 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 0), // void
 };
 
 _CFFI_UNUSED_FN
@@ -667,7 +668,7 @@ static void _cffi_checkfld_typedef_imgcore_calls(imgcore_calls *p)
   /* only to generate compile-time warnings or errors */
   (void)p;
   { void * *tmp = &p->context; (void)tmp; }
-  { int64_t(* *tmp)(void *, uint8_t const *, size_t, uint8_t *) = &p->compress; (void)tmp; }
+  { int64_t(* *tmp)(void *, uint32_t, uint8_t const *, size_t, uint8_t *) = &p->compress; (void)tmp; }
   { int(* *tmp)(void *, uint64_t, uint64_t, size_t, uint8_t *) = &p->read; (void)tmp; }
   { int(* *tmp)(void *, uint64_t, uint64_t, uint64_t *, uint64_t *) = &p->next_hole; (void)tmp; }
 }
@@ -681,6 +682,11 @@ static void _cffi_checkfld_typedef_imgcore_codec(imgcore_codec *p)
   (void)((p->kind) | 0);  /* check that 'imgcore_codec.kind' is an integer */
   (void)((p->level) | 0);  /* check that 'imgcore_codec.level' is an integer */
   (void)((p->dict_size) | 0);  /* check that 'imgcore_codec.dict_size' is an integer */
+  (void)((p->filter) | 0);  /* check that 'imgcore_codec.filter' is an integer */
+  (void)((p->extreme) | 0);  /* check that 'imgcore_codec.extreme' is an integer */
+  (void)((p->lc) | 0);  /* check that 'imgcore_codec.lc' is an integer */
+  (void)((p->lp) | 0);  /* check that 'imgcore_codec.lp' is an integer */
+  (void)((p->pb) | 0);  /* check that 'imgcore_codec.pb' is an integer */
   { uintptr_t(*tmp)[6] = &p->function; (void)tmp; }
 }
 struct _cffi_align_typedef_imgcore_codec { char x; imgcore_codec y; };
@@ -697,6 +703,7 @@ static void _cffi_checkfld_typedef_imgcore_file(imgcore_file *p)
   (void)((p->ctime_ns) | 0);  /* check that 'imgcore_file.ctime_ns' is an integer */
   (void)((p->blocks) | 0);  /* check that 'imgcore_file.blocks' is an integer */
   (void)((p->path_at) | 0);  /* check that 'imgcore_file.path_at' is an integer */
+  (void)((p->flags) | 0);  /* check that 'imgcore_file.flags' is an integer */
 }
 struct _cffi_align_typedef_imgcore_file { char x; imgcore_file y; };
 
@@ -725,10 +732,13 @@ static void _cffi_checkfld_typedef_imgcore_spec(imgcore_spec *p)
   (void)((p->tails) | 0);  /* check that 'imgcore_spec.tails' is an integer */
   (void)((p->dedup) | 0);  /* check that 'imgcore_spec.dedup' is an integer */
   (void)((p->jobs) | 0);  /* check that 'imgcore_spec.jobs' is an integer */
+  (void)((p->raw_blocks) | 0);  /* check that 'imgcore_spec.raw_blocks' is an integer */
+  (void)((p->raw_fragments) | 0);  /* check that 'imgcore_spec.raw_fragments' is an integer */
   (void)((p->memory) | 0);  /* check that 'imgcore_spec.memory' is an integer */
   (void)((p->hash_mask) | 0);  /* check that 'imgcore_spec.hash_mask' is an integer */
   (void)((p->look) | 0);  /* check that 'imgcore_spec.look' is an integer */
-  { imgcore_codec *tmp = &p->codec; (void)tmp; }
+  { imgcore_codec const * *tmp = &p->codecs; (void)tmp; }
+  (void)((p->codec_count) | 0);  /* check that 'imgcore_spec.codec_count' is an integer */
   { imgcore_calls *tmp = &p->calls; (void)tmp; }
 }
 struct _cffi_align_typedef_imgcore_spec { char x; imgcore_spec y; };
@@ -762,14 +772,15 @@ struct _cffi_align_typedef_imgcore_times { char x; imgcore_times y; };
 static struct _cffi_externpy_s _cffi_externpy__imgcore_call_compress =
   { "imgcore._core.imgcore_call_compress", (int)sizeof(int64_t), 0, 0 };
 
-static int64_t imgcore_call_compress(void * a0, uint8_t const * a1, size_t a2, uint8_t * a3)
+static int64_t imgcore_call_compress(void * a0, uint32_t a1, uint8_t const * a2, size_t a3, uint8_t * a4)
 {
-  char a[32];
+  char a[40];
   char *p = a;
   *(void * *)(p + 0) = a0;
-  *(uint8_t const * *)(p + 8) = a1;
-  *(size_t *)(p + 16) = a2;
-  *(uint8_t * *)(p + 24) = a3;
+  *(uint32_t *)(p + 8) = a1;
+  *(uint8_t const * *)(p + 16) = a2;
+  *(size_t *)(p + 24) = a3;
+  *(uint8_t * *)(p + 32) = a4;
   _cffi_call_python(&_cffi_externpy__imgcore_call_compress, p);
   return *(int64_t *)p;
 }
@@ -921,10 +932,10 @@ _cffi_f_imgcore_measure(PyObject *self, PyObject *args)
   }
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(47), arg1, (char **)&x1);
+      _cffi_type(48), arg1, (char **)&x1);
   if (datasize != 0) {
     x1 = ((size_t)datasize) <= 640 ? (imgcore_times *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(47), arg1, (char **)&x1,
+    if (_cffi_convert_array_argument(_cffi_type(48), arg1, (char **)&x1,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -1016,10 +1027,10 @@ _cffi_f_imgcore_pull(PyObject *self, PyObject *args)
   }
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(38), arg1, (char **)&x1);
+      _cffi_type(39), arg1, (char **)&x1);
   if (datasize != 0) {
     x1 = ((size_t)datasize) <= 640 ? (imgcore_piece *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(38), arg1, (char **)&x1,
+    if (_cffi_convert_array_argument(_cffi_type(39), arg1, (char **)&x1,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -1029,10 +1040,10 @@ _cffi_f_imgcore_pull(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(40), arg3, (char **)&x3);
+      _cffi_type(41), arg3, (char **)&x3);
   if (datasize != 0) {
     x3 = ((size_t)datasize) <= 640 ? (imgcore_state *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(40), arg3, (char **)&x3,
+    if (_cffi_convert_array_argument(_cffi_type(41), arg3, (char **)&x3,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -1149,10 +1160,10 @@ _cffi_f_imgcore_xxh3(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(32), arg0, (char **)&x0);
+      _cffi_type(33), arg0, (char **)&x0);
   if (datasize != 0) {
     x0 = ((size_t)datasize) <= 640 ? (uint8_t const *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(32), arg0, (char **)&x0,
+    if (_cffi_convert_array_argument(_cffi_type(33), arg0, (char **)&x0,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -1230,6 +1241,15 @@ static int _cffi_const_IMGCORE_LZ4(unsigned long long *o)
   return n;
 }
 
+static int _cffi_const_IMGCORE_LZ4FAST(unsigned long long *o)
+{
+  int n = (IMGCORE_LZ4FAST) <= 0;
+  *o = (unsigned long long)((IMGCORE_LZ4FAST) | 0);  /* check that IMGCORE_LZ4FAST is an integer */
+  if (!_cffi_check_int(*o, n, 7U))
+    n |= 2;
+  return n;
+}
+
 static int _cffi_const_IMGCORE_LZ4HC(unsigned long long *o)
 {
   int n = (IMGCORE_LZ4HC) <= 0;
@@ -1244,6 +1264,33 @@ static int _cffi_const_IMGCORE_NO_MEMORY(unsigned long long *o)
   int n = (IMGCORE_NO_MEMORY) <= 0;
   *o = (unsigned long long)((IMGCORE_NO_MEMORY) | 0);  /* check that IMGCORE_NO_MEMORY is an integer */
   if (!_cffi_check_int(*o, n, 8U))
+    n |= 2;
+  return n;
+}
+
+static int _cffi_const_IMGCORE_OWN_TAIL(unsigned long long *o)
+{
+  int n = (IMGCORE_OWN_TAIL) <= 0;
+  *o = (unsigned long long)((IMGCORE_OWN_TAIL) | 0);  /* check that IMGCORE_OWN_TAIL is an integer */
+  if (!_cffi_check_int(*o, n, 2U))
+    n |= 2;
+  return n;
+}
+
+static int _cffi_const_IMGCORE_PRESET(unsigned long long *o)
+{
+  int n = (IMGCORE_PRESET) <= 0;
+  *o = (unsigned long long)((IMGCORE_PRESET) | 0);  /* check that IMGCORE_PRESET is an integer */
+  if (!_cffi_check_int(*o, n, -1))
+    n |= 2;
+  return n;
+}
+
+static int _cffi_const_IMGCORE_RAW(unsigned long long *o)
+{
+  int n = (IMGCORE_RAW) <= 0;
+  *o = (unsigned long long)((IMGCORE_RAW) | 0);  /* check that IMGCORE_RAW is an integer */
+  if (!_cffi_check_int(*o, n, 1U))
     n |= 2;
   return n;
 }
@@ -1266,11 +1313,11 @@ static int _cffi_const_IMGCORE_SHRANK(unsigned long long *o)
   return n;
 }
 
-static int _cffi_const_IMGCORE_STORE(unsigned long long *o)
+static int _cffi_const_IMGCORE_SOLID(unsigned long long *o)
 {
-  int n = (IMGCORE_STORE) <= 0;
-  *o = (unsigned long long)((IMGCORE_STORE) | 0);  /* check that IMGCORE_STORE is an integer */
-  if (!_cffi_check_int(*o, n, 0))
+  int n = (IMGCORE_SOLID) <= 0;
+  *o = (unsigned long long)((IMGCORE_SOLID) | 0);  /* check that IMGCORE_SOLID is an integer */
+  if (!_cffi_check_int(*o, n, 8U))
     n |= 2;
   return n;
 }
@@ -1307,6 +1354,15 @@ static int _cffi_const_IMGCORE_UNREADABLE(unsigned long long *o)
   int n = (IMGCORE_UNREADABLE) <= 0;
   *o = (unsigned long long)((IMGCORE_UNREADABLE) | 0);  /* check that IMGCORE_UNREADABLE is an integer */
   if (!_cffi_check_int(*o, n, 5U))
+    n |= 2;
+  return n;
+}
+
+static int _cffi_const_IMGCORE_UNSHARED(unsigned long long *o)
+{
+  int n = (IMGCORE_UNSHARED) <= 0;
+  *o = (unsigned long long)((IMGCORE_UNSHARED) | 0);  /* check that IMGCORE_UNSHARED is an integer */
+  if (!_cffi_check_int(*o, n, 4U))
     n |= 2;
   return n;
 }
@@ -1353,30 +1409,35 @@ static const struct _cffi_global_s _cffi_globals[] = {
   { "IMGCORE_CHANGED", (void *)_cffi_const_IMGCORE_CHANGED, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
   { "IMGCORE_CODEC_FAILED", (void *)_cffi_const_IMGCORE_CODEC_FAILED, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
   { "IMGCORE_LZ4", (void *)_cffi_const_IMGCORE_LZ4, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
+  { "IMGCORE_LZ4FAST", (void *)_cffi_const_IMGCORE_LZ4FAST, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
   { "IMGCORE_LZ4HC", (void *)_cffi_const_IMGCORE_LZ4HC, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
   { "IMGCORE_NO_MEMORY", (void *)_cffi_const_IMGCORE_NO_MEMORY, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
+  { "IMGCORE_OWN_TAIL", (void *)_cffi_const_IMGCORE_OWN_TAIL, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
+  { "IMGCORE_PRESET", (void *)_cffi_const_IMGCORE_PRESET, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
+  { "IMGCORE_RAW", (void *)_cffi_const_IMGCORE_RAW, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
   { "IMGCORE_REPLACED", (void *)_cffi_const_IMGCORE_REPLACED, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
   { "IMGCORE_SHRANK", (void *)_cffi_const_IMGCORE_SHRANK, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
-  { "IMGCORE_STORE", (void *)_cffi_const_IMGCORE_STORE, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
+  { "IMGCORE_SOLID", (void *)_cffi_const_IMGCORE_SOLID, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
   { "IMGCORE_TAILS_ALL", (void *)_cffi_const_IMGCORE_TAILS_ALL, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
   { "IMGCORE_TAILS_NONE", (void *)_cffi_const_IMGCORE_TAILS_NONE, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
   { "IMGCORE_TAILS_SMALL", (void *)_cffi_const_IMGCORE_TAILS_SMALL, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
   { "IMGCORE_UNREADABLE", (void *)_cffi_const_IMGCORE_UNREADABLE, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
+  { "IMGCORE_UNSHARED", (void *)_cffi_const_IMGCORE_UNSHARED, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
   { "IMGCORE_VANISHED", (void *)_cffi_const_IMGCORE_VANISHED, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
   { "IMGCORE_XZ", (void *)_cffi_const_IMGCORE_XZ, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
   { "IMGCORE_ZLIB", (void *)_cffi_const_IMGCORE_ZLIB, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
   { "IMGCORE_ZSTD", (void *)_cffi_const_IMGCORE_ZSTD, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
-  { "imgcore_call_compress", (void *)&_cffi_externpy__imgcore_call_compress, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 67), (void *)imgcore_call_compress },
-  { "imgcore_call_look", (void *)&_cffi_externpy__imgcore_call_look, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 63), (void *)imgcore_call_look },
-  { "imgcore_call_next_hole", (void *)&_cffi_externpy__imgcore_call_next_hole, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 65), (void *)imgcore_call_next_hole },
-  { "imgcore_call_read", (void *)&_cffi_externpy__imgcore_call_read, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 64), (void *)imgcore_call_read },
-  { "imgcore_close", (void *)_cffi_f_imgcore_close, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 42), (void *)_cffi_d_imgcore_close },
-  { "imgcore_finish", (void *)_cffi_f_imgcore_finish, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 42), (void *)_cffi_d_imgcore_finish },
-  { "imgcore_measure", (void *)_cffi_f_imgcore_measure, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 45), (void *)_cffi_d_imgcore_measure },
+  { "imgcore_call_compress", (void *)&_cffi_externpy__imgcore_call_compress, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 69), (void *)imgcore_call_compress },
+  { "imgcore_call_look", (void *)&_cffi_externpy__imgcore_call_look, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 65), (void *)imgcore_call_look },
+  { "imgcore_call_next_hole", (void *)&_cffi_externpy__imgcore_call_next_hole, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 67), (void *)imgcore_call_next_hole },
+  { "imgcore_call_read", (void *)&_cffi_externpy__imgcore_call_read, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 66), (void *)imgcore_call_read },
+  { "imgcore_close", (void *)_cffi_f_imgcore_close, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 43), (void *)_cffi_d_imgcore_close },
+  { "imgcore_finish", (void *)_cffi_f_imgcore_finish, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 43), (void *)_cffi_d_imgcore_finish },
+  { "imgcore_measure", (void *)_cffi_f_imgcore_measure, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 46), (void *)_cffi_d_imgcore_measure },
   { "imgcore_open", (void *)_cffi_f_imgcore_open, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 0), (void *)_cffi_d_imgcore_open },
-  { "imgcore_pull", (void *)_cffi_f_imgcore_pull, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 36), (void *)_cffi_d_imgcore_pull },
+  { "imgcore_pull", (void *)_cffi_f_imgcore_pull, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 37), (void *)_cffi_d_imgcore_pull },
   { "imgcore_push", (void *)_cffi_f_imgcore_push, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 9), (void *)_cffi_d_imgcore_push },
-  { "imgcore_xxh3", (void *)_cffi_f_imgcore_xxh3, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 49), (void *)_cffi_d_imgcore_xxh3 },
+  { "imgcore_xxh3", (void *)_cffi_f_imgcore_xxh3, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 50), (void *)_cffi_d_imgcore_xxh3 },
 };
 
 static const struct _cffi_field_s _cffi_fields[] = {
@@ -1385,25 +1446,40 @@ static const struct _cffi_field_s _cffi_fields[] = {
                _CFFI_OP(_CFFI_OP_NOOP, 17) },
   { "compress", offsetof(imgcore_calls, compress),
                 sizeof(((imgcore_calls *)0)->compress),
-                _CFFI_OP(_CFFI_OP_NOOP, 67) },
+                _CFFI_OP(_CFFI_OP_NOOP, 69) },
   { "read", offsetof(imgcore_calls, read),
             sizeof(((imgcore_calls *)0)->read),
-            _CFFI_OP(_CFFI_OP_NOOP, 64) },
+            _CFFI_OP(_CFFI_OP_NOOP, 66) },
   { "next_hole", offsetof(imgcore_calls, next_hole),
                  sizeof(((imgcore_calls *)0)->next_hole),
-                 _CFFI_OP(_CFFI_OP_NOOP, 65) },
+                 _CFFI_OP(_CFFI_OP_NOOP, 67) },
   { "kind", offsetof(imgcore_codec, kind),
             sizeof(((imgcore_codec *)0)->kind),
-            _CFFI_OP(_CFFI_OP_NOOP, 69) },
+            _CFFI_OP(_CFFI_OP_NOOP, 32) },
   { "level", offsetof(imgcore_codec, level),
              sizeof(((imgcore_codec *)0)->level),
-             _CFFI_OP(_CFFI_OP_NOOP, 66) },
+             _CFFI_OP(_CFFI_OP_NOOP, 68) },
   { "dict_size", offsetof(imgcore_codec, dict_size),
                  sizeof(((imgcore_codec *)0)->dict_size),
-                 _CFFI_OP(_CFFI_OP_NOOP, 69) },
+                 _CFFI_OP(_CFFI_OP_NOOP, 32) },
+  { "filter", offsetof(imgcore_codec, filter),
+              sizeof(((imgcore_codec *)0)->filter),
+              _CFFI_OP(_CFFI_OP_NOOP, 32) },
+  { "extreme", offsetof(imgcore_codec, extreme),
+               sizeof(((imgcore_codec *)0)->extreme),
+               _CFFI_OP(_CFFI_OP_NOOP, 32) },
+  { "lc", offsetof(imgcore_codec, lc),
+          sizeof(((imgcore_codec *)0)->lc),
+          _CFFI_OP(_CFFI_OP_NOOP, 68) },
+  { "lp", offsetof(imgcore_codec, lp),
+          sizeof(((imgcore_codec *)0)->lp),
+          _CFFI_OP(_CFFI_OP_NOOP, 68) },
+  { "pb", offsetof(imgcore_codec, pb),
+          sizeof(((imgcore_codec *)0)->pb),
+          _CFFI_OP(_CFFI_OP_NOOP, 68) },
   { "function", offsetof(imgcore_codec, function),
                 sizeof(((imgcore_codec *)0)->function),
-                _CFFI_OP(_CFFI_OP_NOOP, 72) },
+                _CFFI_OP(_CFFI_OP_NOOP, 73) },
   { "size", offsetof(imgcore_file, size),
             sizeof(((imgcore_file *)0)->size),
             _CFFI_OP(_CFFI_OP_NOOP, 18) },
@@ -1415,16 +1491,19 @@ static const struct _cffi_field_s _cffi_fields[] = {
            _CFFI_OP(_CFFI_OP_NOOP, 18) },
   { "mtime_ns", offsetof(imgcore_file, mtime_ns),
                 sizeof(((imgcore_file *)0)->mtime_ns),
-                _CFFI_OP(_CFFI_OP_NOOP, 68) },
+                _CFFI_OP(_CFFI_OP_NOOP, 70) },
   { "ctime_ns", offsetof(imgcore_file, ctime_ns),
                 sizeof(((imgcore_file *)0)->ctime_ns),
-                _CFFI_OP(_CFFI_OP_NOOP, 68) },
+                _CFFI_OP(_CFFI_OP_NOOP, 70) },
   { "blocks", offsetof(imgcore_file, blocks),
               sizeof(((imgcore_file *)0)->blocks),
-              _CFFI_OP(_CFFI_OP_NOOP, 68) },
+              _CFFI_OP(_CFFI_OP_NOOP, 70) },
   { "path_at", offsetof(imgcore_file, path_at),
                sizeof(((imgcore_file *)0)->path_at),
                _CFFI_OP(_CFFI_OP_NOOP, 18) },
+  { "flags", offsetof(imgcore_file, flags),
+             sizeof(((imgcore_file *)0)->flags),
+             _CFFI_OP(_CFFI_OP_NOOP, 18) },
   { "kind", offsetof(imgcore_piece, kind),
             sizeof(((imgcore_piece *)0)->kind),
             _CFFI_OP(_CFFI_OP_NOOP, 18) },
@@ -1451,16 +1530,22 @@ static const struct _cffi_field_s _cffi_fields[] = {
                  _CFFI_OP(_CFFI_OP_NOOP, 18) },
   { "block_size", offsetof(imgcore_spec, block_size),
                   sizeof(((imgcore_spec *)0)->block_size),
-                  _CFFI_OP(_CFFI_OP_NOOP, 69) },
+                  _CFFI_OP(_CFFI_OP_NOOP, 32) },
   { "tails", offsetof(imgcore_spec, tails),
              sizeof(((imgcore_spec *)0)->tails),
-             _CFFI_OP(_CFFI_OP_NOOP, 69) },
+             _CFFI_OP(_CFFI_OP_NOOP, 32) },
   { "dedup", offsetof(imgcore_spec, dedup),
              sizeof(((imgcore_spec *)0)->dedup),
-             _CFFI_OP(_CFFI_OP_NOOP, 69) },
+             _CFFI_OP(_CFFI_OP_NOOP, 32) },
   { "jobs", offsetof(imgcore_spec, jobs),
             sizeof(((imgcore_spec *)0)->jobs),
-            _CFFI_OP(_CFFI_OP_NOOP, 69) },
+            _CFFI_OP(_CFFI_OP_NOOP, 32) },
+  { "raw_blocks", offsetof(imgcore_spec, raw_blocks),
+                  sizeof(((imgcore_spec *)0)->raw_blocks),
+                  _CFFI_OP(_CFFI_OP_NOOP, 32) },
+  { "raw_fragments", offsetof(imgcore_spec, raw_fragments),
+                     sizeof(((imgcore_spec *)0)->raw_fragments),
+                     _CFFI_OP(_CFFI_OP_NOOP, 32) },
   { "memory", offsetof(imgcore_spec, memory),
               sizeof(((imgcore_spec *)0)->memory),
               _CFFI_OP(_CFFI_OP_NOOP, 18) },
@@ -1469,25 +1554,28 @@ static const struct _cffi_field_s _cffi_fields[] = {
                  _CFFI_OP(_CFFI_OP_NOOP, 18) },
   { "look", offsetof(imgcore_spec, look),
             sizeof(((imgcore_spec *)0)->look),
-            _CFFI_OP(_CFFI_OP_NOOP, 71) },
-  { "codec", offsetof(imgcore_spec, codec),
-             sizeof(((imgcore_spec *)0)->codec),
-             _CFFI_OP(_CFFI_OP_NOOP, 56) },
+            _CFFI_OP(_CFFI_OP_NOOP, 72) },
+  { "codecs", offsetof(imgcore_spec, codecs),
+              sizeof(((imgcore_spec *)0)->codecs),
+              _CFFI_OP(_CFFI_OP_NOOP, 57) },
+  { "codec_count", offsetof(imgcore_spec, codec_count),
+                   sizeof(((imgcore_spec *)0)->codec_count),
+                   _CFFI_OP(_CFFI_OP_NOOP, 18) },
   { "calls", offsetof(imgcore_spec, calls),
              sizeof(((imgcore_spec *)0)->calls),
-             _CFFI_OP(_CFFI_OP_NOOP, 55) },
+             _CFFI_OP(_CFFI_OP_NOOP, 56) },
   { "done", offsetof(imgcore_state, done),
             sizeof(((imgcore_state *)0)->done),
-            _CFFI_OP(_CFFI_OP_NOOP, 69) },
+            _CFFI_OP(_CFFI_OP_NOOP, 32) },
   { "hungry", offsetof(imgcore_state, hungry),
               sizeof(((imgcore_state *)0)->hungry),
-              _CFFI_OP(_CFFI_OP_NOOP, 69) },
+              _CFFI_OP(_CFFI_OP_NOOP, 32) },
   { "error", offsetof(imgcore_state, error),
              sizeof(((imgcore_state *)0)->error),
-             _CFFI_OP(_CFFI_OP_NOOP, 69) },
+             _CFFI_OP(_CFFI_OP_NOOP, 32) },
   { "system_error", offsetof(imgcore_state, system_error),
                     sizeof(((imgcore_state *)0)->system_error),
-                    _CFFI_OP(_CFFI_OP_NOOP, 66) },
+                    _CFFI_OP(_CFFI_OP_NOOP, 68) },
   { "job", offsetof(imgcore_state, job),
            sizeof(((imgcore_state *)0)->job),
            _CFFI_OP(_CFFI_OP_NOOP, 18) },
@@ -1509,33 +1597,33 @@ static const struct _cffi_field_s _cffi_fields[] = {
 };
 
 static const struct _cffi_struct_union_s _cffi_struct_unions[] = {
-  { "$imgcore_calls", 55, _CFFI_F_CHECK_FIELDS,
+  { "$imgcore_calls", 56, _CFFI_F_CHECK_FIELDS,
     sizeof(imgcore_calls), offsetof(struct _cffi_align_typedef_imgcore_calls, y), 0, 4 },
-  { "$imgcore_codec", 56, _CFFI_F_CHECK_FIELDS,
-    sizeof(imgcore_codec), offsetof(struct _cffi_align_typedef_imgcore_codec, y), 4, 4 },
-  { "$imgcore_file", 57, _CFFI_F_CHECK_FIELDS,
-    sizeof(imgcore_file), offsetof(struct _cffi_align_typedef_imgcore_file, y), 8, 7 },
-  { "$imgcore_piece", 58, _CFFI_F_CHECK_FIELDS,
-    sizeof(imgcore_piece), offsetof(struct _cffi_align_typedef_imgcore_piece, y), 15, 8 },
-  { "$imgcore_spec", 60, _CFFI_F_CHECK_FIELDS,
-    sizeof(imgcore_spec), offsetof(struct _cffi_align_typedef_imgcore_spec, y), 23, 9 },
-  { "$imgcore_state", 61, _CFFI_F_CHECK_FIELDS,
-    sizeof(imgcore_state), offsetof(struct _cffi_align_typedef_imgcore_state, y), 32, 5 },
-  { "$imgcore_times", 62, _CFFI_F_CHECK_FIELDS,
-    sizeof(imgcore_times), offsetof(struct _cffi_align_typedef_imgcore_times, y), 37, 5 },
-  { "imgcore_run", 59, _CFFI_F_OPAQUE,
+  { "$imgcore_codec", 58, _CFFI_F_CHECK_FIELDS,
+    sizeof(imgcore_codec), offsetof(struct _cffi_align_typedef_imgcore_codec, y), 4, 9 },
+  { "$imgcore_file", 59, _CFFI_F_CHECK_FIELDS,
+    sizeof(imgcore_file), offsetof(struct _cffi_align_typedef_imgcore_file, y), 13, 8 },
+  { "$imgcore_piece", 60, _CFFI_F_CHECK_FIELDS,
+    sizeof(imgcore_piece), offsetof(struct _cffi_align_typedef_imgcore_piece, y), 21, 8 },
+  { "$imgcore_spec", 62, _CFFI_F_CHECK_FIELDS,
+    sizeof(imgcore_spec), offsetof(struct _cffi_align_typedef_imgcore_spec, y), 29, 12 },
+  { "$imgcore_state", 63, _CFFI_F_CHECK_FIELDS,
+    sizeof(imgcore_state), offsetof(struct _cffi_align_typedef_imgcore_state, y), 41, 5 },
+  { "$imgcore_times", 64, _CFFI_F_CHECK_FIELDS,
+    sizeof(imgcore_times), offsetof(struct _cffi_align_typedef_imgcore_times, y), 46, 5 },
+  { "imgcore_run", 61, _CFFI_F_OPAQUE,
     (size_t)-1, -1, -1, 0 /* opaque */ },
 };
 
 static const struct _cffi_typename_s _cffi_typenames[] = {
-  { "imgcore_calls", 55 },
-  { "imgcore_codec", 56 },
-  { "imgcore_file", 57 },
-  { "imgcore_piece", 58 },
-  { "imgcore_run", 59 },
-  { "imgcore_spec", 60 },
-  { "imgcore_state", 61 },
-  { "imgcore_times", 62 },
+  { "imgcore_calls", 56 },
+  { "imgcore_codec", 58 },
+  { "imgcore_file", 59 },
+  { "imgcore_piece", 60 },
+  { "imgcore_run", 61 },
+  { "imgcore_spec", 62 },
+  { "imgcore_state", 63 },
+  { "imgcore_times", 64 },
 };
 
 static const struct _cffi_type_context_s _cffi_type_context = {
@@ -1545,12 +1633,12 @@ static const struct _cffi_type_context_s _cffi_type_context = {
   _cffi_struct_unions,
   NULL,  /* no enums */
   _cffi_typenames,
-  29,  /* num_globals */
+  34,  /* num_globals */
   8,  /* num_struct_unions */
   0,  /* num_enums */
   8,  /* num_typenames */
   NULL,  /* no includes */
-  75,  /* num_types */
+  76,  /* num_types */
   1,  /* flags */
 };
 

@@ -10,10 +10,10 @@
  *     imgcore_close(run);                    stops and joins all threads, at any time
  *
  * One thread at a time may call these functions for one run. None keeps a pointer to its arguments, except `spec.calls`
- * and the functions of `spec.codec`. Numbers are native; nothing here writes a format. Memory that the core returns is
+ * and the functions of `spec.codecs`. Numbers are native; nothing here writes a format. Memory that the core returns is
  * its own. The child of a fork has no threads of the run: it may call imgcore_close only, which then does nothing.
  *
- * No codec is linked: `spec.codec` carries the addresses of the codec's functions, or `spec.calls` calls back.
+ * No codec is linked: `spec.codecs` carry the addresses of the codecs' functions, or `spec.calls` calls back.
  */
 #ifndef IMGCORE_H
 #define IMGCORE_H
@@ -23,20 +23,31 @@
 
 /* Which calling convention `imgcore_codec.function` follows. */
 enum imgcore_codec_kind {
-    IMGCORE_STORE = 0, /* no function: everything is stored */
     IMGCORE_ZLIB = 1,  /* libdeflate: alloc_compressor, zlib_compress, zlib_compress_bound, free_compressor */
     IMGCORE_ZSTD = 2,  /* createCCtx, CCtx_setParameter, compress2, compressBound, isError, freeCCtx */
     IMGCORE_XZ = 3,    /* liblzma: lzma_preset, stream_encoder, code, end */
     IMGCORE_LZ4 = 4,   /* compressBound, compress_default */
     IMGCORE_LZ4HC = 5, /* compressBound, compress_HC */
-    IMGCORE_CALL = 6   /* no function: imgcore_calls.compress */
+    IMGCORE_CALL = 6,  /* no function: imgcore_calls.compress */
+    IMGCORE_LZ4FAST = 7 /* compressBound, compress_fast; `level` is the acceleration */
 };
 
-/* A codec in one configuration; `dict_size` means something to XZ only. */
+/* What `lc`, `lp` and `pb` are when the preset decides. */
+#define IMGCORE_PRESET (-1)
+
+/*
+ * A codec in one configuration. Only XZ looks at `dict_size`, `filter` (the id of a BCJ filter before LZMA2; 0 is none),
+ * `extreme` (the preset's flag) and the three parameters of LZMA.
+ */
 typedef struct imgcore_codec {
     uint32_t kind;
     int32_t level;
     uint32_t dict_size;
+    uint32_t filter;
+    uint32_t extreme;
+    int32_t lc;
+    int32_t lp;
+    int32_t pb;
     uintptr_t function[6];
 } imgcore_codec;
 
@@ -46,8 +57,11 @@ typedef struct imgcore_codec {
  */
 typedef struct imgcore_calls {
     void *context;
-    /* Compress; return the size, 0 when it is not below `size` (which is all the room there is), -1 on failure. */
-    int64_t (*compress)(void *context, const uint8_t *data, size_t size, uint8_t *out);
+    /*
+     * Compress with the codec at place `codec` of the spec's; return the size, 0 when it is not below `size` (which is
+     * all the room there is), -1 on failure.
+     */
+    int64_t (*compress)(void *context, uint32_t codec, const uint8_t *data, size_t size, uint8_t *out);
     /* Read exactly `size` bytes of the content of file `job`; return 0, or -1 on failure. */
     int (*read)(void *context, uint64_t job, uint64_t at, size_t size, uint8_t *out);
     /* Set the first hole of file `job` that ends after `at`, [size, size) if there is none; 0, or -1 on failure. */
@@ -59,16 +73,21 @@ enum imgcore_tails { IMGCORE_TAILS_NONE = 0, IMGCORE_TAILS_SMALL = 1, IMGCORE_TA
 /*
  * `hash_mask` is ANDed to both halves of every hash: all ones, but for tests that force collisions. `look` is the address
  * of LZ4_compress_default, or of a function that is called in the same way, for early store; 0 asks the codec always.
+ * Each block is compressed by all `codecs`, and the shortest result kept, of equals the first; without any, everything is
+ * stored. `raw_blocks` and `raw_fragments` store all of these.
  */
 typedef struct imgcore_spec {
     uint32_t block_size;
     uint32_t tails;
     uint32_t dedup;
     uint32_t jobs;
+    uint32_t raw_blocks;
+    uint32_t raw_fragments;
     uint64_t memory;
     uint64_t hash_mask;
     uintptr_t look;
-    imgcore_codec codec;
+    const imgcore_codec *codecs;
+    uint64_t codec_count;
     imgcore_calls calls;
 } imgcore_spec;
 
@@ -77,9 +96,18 @@ typedef struct imgcore_spec {
 /* What `blocks` is when it says nothing of holes: the whole content is taken as data. */
 #define IMGCORE_NO_HOLES (-1)
 
+/* What a file asks for; see imgcore/engine/protocol.py. */
+enum imgcore_file_flags {
+    IMGCORE_RAW = 1,      /* `compress` is off */
+    IMGCORE_OWN_TAIL = 2, /* `pack_tail` is off */
+    IMGCORE_UNSHARED = 4, /* `dedup` is off */
+    IMGCORE_SOLID = 8     /* `holes` is off */
+};
+
 /*
  * One regular file. `path_at` is where its NUL-terminated path begins in the `paths` of imgcore_push. `dev`, `ino`,
- * `size` and both times are what the opened file must show; `blocks` (of 512 bytes) tells whether it may have holes.
+ * `size` and both times are what the opened file must show; `blocks` (of 512 bytes) tells whether it may have holes;
+ * `flags` are enum imgcore_file_flags.
  */
 typedef struct imgcore_file {
     uint64_t size;
@@ -89,6 +117,7 @@ typedef struct imgcore_file {
     int64_t ctime_ns;
     int64_t blocks;
     uint64_t path_at;
+    uint64_t flags;
 } imgcore_file;
 
 /* As imgcore.engine.protocol.Kind. */

@@ -52,6 +52,28 @@ static bool init_locks(imgcore_run *run)
     return true;
 }
 
+static bool open_codecs(worker *w)
+{
+    const imgcore_spec *spec = &w->run->spec;
+    size_t room = spec->block_size;
+
+    if (spec->codec_count) {
+        w->codecs = calloc(spec->codec_count, sizeof *w->codecs);
+        if (!w->codecs)
+            return false;
+    }
+    for (uint64_t i = 0; i < spec->codec_count; i++) {
+        size_t bound;
+
+        if (!codec_open(&w->codecs[i], &spec->codecs[i], &spec->calls, (uint32_t)i))
+            return false;
+        bound = codec_bound(&w->codecs[i], spec->block_size);
+        room = bound > room ? bound : room;
+    }
+    w->scratch = malloc(room);
+    return w->scratch != NULL;
+}
+
 /* Workers take no signals: these are for the threads of the program. */
 static bool start_workers(imgcore_run *run)
 {
@@ -63,10 +85,7 @@ static bool start_workers(imgcore_run *run)
         worker *w = &run->workers[i];
 
         w->run = run;
-        if (!codec_open(&w->codec, &run->spec.codec, &run->spec.calls))
-            break;
-        w->scratch = malloc(codec_bound(&w->codec, run->spec.block_size));
-        if (!w->scratch || pthread_create(&w->thread, NULL, worker_main, w) != 0)
+        if (!open_codecs(w) || pthread_create(&w->thread, NULL, worker_main, w) != 0)
             break;
         run->worker_count++;
     }
@@ -87,11 +106,15 @@ imgcore_run *imgcore_open(const imgcore_spec *spec)
         return NULL;
     }
     run->free_block_room = MOST_FREE_BYTES / spec->block_size + 2;
+    run->codecs = calloc(spec->codec_count + 1, sizeof *run->codecs);
     run->ring = calloc(RING_SIZE, sizeof *run->ring);
     run->lents = calloc(RING_SIZE, sizeof *run->lents);
     run->free_blocks = calloc(run->free_block_room, sizeof *run->free_blocks);
     run->workers = calloc(spec->jobs, sizeof *run->workers);
-    if (!run->ring || !run->lents || !run->free_blocks || !run->workers || !start_workers(run)) {
+    if (run->codecs && spec->codec_count)
+        memcpy(run->codecs, spec->codecs, spec->codec_count * sizeof *run->codecs);
+    run->spec.codecs = run->codecs;
+    if (!run->ring || !run->lents || !run->free_blocks || !run->workers || !run->codecs || !start_workers(run)) {
         imgcore_close(run);
         return NULL;
     }
@@ -321,8 +344,12 @@ static void stop_workers(imgcore_run *run)
     for (uint32_t i = 0; i < run->worker_count; i++)
         pthread_join(run->workers[i].thread, NULL);
     for (uint32_t i = 0; run->workers && i < run->spec.jobs; i++) {
-        codec_close(&run->workers[i].codec);
-        free(run->workers[i].scratch);
+        worker *w = &run->workers[i];
+
+        for (uint64_t k = 0; w->codecs && k < run->spec.codec_count; k++)
+            codec_close(&w->codecs[k]);
+        free(w->codecs);
+        free(w->scratch);
     }
     pthread_mutex_destroy(&run->mutex);
     pthread_cond_destroy(&run->work);
@@ -342,9 +369,11 @@ void imgcore_close(imgcore_run *run)
     for (size_t i = 0; i < run->free_block_count; i++)
         free(run->free_blocks[i]);
     dedup_free(&run->blocks);
+    dedup_free(&run->raw_blocks);
     dedup_free(&run->tails);
     free(run->free_blocks);
     free(run->workers);
+    free(run->codecs);
     free(run->lents);
     free(run->ring);
     free(run->scratch);

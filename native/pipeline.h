@@ -119,13 +119,14 @@ typedef struct lent {
 typedef struct worker {
     struct imgcore_run *run;
     pthread_t thread;
-    codec_state codec;
-    uint8_t *scratch; /* codec_bound(block_size) bytes */
+    codec_state *codecs;
+    uint8_t *scratch; /* as many bytes as each codec_bound(block_size) */
     imgcore_times times; /* under the mutex */
 } worker;
 
 struct imgcore_run {
     imgcore_spec spec;
+    imgcore_codec *codecs; /* what spec.codecs points to */
     pid_t pid;
 
     /* Under `mutex`. */
@@ -169,7 +170,7 @@ struct imgcore_run {
     uint8_t **free_blocks; /* raw buffers of block_size */
     size_t free_block_count, free_block_room;
 
-    dedup blocks, tails;
+    dedup blocks, raw_blocks, tails; /* raw_blocks: that are to be stored raw */
     uint64_t next_block;
     fragment *open_fragment;
     uint64_t next_fragment;
@@ -212,6 +213,12 @@ void pipeline_queue(imgcore_run *run, task *task);
 static inline unit *ring_at(imgcore_run *run, uint64_t position)
 {
     return &run->ring[position & (RING_SIZE - 1)];
+}
+
+/* Whether a file's blocks are stored raw, whatever a codec could do. */
+static inline bool stays_raw(const imgcore_run *run, const file *f)
+{
+    return run->spec.raw_blocks || !run->spec.codec_count || f->is.flags & IMGCORE_RAW;
 }
 
 static inline int state_of(_Atomic int *state)

@@ -15,7 +15,9 @@
 
 static dedup *table_of(imgcore_run *run, const unit *u)
 {
-    return u->kind == UNIT_TAIL ? &run->tails : &run->blocks;
+    if (u->kind == UNIT_TAIL)
+        return &run->tails;
+    return stays_raw(run, u->file) ? &run->raw_blocks : &run->blocks;
 }
 
 static void set_problem(unit *u, uint32_t code, uint64_t job)
@@ -35,11 +37,14 @@ static void add_entry(imgcore_run *run, unit *u)
 
 static void look_up(imgcore_run *run, unit *u)
 {
-    const dedup *table = table_of(run, u);
+    const dedup *table;
     uint32_t found;
 
     if (!run->spec.dedup || u->zero || (u->kind != UNIT_BLOCK && u->kind != UNIT_TAIL))
         return;
+    if (u->file->is.flags & IMGCORE_UNSHARED)
+        return;
+    table = table_of(run, u);
     found = dedup_find(table, u->hash, (uint32_t)u->size, DEDUP_NONE);
     if (found == DEDUP_NONE) {
         add_entry(run, u);
@@ -117,14 +122,14 @@ static void release(imgcore_run *run, unit *u)
 static void resolve_block(imgcore_run *run, unit *u)
 {
     if (u->same) {
-        u->number = run->blocks.entries[u->entry].number;
+        u->number = table_of(run, u)->entries[u->entry].number;
         release(run, u);
         return;
     }
     u->number = run->next_block++;
     if (u->entry != DEDUP_NONE)
-        run->blocks.entries[u->entry].number = u->number;
-    if (run->spec.codec.kind == IMGCORE_STORE)
+        table_of(run, u)->entries[u->entry].number = u->number;
+    if (stays_raw(run, u->file))
         return;
     u->task.kind = TASK_COMPRESS;
     set_state(&u->state, STATE_COMPRESSING);
@@ -138,7 +143,7 @@ static void close_fragment(imgcore_run *run, unit *u)
     run->open_fragment = NULL;
     run->closed_fragments++;
     u->closes = closed;
-    if (run->spec.codec.kind == IMGCORE_STORE) {
+    if (run->spec.raw_fragments || !run->spec.codec_count) {
         set_state(&closed->state, STATE_DONE);
         return;
     }

@@ -55,8 +55,9 @@ static void do_read(worker *w, unit *u, imgcore_times *times)
     between = now_ns();
     times->read_ns += between - start;
     if (!u->problem.code) {
-        u->zero = u->kind == UNIT_BLOCK && bytes_are_zero(u->payload.raw, (size_t)u->size);
-        if (!u->zero && run->spec.dedup) {
+        u->zero = u->kind == UNIT_BLOCK && !(u->file->is.flags & IMGCORE_SOLID) &&
+                  bytes_are_zero(u->payload.raw, (size_t)u->size);
+        if (!u->zero && run->spec.dedup && !(u->file->is.flags & IMGCORE_UNSHARED)) {
             u->hash = bytes_hash(u->payload.raw, (size_t)u->size);
             u->hash.low &= run->spec.hash_mask;
             u->hash.high &= run->spec.hash_mask;
@@ -89,26 +90,48 @@ static int look(const worker *w, const payload *p)
     return got < 0 ? -1 : got > 0;
 }
 
-/* Compress into a buffer of just the size; none when the raw bytes are not longer. */
-static failure compress(worker *w, payload *p, imgcore_times *times)
+/* Let one codec try; what it makes is kept, in a buffer of just the size, when nothing as short was there before. */
+static failure try_codec(worker *w, codec_state *codec, payload *p)
 {
-    uint64_t start = now_ns();
-    int tries = look(w, p);
-    int64_t size = tries > 0 ? codec_run(&w->codec, p->raw, p->raw_size, w->scratch) : 0;
+    int64_t size = codec_run(codec, p->raw, p->raw_size, w->scratch);
 
-    times->compress_ns += now_ns() - start;
-    if (tries < 0)
-        return (failure){IMGCORE_NO_MEMORY, 0};
     if (size < 0)
-        return (failure){w->codec.codec->kind == IMGCORE_CALL ? IMGCORE_CALL_FAILED : IMGCORE_CODEC_FAILED, 0};
-    if (size == 0 || (uint64_t)size >= p->raw_size)
+        return (failure){codec->codec->kind == IMGCORE_CALL ? IMGCORE_CALL_FAILED : IMGCORE_CODEC_FAILED, 0};
+    if (size == 0 || (uint64_t)size >= (p->stored ? p->stored_size : p->raw_size))
         return (failure){IMGCORE_OK, 0};
+    free(p->stored);
     p->stored = malloc((size_t)size);
     if (!p->stored)
         return (failure){IMGCORE_NO_MEMORY, 0};
     memcpy(p->stored, w->scratch, (size_t)size);
     p->stored_size = (uint32_t)size;
     return (failure){IMGCORE_OK, 0};
+}
+
+static bool is_stopping(imgcore_run *run)
+{
+    bool stop;
+
+    pthread_mutex_lock(&run->mutex);
+    stop = run->stop;
+    pthread_mutex_unlock(&run->mutex);
+    return stop;
+}
+
+/* Compress with all codecs and keep the shortest result; none when the raw bytes are not longer. */
+static failure compress(worker *w, payload *p, imgcore_times *times)
+{
+    uint64_t start = now_ns();
+    int tries = look(w, p);
+    failure problem = {tries < 0 ? IMGCORE_NO_MEMORY : IMGCORE_OK, 0};
+
+    for (uint64_t i = 0; tries > 0 && i < w->run->spec.codec_count && !problem.code; i++) {
+        if (i && is_stopping(w->run)) /* nobody will look at the result */
+            break;
+        problem = try_codec(w, &w->codecs[i], p);
+    }
+    times->compress_ns += now_ns() - start;
+    return problem;
 }
 
 static void run_task(worker *w, task *t, imgcore_times *times)

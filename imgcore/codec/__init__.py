@@ -8,16 +8,20 @@ Whole streams (a `.tar.gz`) are another matter: `StreamDecoder` undoes them, `St
 """
 
 from imgcore.codec.base import Codec, CodecInfo, Decoder
+from imgcore.codec.best import BestCodec, alternatives, best_of
 from imgcore.codec.registry import codec_infos, get_decoder, make_codec
 from imgcore.codec.stream import StreamDecoder, decompress_stream, detect_stream
 from imgcore.codec.stream_writer import StreamCompressor, stream_level
 
 __all__ = [
+    "BestCodec",
     "Codec",
     "CodecInfo",
     "Decoder",
     "StreamCompressor",
     "StreamDecoder",
+    "alternatives",
+    "best_of",
     "codec_infos",
     "decompress_stream",
     "detect_stream",

@@ -23,6 +23,7 @@ _SIZE, _INT, _POINTER = ctypes.c_size_t, ctypes.c_int, ctypes.c_void_p
 _LZ4 = {
     "LZ4_compressBound": (_INT, (_INT,)),
     "LZ4_compress_default": (_INT, (_POINTER, _POINTER, _INT, _INT)),
+    "LZ4_compress_fast": (_INT, (_POINTER, _POINTER, _INT, _INT, _INT)),
     "LZ4_compress_HC": (_INT, (_POINTER, _POINTER, _INT, _INT, _INT)),
     "LZ4_decompress_safe": (_INT, (_POINTER, _POINTER, _INT, _INT)),
     "LZ4_versionString": (ctypes.c_char_p, ()),
@@ -40,6 +41,7 @@ _LZMA = {
     "lzma_lzma_preset": (ctypes.c_ubyte, (_POINTER, ctypes.c_uint32)),
     "lzma_stream_encoder": (_INT, (_POINTER, _POINTER, _INT)),
     "lzma_code": (_INT, (_POINTER, _INT)),
+    "lzma_filter_encoder_is_supported": (ctypes.c_ubyte, (ctypes.c_uint64,)),
     "lzma_end": (None, (_POINTER,)),
     "lzma_version_string": (ctypes.c_char_p, ()),
 }
@@ -49,7 +51,8 @@ class Bound(NamedTuple):
     """What the native core needs to call a codec itself.
 
     `kind` names the calling convention; `addresses` are its functions in the order that native/imgcore.h documents;
-    `dict_size` means something to xz only. `owner` keeps the library loaded.
+    `owner` keeps the library loaded. The rest means something to xz only: the dictionary's size, the id of a BCJ filter (0
+    is none), whether the preset is the extreme one, and LZMA's parameters where the preset is not to decide (None).
     """
 
     kind: str
@@ -57,6 +60,11 @@ class Bound(NamedTuple):
     dict_size: int
     addresses: tuple[int, ...]
     owner: object
+    filter: int = 0
+    extreme: bool = False
+    lc: int | None = None
+    lp: int | None = None
+    pb: int | None = None
 
 
 class ScratchBuffers:

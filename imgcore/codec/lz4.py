@@ -1,4 +1,4 @@
-"""Bare LZ4 blocks, by LZ4_compress_default and LZ4_compress_HC of the library inside the `lz4` package.
+"""Bare LZ4 blocks, by LZ4_compress_default, LZ4_compress_fast and LZ4_compress_HC of the library inside the `lz4` package.
 
 LZ4_compress_default is also the quick look that the engine takes at a block before a slow codec gets it (`compress_into`).
 
@@ -20,22 +20,30 @@ from imgcore.errors import Corrupt
 __all__ = ["LEVELS", "Lz4Codec", "compress_into", "compress_into_address", "info", "make_decoder"]
 
 LEVELS = tuple(range(3, 13))
+_MAX_ACCELERATION = 65537
 _MAX_INPUT = 0x7E000000  # LZ4_MAX_INPUT_SIZE of the public header
 
 
 class Lz4Codec:
-    """LZ4, fast without a level, HC with one."""
+    """LZ4, fast without a level, HC with one; `acceleration` above 1 makes the fast one faster still, and larger."""
 
     name = "lz4"
 
-    def __init__(self, level: int | None = None) -> None:
+    def __init__(self, level: int | None = None, *, acceleration: int = 1) -> None:
+        if level is not None and acceleration != 1:
+            raise ValueError("LZ4 HC has no acceleration")
+        if not 1 <= acceleration <= _MAX_ACCELERATION:
+            raise ValueError(f"LZ4 has accelerations 1 to {_MAX_ACCELERATION}, not {acceleration}")
         self.level = level
+        self.acceleration = acceleration
         self.slow = level is not None
         self._local = threading.local()
 
     @property
     def fingerprint(self) -> str:
         """What determines the bytes."""
+        if self.acceleration != 1:
+            return f"lz4 {_version()} fast acceleration {self.acceleration}"
         return f"lz4 {_version()} " + ("fast" if self.level is None else f"hc level {self.level}")
 
     @property
@@ -44,22 +52,30 @@ class Lz4Codec:
         library = lz4_library()
         if library is None:
             return None
-        names = ("LZ4_compressBound", "LZ4_compress_default" if self.level is None else "LZ4_compress_HC")
-        kind = "lz4" if self.level is None else "lz4hc"
-        return Bound(kind, self.level or 0, 0, tuple(address(library, name) for name in names), library)
+        if self.level is not None:
+            kind, name, number = "lz4hc", "LZ4_compress_HC", self.level
+        elif self.acceleration != 1:
+            kind, name, number = "lz4fast", "LZ4_compress_fast", self.acceleration
+        else:
+            kind, name, number = "lz4", "LZ4_compress_default", 0
+        return Bound(kind, number, 0, (address(library, "LZ4_compressBound"), address(library, name)), library)
 
     def compress(self, data: bytes | memoryview) -> bytes:
         """Return `data` as one LZ4 block without its size."""
         library = lz4_library()
         if library is None:
-            mode = {"mode": "default"} if self.level is None else {"mode": "high_compression", "compression": self.level}
+            mode: dict[str, object] = {"mode": "high_compression", "compression": self.level}
+            if self.level is None:
+                mode = {"mode": "fast", "acceleration": self.acceleration} if self.acceleration != 1 else {"mode": "default"}
             return bytes(lz4.block.compress(data, store_size=False, **mode))
         if len(data) > _MAX_INPUT:
             raise ValueError(f"LZ4 takes at most {_MAX_INPUT} bytes, not {len(data)}")
         raw, bound = bytes(data), library.LZ4_compressBound(len(data))
         buffer = _scratch(self._local).get(bound)
         # The bound, not the buffer's length: both engines hand over the same arguments.
-        if self.level is None:
+        if self.acceleration != 1:
+            size = library.LZ4_compress_fast(raw, buffer, len(raw), bound, self.acceleration)
+        elif self.level is None:
             size = library.LZ4_compress_default(raw, buffer, len(raw), bound)
         else:
             size = library.LZ4_compress_HC(raw, buffer, len(raw), bound, self.level)

@@ -36,7 +36,8 @@ def make_codec(name: str, level: int | None = None, *, block_size: int) -> Codec
         _require_level(name, level, zlib.LEVELS)
         return zlib.ZlibCodec(zlib.DEFAULT_LEVEL if level is None else level)
     if name == "zstd":
-        _require_level(name, level, zstd.LEVELS)
+        if level not in zstd.FAST_LEVELS:
+            _require_level(name, level, zstd.LEVELS)
         return zstd.ZstdCodec(zstd.DEFAULT_LEVEL if level is None else level)
     if name == "xz":
         _require_level(name, level, xz.LEVELS)

@@ -1,4 +1,4 @@
-"""zlib streams, by libdeflate (the `deflate` package)."""
+"""zlib streams, by libdeflate (the `deflate` package); by zlib itself where a window or a strategy is asked for."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from imgcore.codec.base import CodecInfo, Decoder
 from imgcore.codec.binding import Bound, ScratchBuffers, address, deflate_library
 from imgcore.errors import Corrupt
 
-__all__ = ["DEFAULT_LEVEL", "LEVELS", "ZlibCodec", "info", "make_decoder"]
+__all__ = ["DEFAULT_LEVEL", "LEVELS", "STRATEGIES", "StrategyCodec", "ZlibCodec", "info", "make_decoder"]
 
 LEVELS = tuple(range(1, 13))
 DEFAULT_LEVEL = 6
@@ -82,6 +82,46 @@ class ZlibCodec:
         if compressor is None:
             compressor = self._local.compressor = _Compressor(library, self.level)
         return compressor.compress(bytes(data))
+
+
+STRATEGIES = {
+    "default": stdlib_zlib.Z_DEFAULT_STRATEGY,
+    "filtered": stdlib_zlib.Z_FILTERED,
+    "huffman": stdlib_zlib.Z_HUFFMAN_ONLY,
+    "rle": stdlib_zlib.Z_RLE,
+    "fixed": stdlib_zlib.Z_FIXED,
+}
+_MEM_LEVEL = 8  # zlib's default, which mksquashfs takes too
+
+
+class StrategyCodec:
+    """zlib at one level, with one window (8 to 15 bits) and one strategy; the native core calls back for it."""
+
+    name = "zlib"
+    slow = True
+    bound: Bound | None = None
+
+    def __init__(self, level: int = 9, *, window: int = 15, strategy: str = "default") -> None:
+        if not 1 <= level <= 9:
+            raise ValueError(f"zlib has levels 1 to 9, not {level}")
+        if not 8 <= window <= 15:
+            raise ValueError(f"zlib has windows of 8 to 15 bits, not {window}")
+        if strategy not in STRATEGIES:
+            raise ValueError(f"zlib has no strategy `{strategy}`; known: {', '.join(STRATEGIES)}")
+        self.level = level
+        self.window = window
+        self.strategy = strategy
+
+    @property
+    def fingerprint(self) -> str:
+        """What determines the bytes."""
+        version = stdlib_zlib.ZLIB_RUNTIME_VERSION
+        return f"zlib zlib-{version} level {self.level} window {self.window} strategy {self.strategy}"
+
+    def compress(self, data: bytes | memoryview) -> bytes:
+        """Return `data` as a zlib stream."""
+        stream = stdlib_zlib.compressobj(self.level, stdlib_zlib.DEFLATED, self.window, _MEM_LEVEL, STRATEGIES[self.strategy])
+        return stream.compress(data) + stream.flush()
 
 
 class _Decompressor:

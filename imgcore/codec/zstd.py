@@ -16,9 +16,10 @@ from imgcore.codec.base import CodecInfo, Decoder
 from imgcore.codec.binding import Bound, ScratchBuffers, zstd_address, zstd_module
 from imgcore.errors import Corrupt
 
-__all__ = ["DEFAULT_LEVEL", "LEVELS", "ZstdCodec", "info", "make_decoder"]
+__all__ = ["DEFAULT_LEVEL", "FAST_LEVELS", "LEVELS", "ZstdCodec", "info", "make_decoder"]
 
 LEVELS = tuple(range(1, 23))
+FAST_LEVELS = range(-131072, 0)
 DEFAULT_LEVEL = 15
 _FIRST_SLOW_LEVEL = 5
 
@@ -58,7 +59,7 @@ class _Compressor:
 
 
 class ZstdCodec:
-    """zstd at one level."""
+    """zstd at one level; a negative one is faster and larger than level 1."""
 
     name = "zstd"
 

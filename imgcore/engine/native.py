@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from imgcore._core import ffi, lib
 from imgcore.blob import BytesBlob, HostFile
-from imgcore.codec import Codec
+from imgcore.codec import Codec, alternatives
 from imgcore.codec.binding import Bound
 from imgcore.codec.lz4 import compress_into, compress_into_address
 from imgcore.engine.protocol import Job, Kind, Piece, Spec
@@ -31,7 +31,7 @@ _PIECES = 1024  # records taken at once
 _LONGEST_PATH = 4000  # bytes; longer ones need HostFile's own way of opening
 _ALL_ONES = (1 << 64) - 1
 
-_FILE = struct.Struct("=QQQqqqQ")  # imgcore_file
+_FILE = struct.Struct("=QQQqqqQQ")  # imgcore_file
 _PIECE = struct.Struct("=8Q")  # imgcore_piece
 _NO_PATH = _ALL_ONES
 _NO_HOLES, _PERHAPS_HOLES = -1, 0
@@ -44,6 +44,7 @@ _CODECS = {
     "xz": lib.IMGCORE_XZ,
     "lz4": lib.IMGCORE_LZ4,
     "lz4hc": lib.IMGCORE_LZ4HC,
+    "lz4fast": lib.IMGCORE_LZ4FAST,
 }
 _CHANGED = {
     lib.IMGCORE_VANISHED: "file vanished while it was read",
@@ -97,11 +98,11 @@ class NativeEngine:
 class _Contents:
     """What the core's threads call back for; an exception is kept for the one who sees the core's answer."""
 
-    def __init__(self, codec: Codec | None) -> None:
+    def __init__(self, codecs: tuple[Codec, ...]) -> None:
         self.jobs: list[Job] = []
         self.failures: dict[int, BaseException] = {}
         self.codec_failure: BaseException | None = None
-        self._codec = codec
+        self._codecs = codecs
         self._holes_of = -1
         self._holes: Iterator[tuple[int, int]] = iter(())
         self._hole = (0, 0)
@@ -124,10 +125,9 @@ class _Contents:
                 break
         return self._hole
 
-    def compress(self, data: bytes) -> bytes:
-        """Return `data` compressed by the Python codec."""
-        assert self._codec is not None
-        return self._codec.compress(data)
+    def compress(self, codec: int, data: bytes) -> bytes:
+        """Return `data` compressed by one of the Python codecs."""
+        return self._codecs[codec].compress(data)
 
 
 @ffi.def_extern(error=-1)  # type: ignore[untyped-decorator]
@@ -155,11 +155,11 @@ def imgcore_call_next_hole(context: Any, job: int, at: int, start: Any, end: Any
 
 
 @ffi.def_extern(error=-1)  # type: ignore[untyped-decorator]
-def imgcore_call_compress(context: Any, data: Any, size: int, out: Any) -> int:
+def imgcore_call_compress(context: Any, codec: int, data: Any, size: int, out: Any) -> int:
     """imgcore_calls.compress."""
     contents: _Contents = ffi.from_handle(context)
     try:
-        stored = contents.compress(ffi.buffer(data, size)[:])
+        stored = contents.compress(codec, ffi.buffer(data, size)[:])
         if len(stored) >= size:
             return 0
         ffi.memmove(out, stored, len(stored))
@@ -178,14 +178,41 @@ def imgcore_call_look(data: Any, out: Any, size: int, room: int) -> int:
         return -1
 
 
+def _core_codec(bound: object) -> dict[str, object]:
+    """Return the imgcore_codec of a codec's `bound`, as cffi takes it; without one the core calls back."""
+    if not isinstance(bound, Bound):
+        return {"kind": lib.IMGCORE_CALL}
+    made = {name: lib.IMGCORE_PRESET if getattr(bound, name) is None else getattr(bound, name) for name in ("lc", "lp", "pb")}
+    return {
+        "kind": _CODECS[bound.kind],
+        "level": bound.level,
+        "dict_size": bound.dict_size,
+        "filter": bound.filter,
+        "extreme": bound.extreme,
+        "function": bound.addresses,
+        **made,
+    }
+
+
+def _flags(job: Job) -> int:
+    """Return enum imgcore_file_flags of a job."""
+    return (
+        (0 if job.compress else lib.IMGCORE_RAW)
+        | (0 if job.pack_tail else lib.IMGCORE_OWN_TAIL)
+        | (0 if job.dedup else lib.IMGCORE_UNSHARED)
+        | (0 if job.holes else lib.IMGCORE_SOLID)
+    )
+
+
 class _Run:
     """One imgcore_run."""
 
     def __init__(self, spec: Spec, hash_mask: int) -> None:
-        self._contents = _Contents(spec.codec)
+        codecs = () if spec.codec is None else alternatives(spec.codec)
+        self._contents = _Contents(codecs)
         self._handle = ffi.new_handle(self._contents)
-        bound = getattr(spec.codec, "bound", None)
-        self._bound = bound if isinstance(bound, Bound) else None  # keeps the codec's library loaded
+        self._bounds = [getattr(codec, "bound", None) for codec in codecs]  # keeps the codecs' libraries loaded
+        self._codecs = ffi.new("imgcore_codec[]", [_core_codec(bound) for bound in self._bounds])
         self._run = lib.imgcore_open(self._core_spec(spec, hash_mask))
         if self._run == ffi.NULL:
             raise MemoryError("the native engine could not start its threads")
@@ -194,15 +221,8 @@ class _Run:
         core = ffi.new("imgcore_spec *")
         core.block_size, core.jobs, core.memory = spec.block_size, spec.jobs, spec.memory
         core.tails, core.dedup, core.hash_mask = _TAILS[spec.tails], spec.dedup, hash_mask
-        if spec.codec is None:
-            core.codec.kind = lib.IMGCORE_STORE
-        elif self._bound is None:
-            core.codec.kind = lib.IMGCORE_CALL
-        else:
-            core.codec.kind = _CODECS[self._bound.kind]
-            core.codec.level, core.codec.dict_size = self._bound.level, self._bound.dict_size
-            for index, address in enumerate(self._bound.addresses):
-                core.codec.function[index] = address
+        core.raw_blocks, core.raw_fragments = spec.raw_blocks, spec.raw_fragments
+        core.codecs, core.codec_count = self._codecs, len(self._bounds)
         if spec.looks_first:
             core.look = compress_into_address() or int(ffi.cast("uintptr_t", lib.imgcore_call_look))
         core.calls.context = self._handle
@@ -251,15 +271,16 @@ class _Run:
             return
         self._contents.jobs += batch
         records, paths, paths_size = [], [], 0
-        for _, blob in batch:
+        for job in batch:
+            blob, flags = job.blob, _flags(job)
             if type(blob) is HostFile and len(blob.path) <= _LONGEST_PATH:
                 dev, ino, size, mtime_ns, ctime_ns, blocks = blob.identity
-                records.append(_FILE.pack(size, dev, ino, mtime_ns, ctime_ns, blocks, paths_size))
+                records.append(_FILE.pack(size, dev, ino, mtime_ns, ctime_ns, blocks, paths_size, flags))
                 paths.append(blob.path)
                 paths_size += len(blob.path) + 1
             else:
                 holes = _NO_HOLES if type(blob) is BytesBlob else _PERHAPS_HOLES
-                records.append(_FILE.pack(blob.size, 0, 0, 0, 0, holes, _NO_PATH))
+                records.append(_FILE.pack(blob.size, 0, 0, 0, 0, holes, _NO_PATH, flags))
         arena = b"\0".join(paths) + b"\0"
         packed = ffi.from_buffer("imgcore_file[]", b"".join(records))
         if lib.imgcore_push(self._run, packed, len(batch), arena, len(arena)) != 0:

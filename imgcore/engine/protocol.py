@@ -16,7 +16,19 @@ An engine takes `Job`s, the contents of regular files in the order of the image,
 * END closes the file; its `number` is the file's position among the jobs.
 
 A short last block equals an earlier block only when both have the same length. Blocks, fragments and tails are numbered
-apart. Stored bytes are the compressed ones when these are shorter than the raw ones, else the raw ones.
+apart. Stored bytes are the compressed ones when these are shorter than the raw ones, else the raw ones. Where the codec
+has alternatives (`imgcore.codec.best`), each of them is tried, and the shortest result kept; of equals the first.
+
+A job can ask for less:
+
+* `compress` off: its blocks are stored raw, and its tail is not packed but a short block. A block that is to be raw and
+  one that may be compressed are never the SAME, whatever is in them; blocks that are to be raw are compared with each other;
+* `pack_tail` off: its tail is a short block;
+* `dedup` off: each of its blocks and its tail is new, and no later one equals them;
+* `holes` off: its blocks of zeros are blocks like any others, and its holes are read.
+
+`Spec.raw_blocks` has all blocks stored raw, as `compress` off does, but leaves tails alone; `Spec.raw_fragments` has the
+fragments stored raw. Without a codec both hold.
 
 Early store: where the codec is `slow`, a quick look at a block or fragment decides whether the codec is asked at all.
 One of n bytes is stored raw when all of this holds, in whole numbers:
@@ -84,10 +96,14 @@ class Piece(NamedTuple):
 
 
 class Job(NamedTuple):
-    """The content of one regular file; `path` is its name in the tree, for errors."""
+    """The content of one regular file; `path` is its name in the tree, for errors; the rest is said at the module's top."""
 
     path: bytes
     blob: Blob
+    compress: bool = True
+    pack_tail: bool = True
+    dedup: bool = True
+    holes: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +113,7 @@ class Spec:
     `codec` is None to store everything. `memory` bounds the bytes of content in flight, raw and compressed together;
     fewer than `minimum_memory()` raise ValueError. What dedup remembers of earlier content (some 100 bytes for each
     distinct block) is not in it. `dedup` off makes every block and tail new. `early_store` off has the codec try every block.
+    `raw_blocks` and `raw_fragments` keep the codec from what they name.
     """
 
     block_size: int
@@ -106,6 +123,8 @@ class Spec:
     jobs: int = 1
     memory: int = 128 << 20
     early_store: bool = True
+    raw_blocks: bool = False
+    raw_fragments: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= self.block_size <= 1 << 30:
@@ -116,6 +135,16 @@ class Spec:
             raise ValueError(f"{self.memory} bytes of memory are more than any machine has")
         if self.memory < self.minimum_memory():
             raise ValueError(f"{self.memory} bytes of memory are too few; at least {self.minimum_memory()} are needed")
+
+    def stores_raw(self, job: Job) -> bool:
+        """Whether the blocks of `job` are stored raw, whatever the codec could do."""
+        return self.raw_blocks or self.codec is None or not job.compress
+
+    def packs_tail(self, job: Job) -> bool:
+        """Whether what remains of `job` behind its whole blocks is packed with other tails."""
+        if not (job.pack_tail and job.compress):
+            return False
+        return self.tails == "all" or (self.tails == "small" and job.blob.size < self.block_size)
 
     @property
     def looks_first(self) -> bool:

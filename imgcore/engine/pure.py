@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import threading
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,7 +18,7 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import NamedTuple
 
 from imgcore.blob import Blob
-from imgcore.codec import Codec
+from imgcore.codec import Codec, alternatives
 from imgcore.codec.lz4 import compress_into
 from imgcore.engine.protocol import Job, Kind, Piece, Spec
 from imgcore.errors import ImgcoreError, SourceChanged, SourceError
@@ -47,13 +48,21 @@ def cannot_shrink(raw: bytes) -> bool:
     return sum(count * count for count in Counter(raw).values()) * 256 * 32 <= size * size * 33
 
 
-def _store(codec: Codec | None, raw: bytes, looks_first: bool = False) -> _Stored:
-    """Return what is to be stored of a block: compressed when that is shorter."""
-    if codec is not None and not (looks_first and cannot_shrink(raw)):
-        data = codec.compress(raw)
-        if len(data) < len(raw):
-            return _Stored(True, data)
-    return _Stored(False, raw)
+def _store(codec: Codec | None, raw: bytes, looks_first: bool = False, stop: threading.Event | None = None) -> _Stored:
+    """Return what is to be stored of a block: what the best alternative of the codec makes of it, when that is shorter.
+
+    Once `stop` is set nobody wants the answer any more.
+    """
+    best = _Stored(False, raw)
+    if codec is None or (looks_first and cannot_shrink(raw)):
+        return best
+    for one in alternatives(codec):
+        if stop is not None and stop.is_set():
+            break
+        data = one.compress(raw)
+        if len(data) < len(best.data):
+            best = _Stored(True, data)
+    return best
 
 
 def _store_many(codec: Codec | None, blocks: Sequence[bytes]) -> list[tuple[bool, bytes]]:
@@ -82,13 +91,15 @@ class PureEngine:
         pending: deque[tuple[Piece, Future[_Stored] | None, int]] = deque()
         in_flight = 0
         pool = ThreadPoolExecutor(spec.jobs, thread_name_prefix="imgcore")
+        stop = threading.Event()
         try:
-            for piece, raw in _Cutter(spec, control).cut(files):
+            for piece, raw, tries in _Cutter(spec, control).cut(files):
                 reserve = 2 * len(raw)  # until it is handed on: the raw bytes, and what becomes of them
                 while pending and (in_flight + reserve > budget or len(pending) >= _MOST_PENDING):
                     yield _finish(pending[0], control)
                     in_flight -= pending.popleft()[2]
-                future = pool.submit(_store, spec.codec, raw, spec.looks_first) if raw else None
+                codec = spec.codec if tries else None
+                future = pool.submit(_store, codec, raw, spec.looks_first, stop) if raw else None
                 pending.append((piece, future, reserve))
                 in_flight += reserve
                 while pending and ((head := pending[0][1]) is None or head.done()):
@@ -97,6 +108,7 @@ class PureEngine:
             while pending:
                 yield _finish(pending.popleft(), control)
         finally:
+            stop.set()
             pending.clear()
             pool.shutdown(wait=True, cancel_futures=True)
 
@@ -123,49 +135,55 @@ class _Place(NamedTuple):
     offset: int
 
 
+class _Cut(NamedTuple):
+    """A piece, the raw bytes that it stores (else b""), and whether the codec is to try them."""
+
+    piece: Piece
+    raw: bytes = b""
+    tries: bool = False
+
+
 class _Cutter:
-    """Decides everything but the compressed bytes: yields each piece, with the raw bytes it stores (else b"")."""
+    """Decides everything but the compressed bytes."""
 
     def __init__(self, spec: Spec, control: Control) -> None:
         self._spec = spec
         self._control = control
         self._zeros = bytes(spec.block_size)
-        self._blocks: dict[tuple[int, bytes], int] = {}
+        self._blocks: dict[tuple[bool, tuple[int, bytes]], int] = {}  # by whether it is stored raw, and content
         self._block_count = 0
         self._tails: dict[tuple[int, bytes], _Place] = {}
         self._fragment = bytearray()
         self._fragment_number = 0
 
-    def cut(self, files: Iterable[Job]) -> Iterator[tuple[Piece, bytes]]:
-        """Yield (piece, raw bytes) for all files, and the last fragment."""
+    def cut(self, files: Iterable[Job]) -> Iterator[_Cut]:
+        """Yield the pieces of all files, and the last fragment."""
         for number, job in enumerate(files):
             self._control.check()
             try:
-                yield from self._cut_file(job.blob)
+                yield from self._cut_file(job)
             except SourceError as error:
                 error.path = job.path  # the name in the tree; the blob knows only its own
                 raise
             except ImgcoreError as error:
                 error.path = error.path or job.path
                 raise
-            yield Piece(Kind.END, number, job.blob.size), b""
+            yield _Cut(Piece(Kind.END, number, job.blob.size))
         if self._fragment:
             yield self._close_fragment()
 
-    def _cut_file(self, blob: Blob) -> Iterator[tuple[Piece, bytes]]:
-        size, tail_size = blob.size, blob.size % self._spec.block_size
-        packs = self._spec.tails == "all" or (self._spec.tails == "small" and size < self._spec.block_size)
-        if not packs:
-            tail_size = 0
-        yield from self._cut_blocks(blob, size - tail_size)
+    def _cut_file(self, job: Job) -> Iterator[_Cut]:
+        size = job.blob.size
+        tail_size = size % self._spec.block_size if self._spec.packs_tail(job) else 0
+        yield from self._cut_blocks(job, size - tail_size)
         if tail_size:
-            yield from self._pack_tail(self._read(blob, size - tail_size, tail_size))
+            yield from self._pack_tail(self._read(job.blob, size - tail_size, tail_size), job.dedup)
 
-    def _cut_blocks(self, blob: Blob, end: int) -> Iterator[tuple[Piece, bytes]]:
+    def _cut_blocks(self, job: Job, end: int) -> Iterator[_Cut]:
         """Yield the blocks below `end`; zeros are collected until something else comes."""
-        block_size = self._spec.block_size
+        blob, block_size = job.blob, self._spec.block_size
         at = zero_count = zero_size = 0
-        holes = hole_runs(blob) if end else iter(())
+        holes = hole_runs(blob) if end and job.holes else iter(())
         hole_start = hole_end = 0
         while at < end:
             while hole_end <= at:
@@ -178,32 +196,32 @@ class _Cutter:
             else:
                 raw = self._read(blob, at, min(block_size, end - at))
                 count, size = 1, len(raw)
-                if raw == (self._zeros if size == block_size else bytes(size)):
+                if job.holes and raw == (self._zeros if size == block_size else bytes(size)):
                     raw = b""
             at += size
             if not raw:
                 zero_count, zero_size = zero_count + count, zero_size + size
                 continue
             if zero_count:
-                yield Piece(Kind.ZERO, 0, zero_size, zero_count), b""
+                yield _Cut(Piece(Kind.ZERO, 0, zero_size, zero_count))
                 zero_count = zero_size = 0
-            yield self._place_block(raw)
+            yield self._place_block(raw, self._spec.stores_raw(job), job.dedup)
         if zero_count:
-            yield Piece(Kind.ZERO, 0, zero_size, zero_count), b""
+            yield _Cut(Piece(Kind.ZERO, 0, zero_size, zero_count))
 
-    def _place_block(self, raw: bytes) -> tuple[Piece, bytes]:
+    def _place_block(self, raw: bytes, stays_raw: bool, dedup: bool) -> _Cut:
         number = self._block_count
-        if self._spec.dedup:
-            number = self._blocks.setdefault(_key(raw), number)
+        if self._spec.dedup and dedup:
+            number = self._blocks.setdefault((stays_raw, _key(raw)), number)
             if number != self._block_count:
-                return Piece(Kind.SAME, number, len(raw)), b""
+                return _Cut(Piece(Kind.SAME, number, len(raw)))
         self._block_count += 1
-        return Piece(Kind.BLOCK, number, len(raw)), raw
+        return _Cut(Piece(Kind.BLOCK, number, len(raw)), raw, not stays_raw)
 
-    def _pack_tail(self, raw: bytes) -> Iterator[tuple[Piece, bytes]]:
-        key = _key(raw) if self._spec.dedup else None
+    def _pack_tail(self, raw: bytes, dedup: bool) -> Iterator[_Cut]:
+        key = _key(raw) if self._spec.dedup and dedup else None
         if key is not None and (known := self._tails.get(key)) is not None:
-            yield Piece(Kind.TAIL, known.fragment, len(raw), 1, known.offset), b""
+            yield _Cut(Piece(Kind.TAIL, known.fragment, len(raw), 1, known.offset))
             return
         if len(self._fragment) + len(raw) > self._spec.block_size:
             yield self._close_fragment()
@@ -211,13 +229,13 @@ class _Cutter:
         self._fragment += raw
         if key is not None:
             self._tails[key] = place
-        yield Piece(Kind.TAIL, place.fragment, len(raw), 0, place.offset), b""
+        yield _Cut(Piece(Kind.TAIL, place.fragment, len(raw), 0, place.offset))
 
-    def _close_fragment(self) -> tuple[Piece, bytes]:
+    def _close_fragment(self) -> _Cut:
         raw, number = bytes(self._fragment), self._fragment_number
         self._fragment.clear()
         self._fragment_number += 1
-        return Piece(Kind.FRAGMENT, number, len(raw)), raw
+        return _Cut(Piece(Kind.FRAGMENT, number, len(raw)), raw, not self._spec.raw_fragments)
 
     def _read(self, blob: Blob, at: int, size: int) -> bytes:
         self._control.check()

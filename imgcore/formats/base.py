@@ -15,7 +15,7 @@ from imgcore.blob import Blob, Sink
 from imgcore.engine import Engine
 from imgcore.events import Control
 from imgcore.limits import Limits
-from imgcore.model import Capabilities, File, Loss, Tree
+from imgcore.model import Capabilities, FileHints, Hints, Loss, Tree
 
 __all__ = ["FileHints", "Finding", "Format", "Hints", "Image", "LayoutItem", "Magic", "Options", "Report", "Severity"]
 
@@ -28,35 +28,6 @@ class Magic:
 
     at: int
     value: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class FileHints:
-    """How a writer is to lay out the content of one file; what a format knows nothing of is left alone.
-
-    Attributes:
-        priority: contents of a higher priority come first; those of the same one keep the tree's order.
-        compress: False stores it as it is.
-        fragment: False keeps its end out of blocks that it would share with other files.
-        dedup: False stores it even if the same is there, and nothing shares what is stored.
-        holes: False stores blocks of zeros like any others.
-        align: the position in the image that it begins at is a multiple of this, a power of two.
-    """
-
-    priority: int = 0
-    compress: bool = True
-    fragment: bool = True
-    dedup: bool = True
-    holes: bool = True
-    align: int = 1
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.align <= 64 << 20 or self.align & (self.align - 1):
-            raise ValueError(f"alignment {self.align} is not a power of two up to 64 MiB")
-
-
-Hints: TypeAlias = Callable[[bytes, File], FileHints | None]
-"""Asked for each file, with its path in the tree (the first of a hard-linked one); None is `FileHints()`."""
 
 
 @dataclass(frozen=True, slots=True)

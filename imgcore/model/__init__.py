@@ -5,6 +5,7 @@ from imgcore.model.builder import TreeBuilder
 from imgcore.model.capability import LOSS_KINDS, Capabilities, Loss, LossKind, checked, find_losses, project
 from imgcore.model.diff import Change, ChangeKind, diff, same_content
 from imgcore.model.glob import POSIX_CLASSES, glob_component
+from imgcore.model.hints import FileHints, Hints
 from imgcore.model.manifest import digest, entry_record, manifest_lines, manifest_records
 from imgcore.model.node import (
     NO_XATTRS,
@@ -34,6 +35,8 @@ __all__ = [
     "Dir",
     "Entry",
     "File",
+    "FileHints",
+    "Hints",
     "Loss",
     "LossKind",
     "Meta",

@@ -21,9 +21,10 @@ static int read_content(void *context, uint64_t job, uint64_t at, size_t size, u
     return 0;
 }
 
-static int64_t compress(void *context, const uint8_t *data, size_t size, uint8_t *out)
+static int64_t compress(void *context, uint32_t codec, const uint8_t *data, size_t size, uint8_t *out)
 {
     (void)context;
+    (void)codec;
     (void)data;
     (void)size;
     atomic_fetch_add(&compressed, 1);
@@ -47,7 +48,8 @@ static imgcore_state run_all(int look_answer, int look_at_all)
         .jobs = 2,
         .memory = 16 * BLOCK,
         .look = look_at_all ? (uintptr_t)look : 0,
-        .codec = {.kind = IMGCORE_CALL},
+        .codecs = &(imgcore_codec){.kind = IMGCORE_CALL},
+        .codec_count = 1,
         .calls = {NULL, compress, read_content, NULL},
     };
     imgcore_run *run = imgcore_open(&spec);

@@ -14,11 +14,12 @@
 enum { BLOCK = 4096, FILES = 700, MOST_PIECES = 64, MOST_SIZE = 5 * BLOCK };
 
 /* (count, byte) pairs. */
-static int64_t rle_compress(void *context, const uint8_t *data, size_t size, uint8_t *out)
+static int64_t rle_compress(void *context, uint32_t codec, const uint8_t *data, size_t size, uint8_t *out)
 {
     size_t at = 0, used = 0;
 
     (void)context;
+    (void)codec;
     while (at < size) {
         size_t run = 1;
 
@@ -80,6 +81,8 @@ static int next_hole(void *context, uint64_t job, uint64_t at, uint64_t *start, 
     return 0;
 }
 
+static const imgcore_codec called = {.kind = IMGCORE_CALL};
+
 static imgcore_spec spec_of(uint32_t jobs, uint64_t memory)
 {
     return (imgcore_spec){
@@ -89,7 +92,8 @@ static imgcore_spec spec_of(uint32_t jobs, uint64_t memory)
         .jobs = jobs,
         .memory = memory,
         .hash_mask = UINT64_MAX,
-        .codec = {.kind = IMGCORE_CALL},
+        .codecs = &called,
+        .codec_count = 1,
         .calls = {NULL, rle_compress, read_content, next_hole},
     };
 }
@@ -214,7 +218,7 @@ static void pieces_give_back_the_content(void)
             free_result(&all);
         }
     spec = spec_of(2, 1 << 20);
-    spec.codec.kind = IMGCORE_STORE;
+    spec.codec_count = 0;
     result all = run_all(&spec);
     check_content(&all);
     free_result(&all);

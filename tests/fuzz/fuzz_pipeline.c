@@ -73,11 +73,12 @@ static int next_hole(void *context, uint64_t job, uint64_t at, uint64_t *start, 
 }
 
 /* Keep all but the last byte, which is the sum of all: enough to undo it. */
-static int64_t compress(void *context, const uint8_t *data, size_t size, uint8_t *out)
+static int64_t compress(void *context, uint32_t codec, const uint8_t *data, size_t size, uint8_t *out)
 {
     uint8_t sum = 0;
 
     (void)context;
+    REQUIRE(codec < 2);
     for (size_t i = 0; i < size; i++)
         sum = (uint8_t)(sum + data[i]);
     if (sum != data[size - 1] || size < 2)
@@ -158,7 +159,11 @@ static void push(imgcore_run *run, const input *in, size_t from, size_t to)
 
     for (size_t i = from; i < to; i++)
         files[i - from] = (imgcore_file){
-            .size = size_of(in, i), .blocks = i % 2 ? 0 : IMGCORE_NO_HOLES, .path_at = IMGCORE_NO_PATH};
+            .size = size_of(in, i),
+            .blocks = i % 2 ? 0 : IMGCORE_NO_HOLES,
+            .path_at = IMGCORE_NO_PATH,
+            .flags = in->files[PER_FILE * i + 2] >> 2 & 15,
+        };
     REQUIRE(imgcore_push(run, files, to - from, "", 0) == 0);
 }
 
@@ -171,6 +176,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     input in = {.files = data + HEADER, .count = (size - HEADER) / PER_FILE};
     uint32_t jobs = 1 + data[0] % 4, block = data[1] & 1 ? 1 << 14 : 512 + data[1];
     unsigned reads = data[5], pulls = data[6], most = 1 + data[7] % MOST_PIECES;
+    const imgcore_codec codecs[2] = {{.kind = IMGCORE_CALL}, {.kind = IMGCORE_CALL}};
     imgcore_spec spec = {
         .block_size = block,
         .tails = data[2] % 3,
@@ -179,7 +185,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         .memory = (uint64_t)(2 * jobs + 4 + data[3]) * block,
         .hash_mask = data[4] & 1 ? UINT64_MAX : data[4],
         .look = data[4] & 2 ? (uintptr_t)look : 0,
-        .codec = {.kind = data[4] & 4 ? IMGCORE_STORE : IMGCORE_CALL},
+        .raw_blocks = data[4] >> 4 & 1,
+        .raw_fragments = data[4] >> 5 & 1,
+        .codecs = codecs,
+        .codec_count = data[4] & 4 ? 0 : 1 + (data[4] >> 3 & 1),
         .calls = {&in, compress, read_content, next_hole},
     };
 

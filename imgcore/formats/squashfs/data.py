@@ -4,19 +4,22 @@ A file's stored blocks have to lie one after another, holes left out. So a file 
 by side, shares that run (a whole file, or a part of a larger one); any other file gets a run of its own at the end of the
 image. While a file's blocks keep matching an earlier run nothing is written; when the match ends, the blocks so far
 are copied from where they stand, compressed as they are: a duplicate is never compressed again.
+
+A file can ask that its first stored block stands at a multiple of some power of two. Its own run then begins behind a gap
+of zeros, and it shares only a run that happens to begin so. A file without blocks, of holes and a tail, is not aligned.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from imgcore.blob import Sink
 from imgcore.engine.protocol import Kind, Piece
 from imgcore.formats.squashfs.layout import BLOCK_RAW, NO_FRAGMENT, FragmentEntry, block_length
 
-__all__ = ["FileData", "Placer", "Totals"]
+__all__ = ["FileData", "Placer", "Totals", "pieces_of"]
 
 _MOST_CANDIDATES = 32  # runs that are followed at once, for a block that is stored many times
 
@@ -43,16 +46,28 @@ class Totals:
     duplicate_tails: int = 0
     duplicate_bytes: int = 0
     hole_bytes: int = 0
+    gap_bytes: int = 0
+
+
+def pieces_of(size: int, most: int = 1 << 20) -> Iterator[int]:
+    """Yield numbers of at most `most` that add up to `size`."""
+    while size:
+        yield min(size, most)
+        size -= min(size, most)
 
 
 class Placer:
-    """Feeds on pieces, in order, and appends to the sink; `files` has the result of each job that ended."""
+    """Feeds on pieces, in order, and appends to the sink; `files` has the result of each job that ended.
 
-    def __init__(self, sink: Sink) -> None:
+    `align_of` says of a job, by its number, what its first block's position is a multiple of.
+    """
+
+    def __init__(self, sink: Sink, align_of: Callable[[int], int] = lambda job: 1) -> None:
         self.files: list[FileData] = []
         self.fragments: list[FragmentEntry] = []
         self.totals = Totals()
         self._sink = sink
+        self._align_of = align_of
         # Slots are the stored blocks in the order of the image; one block may stand in several.
         self._slot_at = array("Q")
         self._slot_word = array("I")
@@ -122,8 +137,10 @@ class Placer:
         """Return the slots where `block` continues a run that the file's blocks match so far."""
         assert self._runs is not None
         if not self._held:
-            slots = self._slots_of[block]
-            return [slots] if isinstance(slots, int) else slots[:_MOST_CANDIDATES]
+            known = self._slots_of[block]
+            slots = [known] if isinstance(known, int) else known[:_MOST_CANDIDATES]
+            align = self._align_of(len(self.files))
+            return slots if align == 1 else [slot for slot in slots if self._slot_at[slot] % align == 0]
         return [
             slot
             for slot in self._runs
@@ -154,12 +171,20 @@ class Placer:
         word = self._slot_word[slot]
         self._place(block, self._sink.read_back(self._slot_at[slot], block_length(word)), word)
 
+    def _fill_to(self, align: int) -> None:
+        """Append zeros until the position is a multiple of `align`."""
+        gap = -self._sink.position % align
+        self.totals.gap_bytes += gap
+        for size in pieces_of(gap):
+            self._sink.append(bytes(size))
+
     def _place(self, block: int, data: bytes, word: int) -> None:
         """Append a stored block to the file's own run."""
-        at = self._sink.append(data)
         if not self._started:
             self._started = True
-            self._file.start_block = at
+            self._fill_to(self._align_of(len(self.files)))
+            self._file.start_block = self._sink.position
+        at = self._sink.append(data)
         slot = len(self._slot_at)
         self._slot_at.append(at)
         self._slot_word.append(word)

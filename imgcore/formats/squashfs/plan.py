@@ -1,7 +1,7 @@
 """What the writer knows of a tree before it writes: numbers, link counts, sorted names, and the height of directories.
 
 The root is number 1, the children of one directory are numbered one after another, so that a listing needs few headers.
-A node of several names has one number and one item.
+A node of several names has one number and one item, unless hard links are not wanted: then each name has its own.
 """
 
 from __future__ import annotations
@@ -57,9 +57,11 @@ class Plan:
 
 
 class _Planner:
-    def __init__(self, root: Dir) -> None:
+    def __init__(self, root: Dir, hardlinks: bool) -> None:
         first = Item(root, b"/", 1)
         self.plan = Plan([first])
+        self._hardlinks = hardlinks
+        self._numbers = 1
         self._by_node: dict[int, Item] = {id(root): first}
 
     def number_children(self, parent: Item) -> None:
@@ -72,8 +74,10 @@ class _Planner:
             self.plan.names += 1
             item = self._by_node.get(id(node))
             if item is None:
-                item = Item(node, join(parent.path, name), len(self._by_node) + 1, parent.number)
-                self._by_node[id(node)] = item
+                self._numbers += 1
+                item = Item(node, join(parent.path, name), self._numbers, parent.number)
+                if self._hardlinks or isinstance(node, Dir):
+                    self._by_node[id(node)] = item
             elif isinstance(node, Dir):
                 raise NotRepresentable("a directory with two names", path=join(parent.path, name))
             else:
@@ -82,9 +86,9 @@ class _Planner:
         parent.children = children
 
 
-def plan_tree(tree: Tree, control: Control) -> Plan:
+def plan_tree(tree: Tree, control: Control, *, hardlinks: bool = True) -> Plan:
     """Return the plan of `tree`, whose limits were tested by an earlier walk. Raises NotRepresentable, Cancelled."""
-    planner = _Planner(tree.root)
+    planner = _Planner(tree.root, hardlinks)
     items = planner.plan.items
     planner.number_children(items[0])
     stack = [iter(items[0].children)]

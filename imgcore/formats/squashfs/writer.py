@@ -4,7 +4,8 @@ The order of the image is the order of work: content first, streamed through the
 everything is; the superblock, which comes first, is patched last.
 
 1. Number the nodes (`plan`).
-2. Send the contents of regular files, in walk order, through the engine; `data.Placer` puts them in the image.
+2. Send the contents of regular files, in the order that `layout_order` gives, through the engine; `data.Placer` puts them
+   in the image.
 3. Encode the inodes of everything but directories; their position depends on nothing else, so their metadata blocks are
    compressed on all processors at once.
 4. Encode the directories level by level, those without subdirectories first: a listing needs the positions of its
@@ -20,6 +21,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from imgcore.blob import Sink
+from imgcore.codec import Codec
 from imgcore.engine import Engine
 from imgcore.engine.protocol import Job, Spec
 from imgcore.errors import NotRepresentable
@@ -27,12 +29,14 @@ from imgcore.events import Advanced, Control, Warned
 from imgcore.formats.base import Options as AnyOptions
 from imgcore.formats.base import Report
 from imgcore.formats.squashfs import layout
-from imgcore.formats.squashfs.data import Placer
+from imgcore.formats.squashfs.codecs import codec_for, compressor_options
+from imgcore.formats.squashfs.data import FileData, Placer, pieces_of
 from imgcore.formats.squashfs.dirs import ListedEntry, write_listing
 from imgcore.formats.squashfs.inodes import InodeEncoder, basic_type
 from imgcore.formats.squashfs.layout import SUPERBLOCK_SIZE, Superblock
 from imgcore.formats.squashfs.metadata import MetadataWriter, write_table
-from imgcore.formats.squashfs.options import CAPABILITIES, Options, codec_for, compressor_options
+from imgcore.formats.squashfs.options import CAPABILITIES, PARTS, Options
+from imgcore.formats.squashfs.order import OrderedFile, layout_order
 from imgcore.formats.squashfs.plan import Item, Plan, plan_tree
 from imgcore.formats.squashfs.xattrs import XattrWriter
 from imgcore.model import Dir, File, Symlink, Tree, checked
@@ -55,37 +59,38 @@ def write_image(tree: Tree, sink: Sink, options: AnyOptions, control: Control, e
     return dataclasses.replace(report, losses=tuple(losses))
 
 
-def _pieces(size: int, most: int = 1 << 20) -> Iterator[int]:
-    """Yield numbers of at most `most` that add up to `size`."""
-    while size:
-        yield min(size, most)
-        size -= min(size, most)
-
-
 class _Writer:
     def __init__(self, tree: Tree, sink: Sink, options: Options, control: Control, engine: Engine) -> None:
         self.tree, self.sink, self.options, self.control, self.engine = tree, sink, options, control, engine
         self.data_codec = codec_for(options)
         self.codec = codec_for(options, metadata=True)
-        self.inodes = MetadataWriter(engine, self.codec, options.jobs)
-        self.listings = MetadataWriter(engine, self.codec, options.jobs)
-        self.xattrs = XattrWriter(engine, self.codec, options.jobs)
+        self.inodes = MetadataWriter(engine, self._codec_of("inodes"), options.jobs)
+        self.listings = MetadataWriter(engine, self._codec_of("inodes"), options.jobs)
+        self.xattrs = XattrWriter(engine, self._codec_of("xattrs"), options.jobs)
         self.encoder = InodeEncoder()
-        self.placer = Placer(sink)
+        self.placer = Placer(sink, self._align_of)
+        self.order: list[OrderedFile] = []
+
+    def _codec_of(self, part: str) -> Codec | None:
+        """Return the codec of the metadata in one of `options.PARTS`."""
+        return None if part in self.options.uncompressed else self.codec
+
+    def _align_of(self, job: int) -> int:
+        return max(self.options.align, self.order[job].hints.align)
 
     def run(self) -> Report:
         settings = compressor_options(self.options)
         self.sink.append(bytes(SUPERBLOCK_SIZE))
         if settings:
             self.sink.append(struct.pack("<H", layout.METADATA_RAW | len(settings)) + settings)
-        plan = plan_tree(self.tree, self.control)
+        plan = plan_tree(self.tree, self.control, hardlinks=self.options.hardlinks)
         for item in plan.items:
             item.xattr = self.xattrs.add(item.node.meta.xattrs)
         self._write_contents(plan)
         self._encode_leaves(plan)
         self._encode_directories(plan)
         super_block = self._write_tables(plan, bool(settings))
-        for size in _pieces(-self.sink.position % self.options.pad):
+        for size in pieces_of(-self.sink.position % self.options.pad):
             self.sink.append(bytes(size))
         self.sink.patch(0, super_block.pack())
         return self._report(plan)
@@ -100,9 +105,15 @@ class _Writer:
             early_store=options.early_store,
             jobs=options.jobs,
             memory=options.memory,
+            raw_blocks="data" in options.uncompressed,
+            raw_fragments="fragments" in options.uncompressed,
         )
-        files = [item for item in plan.items if isinstance(item.node, File)]
-        jobs = (Job(item.path, item.node.content) for item in files if isinstance(item.node, File))
+        files = self.order = layout_order(plan, options)
+        jobs = (
+            Job(file.path, file.node.content, wish.compress, wish.fragment, wish.dedup, wish.holes and options.holes)
+            for file in files
+            for wish in (file.hints,)
+        )
         told = 0
         for piece in self.engine.pack(jobs, spec, self.control):
             self.placer.feed(piece)
@@ -114,7 +125,7 @@ class _Writer:
 
     def _encode_leaves(self, plan: Plan) -> None:
         """Encode the inodes of everything but directories, in walk order."""
-        contents = iter(self.placer.files)
+        contents = iter(self._contents_in_walk_order())
         for item in plan.items:
             node = item.node
             if isinstance(node, Dir):
@@ -126,6 +137,12 @@ class _Writer:
             else:
                 raw = self.encoder.other(node, item.number, item.nlink, item.xattr)
             item.position = self.inodes.append(raw)
+
+    def _contents_in_walk_order(self) -> list[FileData]:
+        found = self.placer.files[:]
+        for file, data in zip(self.order, self.placer.files, strict=True):
+            found[file.number] = data
+        return found
 
     def _encode_directories(self, plan: Plan) -> None:
         """Encode directories, the deepest levels first."""
@@ -153,13 +170,13 @@ class _Writer:
         if max(inode_bytes, dir_bytes) >= 1 << 32:
             raise NotRepresentable("squashfs cannot hold a tree whose compressed inodes or listings take 4 GiB")
         entries = b"".join(entry.pack() for entry in self.placer.fragments)
-        fragment_start = self._table(entries)  # a position even without fragments: unsquashfs 4.5 refuses -1
+        fragment_start = self._table("fragments", entries)  # a position even without fragments: unsquashfs 4.5 refuses -1
         lookup_start = layout.NO_TABLE
         if options.export:
             by_number = sorted(plan.items, key=lambda item: item.number)
             references = [self.inodes.reference(item.position) for item in by_number]
-            lookup_start = self._table(struct.pack(f"<{len(references)}Q", *references))
-        id_start = self._table(struct.pack(f"<{len(self.encoder.ids)}I", *self.encoder.ids))
+            lookup_start = self._table("inodes", struct.pack(f"<{len(references)}Q", *references))
+        id_start = self._table("ids", struct.pack(f"<{len(self.encoder.ids)}I", *self.encoder.ids))
         xattr_start = self.xattrs.write(sink)
         newest = max(item.node.meta.mtime_ns for item in plan.items) // 1_000_000_000
         return Superblock(
@@ -184,15 +201,15 @@ class _Writer:
             lookup_table_start=lookup_start,
         )
 
-    def _table(self, data: bytes) -> int:
-        return write_table(self.sink, self.engine, self.codec, self.options.jobs, data)[1]
+    def _table(self, part: str, data: bytes) -> int:
+        return write_table(self.sink, self.engine, self._codec_of(part), self.options.jobs, data)[1]
 
     def _flags(self, has_settings: bool, xattr_start: int) -> int:
         options = self.options
         flags = 0
-        if options.compression == "none":
-            flags |= layout.FLAG_INODES_RAW | layout.FLAG_DATA_RAW | layout.FLAG_FRAGMENTS_RAW
-            flags |= layout.FLAG_XATTRS_RAW | layout.FLAG_IDS_RAW
+        for part, flag in PARTS.items():
+            if options.compression == "none" or part in options.uncompressed:
+                flags |= flag
         if options.fragments == "none":
             flags |= layout.FLAG_NO_FRAGMENTS
         if options.fragments == "all":

@@ -8,7 +8,7 @@ import pytest
 
 from imgcore.errors import Unsupported
 from imgcore.formats.squashfs import Options
-from imgcore.formats.squashfs.options import compressor_options
+from imgcore.formats.squashfs.codecs import compressor_options
 from imgcore.model import tree
 from tests.kit.squashfs_io import write_report
 
