@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Final
 __version__: Final = "0.1.0"
 
 if TYPE_CHECKING:
-    from imgcore import errors, formats
+    from imgcore import errors, formats, listings, transforms
     from imgcore.blob import (
         Blob,
         BytesBlob,
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
         read_all,
         read_chunks,
     )
-    from imgcore.build.pack import pack
+    from imgcore.build.pack import PackPlan, pack, plan_pack
     from imgcore.build.source import Source
     from imgcore.build.source import open_source as open
     from imgcore.build.spec import SourceSpec, parse_source
@@ -97,7 +97,7 @@ if TYPE_CHECKING:
 
 _MODULES: Final = {
     "imgcore.blob": ("Blob BytesBlob FileBlob HostFile MemorySink Segment Sink SliceBlob ZeroBlob read_all read_chunks"),
-    "imgcore.build": "Source SourceSpec pack parse_source unpack",
+    "imgcore.build": "PackPlan Source SourceSpec pack parse_source plan_pack unpack",
     "imgcore.errors": (
         "Cancelled Corrupt FormatError ImgcoreError LimitExceeded MergeConflict NotRepresentable NotThisFormat OutputError"
         " PathError SourceChanged SourceError SourceUnreadable TargetExists TreeError Unsupported VerificationFailed show"
@@ -116,6 +116,8 @@ _PLACES: Final = {name: (module, name) for module, names in _MODULES.items() for
     "open": ("imgcore.build", "open_source"),
     "errors": ("imgcore.errors", ""),
     "formats": ("imgcore.formats", ""),
+    "listings": ("imgcore.listings", ""),
+    "transforms": ("imgcore.transforms", ""),
     "squashfs": ("imgcore.formats.squashfs", ""),
 }
 
@@ -153,6 +155,7 @@ __all__ = [
     "NotThisFormat",
     "OutputError",
     "Owners",
+    "PackPlan",
     "PathError",
     "Pipe",
     "Planned",
@@ -188,12 +191,14 @@ __all__ = [
     "find_losses",
     "formats",
     "join_trees",
+    "listings",
     "manifest_lines",
     "only",
     "open",
     "pack",
     "parse_source",
     "place_tree",
+    "plan_pack",
     "project",
     "read_all",
     "read_chunks",
@@ -201,6 +206,7 @@ __all__ = [
     "show",
     "squashfs",
     "symlink",
+    "transforms",
     "tree",
     "type_name",
     "unpack",
