@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Final
 __version__: Final = "0.1.0"
 
 if TYPE_CHECKING:
-    from imgcore import errors, formats
+    from imgcore import errors, formats, listings, transforms
     from imgcore.blob import (
         Blob,
         BytesBlob,
@@ -163,6 +163,8 @@ _PLACES: Final = {name: (module, name) for module, names in _MODULES.items() for
     "open": ("imgcore.build", "open_source"),
     "errors": ("imgcore.errors", ""),
     "formats": ("imgcore.formats", ""),
+    "listings": ("imgcore.listings", ""),
+    "transforms": ("imgcore.transforms", ""),
     "squashfs": ("imgcore.formats.squashfs", ""),
 }
 
@@ -257,6 +259,7 @@ __all__ = [
     "formats",
     "join_trees",
     "label",
+    "listings",
     "manifest_lines",
     "max_depth",
     "only",
@@ -281,6 +284,7 @@ __all__ = [
     "squashfs",
     "strip_xattrs",
     "symlink",
+    "transforms",
     "tree",
     "type_name",
     "unpack",

@@ -115,9 +115,13 @@ def members(kind: type) -> Iterator[str]:
 def api() -> str:
     """Return the reference of everything in `imgcore.__all__`."""
     out = ["# API reference\n\n", NOTE, "Everything here is importable from `imgcore`. Examples are in `examples/`.\n\n"]
-    for name in sorted(imgcore.__all__):
-        thing = getattr(imgcore, name)
-        if inspect.ismodule(thing) or isinstance(thing, str):
+    modules = (imgcore.listings, imgcore.transforms)
+    found = [(name, getattr(imgcore, name)) for name in sorted(imgcore.__all__)]
+    for module in modules:
+        prefix = module.__name__.removeprefix("imgcore.")
+        found += [(f"{prefix}.{name}", getattr(module, name)) for name in module.__all__ if name not in imgcore.__all__]
+    for name, thing in found:
+        if inspect.ismodule(thing) or not callable(thing):
             continue
         is_class = inspect.isclass(thing)
         shape = "" if is_class and issubclass(thing, Exception) else signature(thing)

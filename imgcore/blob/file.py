@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from typing import NamedTuple, Self
 
 from imgcore.blob.base import Segment
+from imgcore.blob.faked import FAKE_LOCK, is_faked, open_existing, pread
 from imgcore.errors import SourceChanged, SourceUnreadable, show
 
 __all__ = ["FileBlob", "HostFile", "Identity", "open_host"]
@@ -43,7 +44,8 @@ class Identity(NamedTuple):
     def of(cls, found: os.stat_result) -> Identity:
         """Return the identity that a stat result shows."""
         blocks = getattr(found, "st_blocks", -1)
-        return cls(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns, blocks)
+        ctime_ns = 0 if is_faked() else found.st_ctime_ns  # pyfakefs changes it when a file is read
+        return cls(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, ctime_ns, blocks)
 
 
 def open_host(path: bytes, flags: int) -> int:
@@ -52,7 +54,7 @@ def open_host(path: bytes, flags: int) -> int:
     A path longer than the system's PATH_MAX is opened directory by directory. Raises OSError.
     """
     if len(path) <= _LONGEST:
-        return os.open(path, flags)
+        return open_existing(path, flags)
     directory = -1
     rest = path
     try:
@@ -72,6 +74,11 @@ def open_host(path: bytes, flags: int) -> int:
     finally:
         if directory >= 0:
             os.close(directory)
+
+
+def _knows_holes() -> bool:
+    """Return whether the system tells where the holes of a file are."""
+    return hasattr(os, "SEEK_HOLE") and not is_faked()
 
 
 def _holes_of(fd: int, size: int, at: int = 0) -> Iterator[Segment]:
@@ -148,19 +155,20 @@ class HostFile:
         size = max(0, min(size, self.size - at)) if at >= 0 else 0
         if size == 0:
             return b""
-        fd = self.open()
-        try:
-            data = read_exactly(fd, at, size, self.path)
-            self.require_same(fd)
-            return data
-        finally:
-            os.close(fd)
+        with FAKE_LOCK if is_faked() else contextlib.nullcontext():
+            fd = self.open()
+            try:
+                data = read_exactly(fd, at, size, self.path)
+                self.require_same(fd)
+                return data
+            finally:
+                os.close(fd)
 
     def segments(self) -> Iterator[Segment]:
         """Yield data and holes; only a file whose blocks do not cover its size is asked for holes."""
         if self.size == 0:
             return
-        if self.identity.blocks < 0 or self.identity.blocks * 512 >= self.size or not hasattr(os, "SEEK_HOLE"):
+        if self.identity.blocks < 0 or self.identity.blocks * 512 >= self.size or not _knows_holes():
             yield Segment(0, self.size, False)
             return
         fd = self.open()
@@ -175,7 +183,7 @@ def read_exactly(fd: int, at: int, size: int, path: bytes) -> bytes:
     parts = []
     while size:
         try:
-            part = os.pread(fd, size, at)
+            part = pread(fd, size, at)
         except OSError as error:
             raise SourceUnreadable(f"cannot read file: {error.strerror}", path=path, offset=at) from None
         if not part:
@@ -201,14 +209,14 @@ class FileBlob:
         self._readers = 0
         self._lock = threading.Lock()
         try:
-            self._fd = os.open(self.path, _OPEN_FLAGS)  # O_NONBLOCK among them: a FIFO must not make us wait
+            self._fd = open_existing(self.path, _OPEN_FLAGS)  # O_NONBLOCK among them: a FIFO must not make us wait
         except OSError as error:
             raise SourceUnreadable(f"cannot open: {error.strerror}", path=self.path) from None
         try:
             mode = os.fstat(self._fd).st_mode
             if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode)):
                 raise SourceUnreadable("neither a regular file nor a block device", path=self.path)
-            self._size = os.lseek(self._fd, 0, os.SEEK_END)
+            self._size = os.fstat(self._fd).st_size if is_faked() else os.lseek(self._fd, 0, os.SEEK_END)
         except BaseException:
             os.close(self._fd)
             raise
@@ -244,7 +252,7 @@ class FileBlob:
     def segments_in(self, at: int, size: int) -> Iterator[Segment]:
         """Yield data and holes of `size` bytes from `at`, without a look at the rest of the file."""
         end = min(at + size, self._size)
-        if not hasattr(os, "SEEK_HOLE"):
+        if not _knows_holes():
             if at < end:
                 yield Segment(at, end - at, False)
             return

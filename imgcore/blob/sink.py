@@ -19,6 +19,7 @@ import stat
 import tempfile
 from typing import BinaryIO, Protocol, Self
 
+from imgcore.blob.faked import is_faked, open_existing, pread, pwrite
 from imgcore.errors import OutputError, TargetExists
 
 __all__ = ["AtomicFile", "MemorySink", "PlainFile", "Sink", "StreamSink", "open_sink"]
@@ -75,7 +76,7 @@ class _DescriptorSink:
         view = memoryview(data)
         try:
             while len(view):
-                written = os.pwrite(self._fd, view, self._start + at)
+                written = pwrite(self._fd, view, self._start + at)
                 view, at = view[written:], at + written
         except OSError as error:
             raise _output_error(error, self._path) from None
@@ -98,7 +99,7 @@ class _DescriptorSink:
         parts = []
         while size:
             try:
-                part = os.pread(self._fd, size, self._start + at)
+                part = pread(self._fd, size, self._start + at)
             except OSError as error:
                 raise OutputError(f"cannot read back: {error.strerror}", path=self._path) from None
             if not part:
@@ -119,7 +120,7 @@ def _open_beside(target: bytes) -> tuple[int, bytes | None]:
     A file without a name is gone whatever ends the process, kill -9 and power failure included.
     """
     directory = os.path.dirname(target)
-    if hasattr(os, "O_TMPFILE") and os.path.isdir("/proc/self/fd"):
+    if hasattr(os, "O_TMPFILE") and not is_faked() and os.path.isdir("/proc/self/fd"):
         with contextlib.suppress(OSError):
             return os.open(directory, os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC, 0o666), None
     name = _name_beside(target)
@@ -262,7 +263,10 @@ class PlainFile(_DescriptorSink):
         is_device = not self._made and stat.S_ISBLK(os.stat(name).st_mode)
         flags = os.O_EXCL if is_device else os.O_CREAT  # O_EXCL: not a mounted device
         try:
-            fd = os.open(name, os.O_RDWR | os.O_CLOEXEC | flags, 0o666)
+            if is_faked() and not self._made:
+                fd = open_existing(name, os.O_RDWR)
+            else:
+                fd = os.open(name, os.O_RDWR | os.O_CLOEXEC | flags, 0o666)
         except OSError as error:
             raise _output_error(error, name) from None
         super().__init__(fd, name, start)

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from imgcore._core import ffi, lib
 from imgcore.blob import BytesBlob, HostFile
+from imgcore.blob.faked import is_faked
 from imgcore.codec import Codec, alternatives
 from imgcore.codec.binding import Bound
 from imgcore.codec.lz4 import compress_into, compress_into_address
@@ -265,6 +266,7 @@ class _Run:
 
         The types are compared exactly: what a subclass reads is for its own read_at to say.
         """
+        faked = is_faked()  # then Python alone finds the files
         batch = list(islice(files, _BATCH))
         if not batch:
             lib.imgcore_finish(self._run)
@@ -273,7 +275,7 @@ class _Run:
         records, paths, paths_size = [], [], 0
         for job in batch:
             blob, flags = job.blob, _flags(job)
-            if type(blob) is HostFile and len(blob.path) <= _LONGEST_PATH:
+            if not faked and type(blob) is HostFile and len(blob.path) <= _LONGEST_PATH:
                 dev, ino, size, mtime_ns, ctime_ns, blocks = blob.identity
                 records.append(_FILE.pack(size, dev, ino, mtime_ns, ctime_ns, blocks, paths_size, flags))
                 paths.append(blob.path)

@@ -15,6 +15,7 @@ import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from imgcore.blob.faked import fchown, is_faked, plain
 from imgcore.errors import OutputError, show
 from imgcore.hosts.beneath import output_error
 from imgcore.model import Meta
@@ -41,7 +42,7 @@ class Attributes:
         """Set everything on the file or directory `fd`; `path` is for messages. Raises OutputError."""
         try:
             if self.keep_owner:
-                os.fchown(fd, meta.uid, meta.gid)
+                fchown(fd, meta.uid, meta.gid)
             self._set_xattrs(meta, path, lambda name, value: os.setxattr(fd, name, value), _PRIVILEGED)
             os.fchmod(fd, self.mode_of(meta))
             os.utime(fd, ns=(meta.mtime_ns, meta.mtime_ns))
@@ -54,20 +55,20 @@ class Attributes:
         """Set everything on `name` in the directory `dir_fd`; `mode` is False for a symbolic link, which has none."""
         try:
             if self.keep_owner:
-                os.chown(name, meta.uid, meta.gid, dir_fd=dir_fd, follow_symlinks=False)
+                os.chown(plain(name), meta.uid, meta.gid, dir_fd=dir_fd, follow_symlinks=False)
             if meta.xattrs:
                 # No system call takes a directory's descriptor and a name here: /proc stands for the descriptor.
-                beside = b"/proc/self/fd/%d/%s" % (dir_fd, name)
+                beside = path if is_faked() else b"/proc/self/fd/%d/%s" % (dir_fd, name)
                 # Linux has user.* on files and directories only, whoever asks; an image may hold them elsewhere too.
                 self._set_xattrs(
                     meta,
                     path,
-                    lambda key, value: os.setxattr(beside, key, value, follow_symlinks=False),
+                    lambda key, value: os.setxattr(plain(beside), key, value, follow_symlinks=False),
                     (*_PRIVILEGED, b"user."),
                 )
             if mode:
                 _chmod_at(name, self.mode_of(meta), dir_fd)
-            os.utime(name, ns=(meta.mtime_ns, meta.mtime_ns), dir_fd=dir_fd, follow_symlinks=False)
+            os.utime(plain(name), ns=(meta.mtime_ns, meta.mtime_ns), dir_fd=dir_fd, follow_symlinks=False)
         except OSError as error:
             raise output_error(error, path, "set owner, mode or time") from None
         except OverflowError:
@@ -97,6 +98,9 @@ class Attributes:
 
 def _chmod_at(name: bytes, mode: int, dir_fd: int) -> None:
     """Set the mode of `name`, which may have been made a symbolic link by somebody else meanwhile. Raises OSError."""
+    if is_faked():  # there is nobody else
+        os.chmod(plain(name), mode, dir_fd=dir_fd)
+        return
     if os.chmod in os.supports_follow_symlinks:
         os.chmod(name, mode, dir_fd=dir_fd, follow_symlinks=False)
         return

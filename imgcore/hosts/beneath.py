@@ -13,6 +13,7 @@ import errno
 import os
 from typing import Self
 
+from imgcore.blob.faked import plain
 from imgcore.errors import OutputError
 
 __all__ = ["Chain", "Place", "open_directory", "output_error"]
@@ -52,7 +53,7 @@ class Place:
 def open_directory(name: bytes, parent_fd: int, path: bytes) -> int:
     """Return a descriptor of the directory `name`, which must not be a symbolic link. Raises OutputError."""
     try:
-        return os.open(name, _FLAGS | _NOFOLLOW, dir_fd=parent_fd)
+        return os.open(plain(name), _FLAGS | _NOFOLLOW, dir_fd=parent_fd)
     except OSError as error:
         if error.errno in (errno.ENOTDIR, errno.ELOOP):
             raise OutputError(
@@ -99,7 +100,7 @@ class Chain:
         child, parent = self._places[-1], self._places[-2]
         if parent.fd < 0:
             try:
-                fd = os.open(b"..", _FLAGS, dir_fd=child.fd)
+                fd = os.open("..", _FLAGS, dir_fd=child.fd)
             except OSError as error:
                 raise output_error(error, parent.path, "open directory again") from None
             try:

@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Iterable, Sequence
 
+from imgcore.blob.faked import plain, pwrite, resize
 from imgcore.errors import Cancelled, ImgcoreError, context
 from imgcore.events import Control
 from imgcore.hosts.attributes import Attributes
@@ -74,7 +75,7 @@ class Content:
                         raise Cancelled
                     self._put(start, blob.read_at(start, min(_CHUNK, at + size - start)))
         try:
-            os.ftruncate(self._fd, blob.size)
+            resize(self._fd, blob.size)
         except OSError as error:
             raise output_error(error, self._shown, "write") from None
 
@@ -84,7 +85,7 @@ class Content:
             raise AssertionError(f"{type(self.node.content).__name__} ended at {at} of {self.node.content.size} bytes")
         try:
             while view:
-                count = os.pwrite(self._fd, view, at)
+                count = pwrite(self._fd, view, at)
                 self.written += count
                 view, at = view[count:], at + count
         except OSError as error:
@@ -101,9 +102,9 @@ class Content:
         with contextlib.suppress(ImgcoreError, OSError):  # whatever led here is the error to tell of
             directory = self._chain.reopen(self._place)
             try:
-                found = os.stat(self._name, dir_fd=directory, follow_symlinks=False)
+                found = os.stat(plain(self._name), dir_fd=directory, follow_symlinks=False)
                 if (found.st_dev, found.st_ino) == (made.st_dev, made.st_ino):
-                    os.unlink(self._name, dir_fd=directory)
+                    os.unlink(plain(self._name), dir_fd=directory)
             finally:
                 os.close(directory)
 

@@ -20,9 +20,10 @@ import errno
 import os
 import stat
 from collections.abc import Collection, Iterator, Mapping
-from typing import Literal, NamedTuple, NoReturn, TypeAlias
+from typing import Literal, NamedTuple, NoReturn, TypeAlias, cast
 
 from imgcore.blob import HostFile, Identity, open_host
+from imgcore.blob.faked import is_faked, plain
 from imgcore.errors import SourceChanged, SourceUnreadable, show
 from imgcore.events import Control
 from imgcore.model import NO_XATTRS, Device, Dir, File, Meta, Node, Pipe, Socket, Symlink, Tree
@@ -70,9 +71,9 @@ def node_at(
     """
     name = os.fsencode(path)
     try:
-        found = os.lstat(name)
+        found = os.lstat(plain(name))
         if follow and stat.S_ISLNK(found.st_mode):
-            name, found = os.path.realpath(name), os.stat(name)
+            name, found = os.fsencode(os.path.realpath(plain(name))), os.stat(plain(name))
     except OSError as error:
         raise SourceUnreadable(f"cannot open: {error.strerror}", path=name) from None
     if stat.S_ISDIR(found.st_mode):
@@ -121,19 +122,20 @@ class _Scan:
         self.control = control
         self.linked: dict[tuple[int, int], Node] = {} if known is None else known
         self.one_each = dereference or known is not None  # a node for each file, even of one link
-        self.by_descriptor = os.scandir in os.supports_fd
+        self.by_descriptor = os.scandir in os.supports_fd and not is_faked()
 
     def run(self, top: bytes) -> Tree:
         """Return the tree below `top`."""
         try:
-            found = os.stat(top)
+            found = os.stat(plain(top))
         except OSError as error:
             raise SourceUnreadable(f"cannot read directory: {error.strerror}", path=top) from None
         if not stat.S_ISDIR(found.st_mode):
             raise SourceUnreadable("not a directory", path=top)
         # The trailing `/.` makes the l*xattr calls look at the directory when `top` is a symbolic link.
         children: dict[bytes, Node] = {}
-        root = Dir(self._meta(found, os.path.join(top, b"."), -1, b"."), children)
+        itself = os.fsencode(os.path.realpath(plain(top))) if is_faked() else os.path.join(top, b".")
+        root = Dir(self._meta(found, itself, -1, b"."), children)
         self.device = found.st_dev
         todo = [_Todo(top, (found.st_dev, found.st_ino), children, True)]
         while todo:
@@ -161,11 +163,10 @@ class _Scan:
         path, identity, target = todo.path, todo.identity, todo.target
         prefix = path if path.endswith(b"/") else path + b"/"
         # Listed by descriptor the names are text, else bytes: fsencode takes both.
-        with os.scandir(fd if fd >= 0 else path) as entries:
-            for count, entry in enumerate(entries):
+        with os.scandir(fd if fd >= 0 else plain(path)) as entries:
+            for count, entry in enumerate(cast("Iterator[os.DirEntry[str]]", entries)):
                 if not count & 1023:
                     self.control.check()
-                assert isinstance(entry, os.DirEntry)
                 name = os.fsencode(entry.name)
                 child = prefix + name
                 try:
@@ -201,10 +202,10 @@ class _Scan:
     def _behind(link: bytes) -> tuple[bytes, os.stat_result]:
         """Return (the real path, the status) of what a symbolic link leads to."""
         try:
-            found = os.stat(link)
+            found = os.stat(plain(link))
         except OSError as error:
             raise SourceUnreadable(f"a symbolic link that leads nowhere: {error.strerror}", path=link) from None
-        return os.path.realpath(link), found
+        return os.fsencode(os.path.realpath(plain(link))), found
 
     def _above(self, todo: _Todo, key: tuple[int, int], path: bytes) -> tuple[tuple[int, int], ...]:
         """Return the directories above one that was found, itself left out; only links can lead back into them."""
@@ -223,7 +224,7 @@ class _Scan:
             return File(meta, HostFile(path, Identity.of(found)))
         if kind == stat.S_IFLNK:
             try:
-                return Symlink(meta, os.readlink(name, dir_fd=fd) if fd >= 0 else os.readlink(path))
+                return Symlink(meta, os.readlink(name, dir_fd=fd) if fd >= 0 else self._target(path))
             except OSError as error:
                 if error.errno == errno.EINVAL:
                     raise SourceChanged("was replaced during the scan", path=path) from None
@@ -237,6 +238,11 @@ class _Scan:
             return Socket(meta)
         raise SourceUnreadable(f"a file of an unknown type ({kind:#o})", path=path)
 
+    @staticmethod
+    def _target(path: bytes) -> bytes:
+        """Return the target of the symbolic link at `path`."""
+        return os.fsencode(os.readlink(os.fsdecode(path))) if is_faked() else os.readlink(path)
+
     def _meta(self, found: os.stat_result, path: bytes, fd: int, name: bytes) -> Meta:
         xattrs = self._read_xattrs(path, fd, name) if self.xattrs else NO_XATTRS
         return Meta(stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid, found.st_mtime_ns, xattrs)
@@ -246,7 +252,7 @@ class _Scan:
         # No system call takes a directory's descriptor and a name here; /proc gives a short path for the same.
         target = path if len(path) <= _LONGEST or fd < 0 else b"/proc/self/fd/%d/%s" % (fd, name)
         try:
-            names = os.listxattr(target, follow_symlinks=False)
+            names = os.listxattr(plain(target), follow_symlinks=False)
         except OSError as error:
             if error.errno in _NO_XATTRS:
                 return NO_XATTRS
@@ -256,7 +262,7 @@ class _Scan:
         values: dict[bytes, bytes] = {}
         for key in names:
             try:
-                values[os.fsencode(key)] = os.getxattr(target, key, follow_symlinks=False)
+                values[os.fsencode(key)] = os.getxattr(plain(target), key, follow_symlinks=False)
             except OSError as error:
                 if error.errno == getattr(errno, "ENODATA", -1):
                     raise SourceChanged(f"extended attribute `{show(key)}` vanished during the scan", path=path) from None

@@ -17,6 +17,7 @@ piece of a file in memory. A failed run leaves what it made, but no file that is
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import stat
 from collections import deque
@@ -25,13 +26,14 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, TypeVar
 
+from imgcore.blob.faked import is_faked, plain
 from imgcore.errors import ImgcoreError, NotRepresentable, OutputError, TargetExists, Unsupported, context, show
 from imgcore.events import Advanced, Control, Finished, Planned, Warned
 from imgcore.hosts.attributes import Attributes
 from imgcore.hosts.beneath import Chain, Place, output_error
 from imgcore.hosts.content import Content, discard_all, write_all
 from imgcore.limits import Limits
-from imgcore.model import Device, Dir, File, Node, Pipe, Socket, Symlink, Tree, Whiteout
+from imgcore.model import Device, Dir, File, Node, Pipe, Socket, Symlink, Tree, Whiteout, type_name
 
 __all__ = ["OwnerMode", "UnpackReport", "unpack"]
 
@@ -107,7 +109,7 @@ def unpack(
             insist=devices is True,
             xattrs=xattrs,
             force=force,
-            jobs=jobs,
+            jobs=1 if is_faked() else jobs,
         )
         try:
             report = work.run(tree, is_ours)
@@ -149,8 +151,8 @@ def _open_target(target: bytes) -> tuple[int, bool]:
     """Return (descriptor of the target directory, whether it held nothing)."""
     try:
         with contextlib.suppress(FileExistsError):
-            os.mkdir(target, 0o700)
-        fd = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            os.mkdir(plain(target), 0o700)
+        fd = os.open(plain(target), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise output_error(error, target, "unpack into this directory") from None
     try:
@@ -253,7 +255,7 @@ class _Unpack:
         place = self.chain.current
         is_ours = True
         try:
-            os.mkdir(name, 0o700, dir_fd=place.fd)
+            os.mkdir(plain(name), 0o700, dir_fd=place.fd)
         except FileExistsError:
             is_ours = self.force  # used if it is a directory, and no link to one
         except OSError as error:
@@ -275,13 +277,13 @@ class _Unpack:
             self._skip(path, "only root makes devices")
             return
         if isinstance(node, File):
-            fd = self._create(shown, lambda: os.open(name, _CREATE, 0o600, dir_fd=place.fd), name)
+            fd = self._create(shown, lambda: os.open(plain(name), _CREATE, 0o600, dir_fd=place.fd), name)
             self.first[id(node)] = (place, name)
             self._write(Content(self.chain, self.control, self.attributes, place, name, path, fd, node), pool)
             return
         if isinstance(node, Symlink):
-            target = node.target
-            self._create(shown, lambda: os.symlink(target, name, dir_fd=place.fd), name)
+            target = plain(node.target)
+            self._create(shown, lambda: os.symlink(target, plain(name), dir_fd=place.fd), name)
             self.counts["symlinks"] += 1
         elif not self._make_special(shown, path, name, node):
             return
@@ -292,6 +294,9 @@ class _Unpack:
     def _make_special(self, shown: bytes, path: bytes, name: bytes, node: Node) -> bool:
         """Make a device, fifo or socket; return False where it was left out."""
         fd = self.chain.current.fd
+        if is_faked():
+            self._skip(path, "a file system that is made up has none", what=type_name(node))
+            return False
         if isinstance(node, Pipe):
             self._create(shown, lambda: os.mkfifo(name, 0o600, dir_fd=fd), name)
         elif isinstance(node, Socket):
@@ -319,7 +324,7 @@ class _Unpack:
             except FileExistsError:
                 if not self.force:
                     raise TargetExists("exists already", path=shown, hint="--force replaces files that exist") from None
-            os.unlink(name, dir_fd=place.fd)
+            os.unlink(plain(name), dir_fd=place.fd)
             return make()
         except OSError as error:
             raise output_error(error, shown, "make") from error
@@ -366,7 +371,14 @@ class _Unpack:
             try:
                 self._create(
                     place.path + b"/" + name,
-                    lambda: os.link(first_name, name, src_dir_fd=source, dst_dir_fd=place.fd, follow_symlinks=False),  # noqa: B023
+                    functools.partial(
+                        os.link,
+                        plain(first_name),
+                        plain(name),
+                        src_dir_fd=source,
+                        dst_dir_fd=place.fd,
+                        follow_symlinks=False,
+                    ),
                     name,
                 )
             finally:
@@ -383,9 +395,9 @@ class _Unpack:
             self.attributes.apply(node.meta, place.path, place.fd)
         self._tell_unset()
 
-    def _skip(self, path: bytes, why: str) -> None:
+    def _skip(self, path: bytes, why: str, what: str = "device") -> None:
         self.counts["skipped"] += 1
-        self.control.emit(Warned(f"device left out: {why}", path))
+        self.control.emit(Warned(f"{what} left out: {why}", path))
 
     def _tell_unset(self) -> None:
         """Give the caller what the threads could not set: events come from the calling thread only."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -81,3 +82,30 @@ def test_cancel_from_another_task(tmp_path: Path, capsys: pytest.CaptureFixture[
     load("cancel_from_another_task").main(str(HELLO), str(tmp_path / "b.raw"), "0")
     if "too slow" in capsys.readouterr().out:
         assert not (tmp_path / "b.raw").exists()
+
+
+def test_change_a_tree(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = tmp_path / "source"
+    for name in ("etc/motd", "usr/bin/ping", "usr/bin/x.pyc"):
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).write_bytes(b"1")
+        (source / name).chmod(0o666)
+    load("change_a_tree").main(str(source), str(tmp_path / "o.raw"))
+    assert capsys.readouterr().out == "2 files, 2 bytes as squashfs\n"
+    with imgcore.open(tmp_path / "o.raw") as image:
+        assert b"/usr/bin/x.pyc" not in image.tree
+        assert image.tree["/etc/motd"].meta.mode == 0o444
+        assert set(image.tree["/usr/bin/ping"].meta.xattrs) == {b"security.capability", b"security.selinux"}
+        assert isinstance(image.tree["/dev/console"], imgcore.Device)
+
+
+@pytest.fixture
+def without_a_disk(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """Return the example, known to the system: pyfakefs changes the modules that it finds there."""
+    module = load("test_without_a_disk")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    return module
+
+
+def test_without_a_disk_with_pyfakefs(without_a_disk: ModuleType, fs: object) -> None:
+    without_a_disk.test_build(fs)

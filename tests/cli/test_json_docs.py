@@ -13,7 +13,7 @@ from tests.conftest import Cli
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "json.md"
 QUOTED = " ".join(re.findall(r"`([^`]+)`", PAGE.read_text()))
 DOCUMENTED = {"event", "schema", *re.findall(r"[a-z0-9_]+", QUOTED)}
-OPEN = {"compression_options", "xattrs", "capabilities", "options"}  # their keys are names of other things
+OPEN = {"compression_options", "xattrs", "capabilities", "options", "types"}  # their keys are names of other things
 
 
 def keys_of(value: object) -> set[str]:
@@ -26,7 +26,8 @@ def keys_of(value: object) -> set[str]:
 
 
 COMMANDS = """
-pack SRC o.raw | info i.raw | info --layout i.raw | ls -R i.raw | manifest i.raw | diff SRC i.raw | check cut.raw
+pack SRC o.raw | pack --dry-run SRC o.raw | pack --dry-run -v SRC o.raw
+info i.raw | info --layout i.raw | ls -R i.raw | manifest i.raw | diff SRC i.raw | check cut.raw
 doctor | formats | unpack i.raw u | cat i.raw /nope | info nope
 """
 
