@@ -63,7 +63,7 @@ if TYPE_CHECKING:
         show,
     )
     from imgcore.events import Advanced, Control, Event, Finished, Planned, Warned
-    from imgcore.formats import Finding, Format, Image, Report, squashfs
+    from imgcore.formats import Finding, Format, Image, Report, cpio, squashfs, tar
     from imgcore.hosts import UnpackReport, scan
     from imgcore.limits import Limits
     from imgcore.model import (
@@ -116,7 +116,9 @@ _PLACES: Final = {name: (module, name) for module, names in _MODULES.items() for
     "open": ("imgcore.build", "open_source"),
     "errors": ("imgcore.errors", ""),
     "formats": ("imgcore.formats", ""),
+    "cpio": ("imgcore.formats.cpio", ""),
     "squashfs": ("imgcore.formats.squashfs", ""),
+    "tar": ("imgcore.formats.tar", ""),
 }
 
 __all__ = [
@@ -180,6 +182,7 @@ __all__ = [
     "__version__",
     "block_device",
     "char_device",
+    "cpio",
     "diff",
     "directory",
     "errors",
@@ -201,6 +204,7 @@ __all__ = [
     "show",
     "squashfs",
     "symlink",
+    "tar",
     "tree",
     "type_name",
     "unpack",
