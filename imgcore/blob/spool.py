@@ -74,10 +74,11 @@ class Spool(FileBlob):
         view = memoryview(data)[: len(data) - keep]
         run = 0  # where the bytes begin that have to be written
         for at in range(0, len(view), _BLOCK):
-            block = view[at : at + _BLOCK]
-            if block == _ZEROS[: len(block)]:
+            size = min(_BLOCK, len(view) - at)
+            # startswith compares as memcmp does; comparing a memoryview takes it byte by byte
+            if data.startswith(_ZEROS if size == _BLOCK else bytes(size), at):
                 self._write(view[run:at], self._written + run)
-                run = at + len(block)
+                run = at + size
         self._write(view[run:], self._written + run)
         self._written += len(view)
         self._pending = [bytes(data[len(data) - keep :])] if keep else []

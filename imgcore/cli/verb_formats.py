@@ -22,7 +22,9 @@ def command(run: Run) -> int | None:
         if position:
             run.output.line("")
         run.output.line(f"{known.name}: {known.title}")
-        rows = [(f"  {key}", _text(value)) for key, value in _values(known).items() if key not in ("name", "title")]
+        values = _values(known)
+        values["xattr_prefixes"] = [prefix.decode() + "*" for prefix in known.capabilities.xattr_prefixes]
+        rows = [(f"  {key}", _text(value)) for key, value in values.items() if key not in ("name", "title")]
         for line in table(rows):
             run.output.line(line)
     return None

@@ -60,6 +60,7 @@ class StreamCompressor:
         self.name = name
         self.level = stream_level(name, level, single=single)
         self._write = write
+        self._single = single
         self._stream: Any = self._whole(jobs) if single or name == "zstd" else None
         self._chunk = _CHUNKS.get(name, 0)
         self._pending: list[bytes] = []
@@ -73,7 +74,7 @@ class StreamCompressor:
     def fingerprint(self) -> str:
         """What determines the bytes."""
         versions = {"zstd": ".".join(map(str, zstandard.ZSTD_VERSION)), "gzip": f"deflate-{deflate.__version__}"}
-        if self.name == "gzip" and self._stream is not None:
+        if self.name == "gzip" and self._single:
             versions["gzip"] = f"zlib-{zlib.ZLIB_RUNTIME_VERSION}"
         version = versions.get(self.name)
         return " ".join([self.name, *([version] if version else []), *([] if self.level is None else [f"level {self.level}"])])
@@ -143,5 +144,6 @@ class StreamCompressor:
             if kind is None:
                 self.finish()
         finally:
+            self._stream = None  # and with it zstd's threads
             if self._pool is not None:
                 self._pool.shutdown(cancel_futures=True)

@@ -297,10 +297,12 @@ def _scan(blob: Blob, at: int, end: int, runs: list[Segment]) -> None:
     while at < end:
         data = blob.read_at(at, min(_READ, end - at))
         for start in range(0, len(data), _HOLE):
-            block = data[start : start + _HOLE]
-            after_hole = bool(runs) and runs[-1].hole
-            zero = block == _ZEROS if len(block) == _HOLE else after_hole and block == _ZEROS[: len(block)]
-            _add_run(runs, at + start, len(block), zero)
+            size = min(_HOLE, len(data) - start)
+            if size == _HOLE:
+                zero = data.startswith(_ZEROS, start)
+            else:
+                zero = bool(runs) and runs[-1].hole and data.startswith(bytes(size), start)
+            _add_run(runs, at + start, size, zero)
         at += len(data)
 
 

@@ -42,6 +42,8 @@ def hard(*, sockets: bool = False, xattrs: bool = True) -> Tree:
         b"sparse-at-end": File(Meta(), HolesBlob([2 << 20, b"z"])),
         b"all-hole": File(Meta(), HolesBlob([1 << 20])),
         b"\xc3\xa9-utf8": Pipe(Meta(0o600)),
+        b"\xff" * 150: File(Meta(), BytesBlob(b"long and not UTF-8")),
+        b"link-\xfe": Symlink(Meta(0o777), b"\xfd" * 120),
         b"null": Device(Meta(0o666), "char", 1, 3),
         b"acl": File(Meta(0o750, xattrs={b"system.posix_acl_access": ACL, b"user.a=b%3D%25": b"\0\xff\n", b"user.empty": b""})),
     }

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from imgcore.blob import Blob
-from imgcore.errors import Corrupt, NotThisFormat, Unsupported, context, show
+from imgcore.errors import Corrupt, ImgcoreError, NotThisFormat, Unsupported, context, show
 from imgcore.formats.archive import Window
 from imgcore.formats.tar.layout import (
     BLOCK,
@@ -38,6 +38,9 @@ Ending: TypeAlias = Literal["zeros", "lone zero block", "no zeros"]
 _EXTRA: Final = 64 << 10  # bytes of a PAX header beside names and attributes
 _NO_DATA: Final = b"123456"
 _MOST_NS: Final = 1 << 63
+_NUMBERS: Final = ("mode", "uid", "gid", "size", "mtime")
+_NUMBERS_AT: Final = slice(100, 148)
+_NUMBER_WIDTHS: Final = (7, 7, 7, 11, 11, 0)
 _GLOBAL_KEYS: Final = frozenset((b"path", b"linkpath", b"size", b"uid", b"gid", b"mtime"))
 
 
@@ -209,13 +212,8 @@ class MemberReader:
             if prefix:
                 name = prefix + b"/" + name
         link = link or text_of(head.linkname)
-        numbers = {
-            "mode": self._number(head.mode, at, "mode"),
-            "uid": self._number(head.uid, at, "uid"),
-            "gid": self._number(head.gid, at, "gid"),
-            "size": self._number(head.size, at, "size"),
-        }
-        mtime_ns = self._number(head.mtime, at, "mtime") * 10**9
+        numbers = dict(zip(_NUMBERS, self._numbers(head, raw, at), strict=True))
+        mtime_ns = numbers["mtime"] * 10**9
         if records or self._globals:
             if self._globals:
                 records = [*self._globals.items(), *records]
@@ -224,7 +222,7 @@ class MemberReader:
         major = minor = 0
         if kind in (b"3", b"4"):
             major, minor = self._device(head, records, at)
-        with context(path=name[:256], offset=at):
+        try:
             if abs(mtime_ns) >= _MOST_NS:
                 raise self._refused("mtime", "time is out of range", mtime_ns // 10**9)
             return self._placed(
@@ -248,6 +246,19 @@ class MemberReader:
                 ),
                 raw,
             )
+        except ImgcoreError:
+            with context(path=name[:256], offset=at):
+                raise
+
+    def _numbers(self, head: Header, raw: bytes, at: int) -> list[int]:
+        """Return mode, uid, gid, size and mtime. Raises Corrupt."""
+        texts = raw[_NUMBERS_AT].split(b"\0")
+        if tuple(map(len, texts)) == _NUMBER_WIDTHS and b"".join(texts).isdigit():  # as nearly everybody writes them
+            try:
+                return [int(text, 8) for text in texts[:-1]]
+            except ValueError:
+                pass
+        return [self._number(getattr(head, name), at, name) for name in _NUMBERS]
 
     @staticmethod
     def _dialect(head: Header, raw: bytes) -> str:

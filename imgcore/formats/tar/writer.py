@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Final
 
-from imgcore.blob import Sink
+from imgcore.blob import BytesBlob, Sink
 from imgcore.engine import Engine
 from imgcore.errors import context
 from imgcore.events import Control, Warned
@@ -26,6 +26,7 @@ __all__ = ["write_image"]
 _NAME: Final = 100
 _PREFIX: Final = 155
 _SMALLEST_HOLE: Final = 64 << 10
+_READ_ONCE: Final = 1 << 20  # bytes; a larger file is read twice, first for its holes
 _ACLS: Final = {
     b"system.posix_acl_access": b"SCHILY.acl.access",
     b"system.posix_acl_default": b"SCHILY.acl.default",
@@ -139,6 +140,8 @@ class _Writer:
     def _file(self, path: bytes, name: bytes, node: File) -> None:
         output, blob = self._output, node.content
         size = blob.size
+        if size <= _READ_ONCE:
+            blob = BytesBlob(blob.read_at(0, size))
         runs = content_runs(blob) if self._sparse and size >= _SMALLEST_HOLE else []
         if any(run.hole for run in runs):
             data, text = map_text(runs, size)
