@@ -63,11 +63,7 @@ if TYPE_CHECKING:
         show,
     )
     from imgcore.events import Advanced, Control, Event, Finished, Planned, Warned
-<<<<<<< HEAD
-    from imgcore.formats import FileHints, Finding, Format, Hints, Image, Report, squashfs
-=======
-    from imgcore.formats import Finding, Format, Image, Report, cpio, squashfs, tar
->>>>>>> c2e90646bcfb6269e1e7eca72852867fa2dbe3ea
+    from imgcore.formats import FileHints, Finding, Format, Hints, Image, Report, cpio, squashfs, tar
     from imgcore.hosts import UnpackReport, scan
     from imgcore.limits import Limits
     from imgcore.listings import (
@@ -167,12 +163,9 @@ _PLACES: Final = {name: (module, name) for module, names in _MODULES.items() for
     "open": ("imgcore.build", "open_source"),
     "errors": ("imgcore.errors", ""),
     "formats": ("imgcore.formats", ""),
-<<<<<<< HEAD
     "listings": ("imgcore.listings", ""),
     "transforms": ("imgcore.transforms", ""),
-=======
     "cpio": ("imgcore.formats.cpio", ""),
->>>>>>> c2e90646bcfb6269e1e7eca72852867fa2dbe3ea
     "squashfs": ("imgcore.formats.squashfs", ""),
     "tar": ("imgcore.formats.tar", ""),
 }
@@ -258,11 +251,8 @@ __all__ = [
     "change_modes",
     "change_root",
     "char_device",
-<<<<<<< HEAD
-    "dereference",
-=======
     "cpio",
->>>>>>> c2e90646bcfb6269e1e7eca72852867fa2dbe3ea
+    "dereference",
     "diff",
     "directory",
     "errors",
@@ -297,11 +287,8 @@ __all__ = [
     "squashfs",
     "strip_xattrs",
     "symlink",
-<<<<<<< HEAD
-    "transforms",
-=======
     "tar",
->>>>>>> c2e90646bcfb6269e1e7eca72852867fa2dbe3ea
+    "transforms",
     "tree",
     "type_name",
     "unpack",
