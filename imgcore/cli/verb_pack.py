@@ -163,27 +163,35 @@ def _clock(clock: Clock | None) -> Clock:
     return Clock() if epoch is None else Clock.clamp(epoch * _NS)
 
 
-def _options(kind: Format, values: dict[str, Any], dest: str | None) -> Options:
+def _options(kind: Format, values: dict[str, Any], dest: str | None, hints: Hints | None) -> Options:
     """Return the format's options under the flags; what these leave open is what DEST's suffix says. Raises ValueError."""
-    options = kind.options_for(dest).with_settings(values["settings"])
-    known = {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}  # type: ignore[arg-type]
+    stated: dict[str, str] = {}
     compression: Compression | None = values["compression"]
-    wanted: dict[str, object] = {}
     if compression is not None:
-        wanted["compression"] = compression.name
+        stated["compression"] = compression.name
         if compression.level is not None:
-            wanted["level"] = compression.level
-    wanted |= {name: values[name] for name in ("block_size", "memory") if values[name] is not None}
+            stated["level"] = str(compression.level)
+    if values["block_size"] is not None:
+        stated["block_size"] = str(values["block_size"])
     for name in values["settings"]:
-        if name.replace("-", "_") in wanted:
+        if name.replace("-", "_") in stated:
             raise ValueError(f"`-O {name}=…` and a flag say two things")
+    # All at once: what one setting may be depends on others.
+    options = kind.options_for(dest).with_settings({**stated, **values["settings"]})
+    known = {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}  # type: ignore[arg-type]
+    wanted: dict[str, object] = {}
+    if values["memory"] is not None:
+        wanted["memory"] = values["memory"]
     if values["allow_loss"]:
         wanted["allow_loss"] = values["allow_loss"]
+    if hints is not None:
+        wanted["hints"] = hints
     if "time" in known and "time" not in values["settings"] and (epoch := source_date_epoch()) is not None:
         wanted["time"] = epoch
     for name in wanted:
         if name not in known:
-            raise ValueError(f"{kind.name} has no {name.replace('_', ' ')}")
+            what = "layout of files" if name == "hints" else name.replace("_", " ")
+            raise ValueError(f"{kind.name} has no {what}")
     if "jobs" in known:
         wanted["jobs"] = values["jobs"] or _default_jobs({**known, **wanted})
     return dataclasses.replace(options, **wanted)  # type: ignore[type-var]
