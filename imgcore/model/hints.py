@@ -47,4 +47,7 @@ class FileHints:
 
 
 Hints: TypeAlias = Callable[[bytes, File], FileHints | None]
-"""Asked for each file, with its path in the tree (the first of a hard-linked one); None is `FileHints()`."""
+"""Asked for each file, with its path in the tree; None is `FileHints()`.
+
+Of a hard-linked file it is asked for each name, and the first answer that is not None holds.
+"""

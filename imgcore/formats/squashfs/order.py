@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from imgcore.formats.squashfs.options import Options
-from imgcore.formats.squashfs.plan import Plan
-from imgcore.model import File, FileHints
+from imgcore.formats.squashfs.plan import Item, Plan
+from imgcore.model import File, FileHints, Hints
 
 __all__ = ["OrderedFile", "layout_order"]
 
@@ -32,14 +32,19 @@ def _suffix(path: bytes) -> bytes:
     return suffix if dot and stem else b""
 
 
+def _wish(hints: Hints, item: Item, node: File) -> FileHints:
+    answers = [hints(path, node) for path in (item.path, *(item.further_paths or ()))]  # of each name, for who counts them
+    return next((answer for answer in answers if answer is not None), _USUAL)
+
+
 def layout_order(plan: Plan, options: Options) -> list[OrderedFile]:
     """Return the regular files of `plan` in the order in which their contents are written."""
     hints = options.hints
     files: list[OrderedFile] = []
     for item in plan.items:
         if isinstance(item.node, File):
-            wish = None if hints is None else hints(item.path, item.node)
-            files.append(OrderedFile(len(files), item.path, item.node, wish or _USUAL))
+            wish = _USUAL if hints is None else _wish(hints, item, item.node)
+            files.append(OrderedFile(len(files), item.path, item.node, wish))
     if options.order == "suffix":
         files.sort(key=lambda file: _suffix(file.path))
     if hints is not None:

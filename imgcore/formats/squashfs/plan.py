@@ -19,7 +19,7 @@ __all__ = ["Item", "Plan", "plan_tree"]
 
 @dataclass(slots=True, eq=False)
 class Item:
-    """One node. `position` is where its inode begins in the inode stream, once it is there.
+    """One node. `position` is where its inode begins in the inode stream, once it is there; `further_paths` are its others.
 
     Of a directory: `children` are its names, sorted, and their items; `parent` the number of the directory above;
     `height` is 0 when no directory is below.
@@ -35,6 +35,7 @@ class Item:
     height: int = 0
     planned: bool = False
     children: Sequence[tuple[bytes, Item]] = ()
+    further_paths: list[bytes] | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -82,6 +83,8 @@ class _Planner:
                 raise NotRepresentable("a directory with two names", path=join(parent.path, name))
             else:
                 item.nlink += 1
+                item.further_paths = item.further_paths or []
+                item.further_paths.append(join(parent.path, name))
             children.append((name, item))
         parent.children = children
 
