@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -10,11 +11,16 @@ from typing import Any
 
 import click
 
+from imgcore.errors import SourceUnreadable, context, show
+from imgcore.events import Warned
 from imgcore.limits import parse_size
-from imgcore.model import File, FileHints, Hints
+from imgcore.model import File, FileHints
 from imgcore.transforms import Globs
+from imgcore.transforms.order import Order, read_access_order, read_sort_file, read_sort_rules
 
-__all__ = ["LayoutRule", "combined_hints", "layout_options"]
+__all__ = ["Layout", "LayoutRule", "layout_options", "read_layout", "read_order"]
+
+_ORDERS = ("mksquashfs", "gensquashfs", "access")
 
 _WORDS = {
     "store": ("compress", False),
@@ -78,16 +84,50 @@ def layout_options(function: Callable[..., Any]) -> Callable[..., Any]:
     )(function)
 
 
-def combined_hints(bases: Sequence[Hints], rules: Sequence[LayoutRule]) -> Hints | None:
-    """Return what asks each of `bases` in turn, the first that knows a file counts, and then applies the rules."""
-    if not bases and not rules:
-        return None
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What all the flags say together; call it as a `Hints`."""
 
-    def hints(path: bytes, node: File) -> FileHints | None:
-        found = next((hint for base in bases if (hint := base(path, node)) is not None), FileHints())
-        for rule in rules:
+    orders: tuple[Order, ...]
+    rules: tuple[LayoutRule, ...]
+
+    def __call__(self, path: bytes, node: File) -> FileHints | None:
+        """Return what the first order that knows the file says, changed by the rules; None for nothing."""
+        found = next((hints for order in self.orders if (hints := order(path, node)) is not None), None)
+        for rule in self.rules:
             if rule.matcher.match(path, node):
-                found = dataclasses.replace(found, **rule.changes)
+                found = dataclasses.replace(found or FileHints(), **rule.changes)
         return found
 
-    return hints
+    def warnings(self) -> list[Warned]:
+        """Return what named no file, after an image was written."""
+        found = [
+            Warned(f"sort file, line {line.number}: `{show(line.names)}` is no file of the image")
+            for order in self.orders
+            for line in order.unused()
+        ]
+        return found + [Warned(f"layout `{rule.glob}` matches nothing") for rule in self.rules if rule.matcher.unused()]
+
+
+def read_layout(sorts: Sequence[str], rules: Sequence[LayoutRule], source: str | None) -> Layout | None:
+    """Return what the flags say, None for nothing. Raises SourceUnreadable, Corrupt."""
+    if not sorts and not rules:
+        return None
+    return Layout(tuple(read_order(text, source) for text in sorts), tuple(rules))
+
+
+def read_order(text: str, source: str | None) -> Order:
+    """Return the order of `[KIND:]FILE`; absolute paths in it may begin with `source`. Raises SourceUnreadable, Corrupt."""
+    kind, colon, path = text.partition(":")
+    if not colon or kind not in _ORDERS:
+        kind, path = "mksquashfs", text
+    try:
+        with open(path, "rb") as stream:
+            data = stream.read()
+    except OSError as error:
+        raise SourceUnreadable(f"cannot open: {error.strerror}", path=os.fsencode(path)) from None
+    top = b"" if source is None else os.fsencode(source)
+    with context(image=path):
+        if kind == "gensquashfs":
+            return read_sort_rules(data, path)
+        return (read_access_order if kind == "access" else read_sort_file)(data, path, source=top)

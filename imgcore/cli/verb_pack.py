@@ -17,6 +17,7 @@ from imgcore.build.source import open_source
 from imgcore.build.spec import parse_source
 from imgcore.cli.changing import changes, tree_options
 from imgcore.cli.command import SIZE, SOURCE, Run, limits_option, verb
+from imgcore.cli.laying import Layout, layout_options, read_layout
 from imgcore.cli.output import human
 from imgcore.cli.packing import Compression, parse_compression, parse_losses, parse_settings
 from imgcore.cli.planned import show_plan
@@ -56,6 +57,7 @@ _NS = 10**9
 )
 @click.option("-b", "--block-size", type=SIZE, metavar="SIZE", help="Bytes of a block.  [default: 128K]")
 @tree_options
+@layout_options
 @click.option(
     "--allow-loss",
     callback=parse_losses,
@@ -100,7 +102,8 @@ def command(run: Run, paths: Sequence[str], **values: Any) -> int | None:
         sources = [parse_source(text) for text in texts]
         dest = _target(dest_text)
         kind = choose_format(dest, values["format_name"])
-        options = _options(kind, values, None if dest_text == "-" else dest_text)
+        layout = read_layout(values["sort"], values["layout"], sources[0].path)
+        options = _options(kind, values, None if dest_text == "-" else dest_text, layout)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     started = time.monotonic()
@@ -139,6 +142,8 @@ def command(run: Run, paths: Sequence[str], **values: Any) -> int | None:
         except ValueError as error:
             raise click.UsageError(str(error)) from None
     report = dataclasses.replace(report, seconds=round(time.monotonic() - started, 3))
+    for warning in layout.warnings() if layout is not None else ():
+        run.output.warn(warning)
     run.output.flush_warnings()
     _show(run, report, dest_text)
     return None
@@ -163,7 +168,7 @@ def _clock(clock: Clock | None) -> Clock:
     return Clock() if epoch is None else Clock.clamp(epoch * _NS)
 
 
-def _options(kind: Format, values: dict[str, Any], dest: str | None, hints: Hints | None) -> Options:
+def _options(kind: Format, values: dict[str, Any], dest: str | None, hints: Layout | None) -> Options:
     """Return the format's options under the flags; what these leave open is what DEST's suffix says. Raises ValueError."""
     stated: dict[str, str] = {}
     compression: Compression | None = values["compression"]

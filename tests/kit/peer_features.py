@@ -153,7 +153,7 @@ WRITING = (
         "yes",
         "always, whatever jobs, order of directories, engine",
         "must",
-        tests=("tests/property/test_squashfs.py::test_image_does_not_depend_on_jobs_or_order",),
+        tests=("tests/property/test_squashfs.py::test_order_and_jobs_change_nothing",),
     ),
     Feature(
         "pseudo files",
@@ -176,7 +176,7 @@ WRITING = (
         "`-F`, `-D`",
         "`packfile:FILE` as a source",
         "must",
-        tests=("tests/oracle/test_listings.py::test_a_pack_file_gives_what_gensquashfs_makes",),
+        tests=("tests/oracle/test_listings.py::test_gensquashfs_pack_files",),
     ),
     Feature(
         "a manifest that can be edited",
@@ -266,7 +266,7 @@ WRITING = (
         "—",
         "`imgcore.pack(transforms=[…])`, `Options(hints=…)`",
         "expected",
-        tests=("tests/api/test_examples.py::test_library_page",),
+        tests=("tests/api/test_examples.py::test_change_a_tree",),
     ),
     Feature(
         "prune empty directories",

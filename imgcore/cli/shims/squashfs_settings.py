@@ -6,6 +6,7 @@ import dataclasses
 import re
 from typing import Any
 
+from imgcore.cli.laying import read_order
 from imgcore.cli.shims.arguments import Arguments, ShimError
 from imgcore.cli.system import allowed_cpus, source_date_epoch
 from imgcore.engine.protocol import minimum_memory
@@ -89,6 +90,8 @@ def _layout_settings(arguments: Arguments) -> dict[str, Any]:
         values["holes"] = False
     if arguments.has("no_hardlinks"):
         values["hardlinks"] = False
+    if (path := arguments.text("sort")) is not None:
+        values["hints"] = read_order(path, arguments.words[0])
     return values
 
 
