@@ -110,7 +110,7 @@ OPTIONS: Final = {
     **_refused("imgcore streams whole images, there is nothing to fix", "-fix"),
     **_refused(_ACTIONS, "-action", "-log-action", "-true-action", "-false-action"),
     **_refused(_ACTIONS, "-action-file", "-log-action-file", "-true-action-file", "-false-action-file"),
-    **_refused("imgcore pads images, since Linux mounts no others", "-nopad"),
+    **_flags("no_pad", "-nopad"),
     **_refused("imgcore reads one archive; join several with `imgcore pack A.tar B.tar DEST`", "-ignore-zeros"),
     **_refused("imgcore does not read zip archives", "-zip"),
     **_refused("imgcore reads what a link leads to with `imgcore pack --dereference`", "-dereference", "-deref", "-deref-path"),

@@ -88,6 +88,8 @@ def _layout_settings(arguments: Arguments) -> dict[str, Any]:
         values["uncompressed"] = tuple(dict.fromkeys(parts))
     if arguments.has("no_sparse"):
         values["holes"] = False
+    if arguments.has("no_pad"):
+        values["pad"] = 1
     if arguments.has("no_hardlinks"):
         values["hardlinks"] = False
     if (path := arguments.text("sort")) is not None:

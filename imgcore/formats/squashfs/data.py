@@ -11,6 +11,7 @@ of zeros, and it shares only a run that happens to begin so. A file without bloc
 
 from __future__ import annotations
 
+import zlib
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from imgcore.formats.squashfs.layout import BLOCK_RAW, NO_FRAGMENT, FragmentEntr
 
 __all__ = ["FileData", "Placer", "Totals", "pieces_of"]
 
+_STEP = 4096
 _MOST_CANDIDATES = 32  # runs that are followed at once, for a block that is stored many times
 
 
@@ -60,14 +62,19 @@ class Placer:
     """Feeds on pieces, in order, and appends to the sink; `files` has the result of each job that ended.
 
     `align_of` says of a job, by its number, what its first block's position is a multiple of.
+
+    `resync` bytes apart on average, a run or a fragment begins at a multiple of 4 KiB: where the digest of what is stored
+    first says so, and so wherever that content comes to lie. After a change, whatever its length, the rest of the image
+    then falls into step again with that of another build, block by block of 4 KiB; 0 is never.
     """
 
-    def __init__(self, sink: Sink, align_of: Callable[[int], int] = lambda job: 1) -> None:
+    def __init__(self, sink: Sink, align_of: Callable[[int], int] = lambda job: 1, resync: int = 0) -> None:
         self.files: list[FileData] = []
         self.fragments: list[FragmentEntry] = []
         self.totals = Totals()
         self._sink = sink
         self._align_of = align_of
+        self._resync = resync
         # Slots are the stored blocks in the order of the image; one block may stand in several.
         self._slot_at = array("Q")
         self._slot_word = array("I")
@@ -99,6 +106,7 @@ class Placer:
                 self.totals.duplicate_bytes += piece.raw_size
         elif kind is Kind.FRAGMENT:
             assert piece.number == len(self.fragments)
+            self._fill_to(self._step_of(piece.data))
             at = self._sink.append(piece.data)
             self.fragments.append(FragmentEntry(at, len(piece.data) | (0 if piece.compressed else BLOCK_RAW), 0))
             self.totals.bytes_stored += len(piece.data)
@@ -171,6 +179,10 @@ class Placer:
         word = self._slot_word[slot]
         self._place(block, self._sink.read_back(self._slot_at[slot], block_length(word)), word)
 
+    def _step_of(self, data: bytes) -> int:
+        """Return 4096 where the image falls into step, else 1: as likely as `data` is a part of `resync`."""
+        return _STEP if self._resync and zlib.crc32(data) * self._resync < len(data) << 32 else 1
+
     def _fill_to(self, align: int) -> None:
         """Append zeros until the position is a multiple of `align`."""
         gap = -self._sink.position % align
@@ -182,7 +194,7 @@ class Placer:
         """Append a stored block to the file's own run."""
         if not self._started:
             self._started = True
-            self._fill_to(self._align_of(len(self.files)))
+            self._fill_to(max(self._align_of(len(self.files)), self._step_of(data)))
             self._file.start_block = self._sink.position
         at = self._sink.append(data)
         slot = len(self._slot_at)

@@ -74,11 +74,13 @@ class Options:
         time: the superblock's time, seconds since 1970; None is the newest time in the tree.
         jobs: threads that compress; the image does not depend on it.
         memory: bytes of content in flight at most.
-        pad: the image's length is a multiple of this. Linux needs 1024, dm-verity and 4K disks need 4096.
+        pad: the image's length is a multiple of this. Linux needs 1024, dm-verity and 4K disks need 4096; 1 is none.
         allow_loss: kinds of loss that are accepted: xattr, device, time.
         hints: what single files ask for; see `imgcore.model.FileHints`.
         order: contents of one priority are in walk order ("path"), or in that of their names' suffixes ("suffix").
         align: the position of each file's first block is a multiple of this: 1, or a power of two from 4 KiB to 64 MiB.
+        resync: this many bytes apart on average, content begins at a multiple of 4 KiB, at places that the content itself
+            determines, so that images of two builds have most blocks in common; 2 KiB are lost each time. 0 is never.
         uncompressed: parts that are stored raw: inodes (and listings), data, fragments, xattrs, ids.
         holes: blocks of zeros take no space. Off, they are stored like any others.
         hardlinks: a node of several names is one inode. Off, every name has its own.
@@ -110,6 +112,7 @@ class Options:
     hints: Hints | None = None
     order: Literal["path", "suffix"] = "path"
     align: int = 1
+    resync: int = 2 << 20
     uncompressed: tuple[str, ...] = ()
     holes: bool = True
     hardlinks: bool = True
@@ -143,8 +146,8 @@ class Options:
     def _check_resources(self) -> None:
         if self.jobs < 1:
             raise ValueError("jobs has to be at least 1")
-        if not 1024 <= self.pad <= 1 << 30 or self.pad & (self.pad - 1):
-            raise ValueError(f"pad {self.pad} is not a power of two from 1024 to 1 GiB")
+        if not (self.pad == 1 or 1024 <= self.pad <= 1 << 30) or self.pad & (self.pad - 1):
+            raise ValueError(f"pad {self.pad} is not 1, nor a power of two from 1024 to 1 GiB")
         least = minimum_memory(self.block_size, self.jobs)
         if self.memory >= 1 << 63:
             raise ValueError(f"memory {self.memory} is more than any machine has")
@@ -159,6 +162,8 @@ class Options:
         check_align(self.align)
         if 1 < self.align < 4096:
             raise ValueError(f"align {self.align} is not 1, nor a power of two from 4096 to {MAX_ALIGN}")
+        if not 0 <= self.resync < 1 << 63:
+            raise ValueError(f"resync {self.resync} is not a number of bytes")
         _check_names("uncompressed", self.uncompressed, tuple(PARTS))
 
     def _check_settings(self) -> None:
@@ -259,7 +264,7 @@ def _dictionary(text: str) -> int | Fraction:
 _FROM_TEXT: Final[Mapping[str, Callable[[str], object]]] = {
     **dict.fromkeys(("compression", "fragments", "order", "algorithm"), str),
     **dict.fromkeys(("export", "dedup", "early_store", "holes", "hardlinks", "optimize", "extreme"), _yes),
-    **dict.fromkeys(("block_size", "time", "pad", "align", "lc", "lp", "pb", "window", "acceleration"), parse_size),
+    **dict.fromkeys(("block_size", "time", "pad", "align", "resync", "lc", "lp", "pb", "window", "acceleration"), parse_size),
     **dict.fromkeys(("uncompressed", "filters", "strategy"), _names),
     "level": _number,
     "dict_size": _dictionary,

@@ -68,7 +68,7 @@ class _Writer:
         self.listings = MetadataWriter(engine, self._codec_of("inodes"), options.jobs)
         self.xattrs = XattrWriter(engine, self._codec_of("xattrs"), options.jobs)
         self.encoder = InodeEncoder()
-        self.placer = Placer(sink, self._align_of)
+        self.placer = Placer(sink, self._align_of, options.resync)
         self.order: list[OrderedFile] = []
 
     def _codec_of(self, part: str) -> Codec | None:
