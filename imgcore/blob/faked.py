@@ -11,7 +11,7 @@ import os
 import stat
 import threading
 
-__all__ = ["FAKE_LOCK", "fchown", "is_faked", "open_existing", "plain", "pread", "pwrite", "resize"]
+__all__ = ["FAKE_LOCK", "fchmod", "fchown", "is_faked", "open_existing", "plain", "pread", "pwrite", "resize"]
 
 FAKE_LOCK = threading.RLock()
 """Held while a made-up file is read or written."""
@@ -59,10 +59,20 @@ def pwrite(fd: int, data: bytes | memoryview, at: int) -> int:
 
 def resize(fd: int, size: int) -> None:
     """Make a file `size` bytes long. Raises OSError."""
-    if is_faked() and size > os.fstat(fd).st_size:
-        pwrite(fd, b"\0", size - 1)  # its ftruncate only cuts
-    else:
+    if not is_faked():
         os.ftruncate(fd, size)
+    elif size > os.fstat(fd).st_size:
+        pwrite(fd, b"\0", size - 1)  # its truncate only cuts
+    elif size < os.fstat(fd).st_size:
+        os.truncate(fd, size)  # its ftruncate came late
+
+
+def fchmod(fd: int, mode: int) -> None:
+    """Give an open file other permissions. Raises OSError."""
+    if is_faked():
+        os.chmod(fd, mode)
+    else:
+        os.fchmod(fd, mode)
 
 
 def fchown(fd: int, uid: int, gid: int) -> None:

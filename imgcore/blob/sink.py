@@ -19,7 +19,7 @@ import stat
 import tempfile
 from typing import BinaryIO, Protocol, Self
 
-from imgcore.blob.faked import is_faked, open_existing, pread, pwrite
+from imgcore.blob.faked import fchmod, is_faked, open_existing, pread, pwrite, resize
 from imgcore.errors import OutputError, TargetExists
 
 __all__ = ["AtomicFile", "MemorySink", "PlainFile", "Sink", "StreamSink", "open_sink"]
@@ -156,7 +156,7 @@ class AtomicFile(_DescriptorSink):
             raise _output_error(error, target) from None
         super().__init__(fd, target)
         if mode is not None:
-            os.fchmod(fd, mode)
+            fchmod(fd, mode)
 
     def __enter__(self) -> Self:
         return self
@@ -280,11 +280,11 @@ class PlainFile(_DescriptorSink):
         try:
             if self._old_size is not None:
                 if kind is None and self._cut:
-                    os.ftruncate(self._fd, self._start + self._position)
+                    resize(self._fd, self._start + self._position)
                 elif kind is not None and self._made:
                     os.unlink(self._path)
                 elif kind is not None and self._old_size <= self._start:
-                    os.ftruncate(self._fd, self._old_size)
+                    resize(self._fd, self._old_size)
             if kind is None and self._sync:
                 os.fsync(self._fd)
         except OSError as problem:

@@ -15,7 +15,7 @@ import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from imgcore.blob.faked import fchown, is_faked, plain
+from imgcore.blob.faked import fchmod, fchown, is_faked, plain
 from imgcore.errors import OutputError, show
 from imgcore.hosts.beneath import output_error
 from imgcore.model import Meta
@@ -44,7 +44,7 @@ class Attributes:
             if self.keep_owner:
                 fchown(fd, meta.uid, meta.gid)
             self._set_xattrs(meta, path, lambda name, value: os.setxattr(fd, name, value), _PRIVILEGED)
-            os.fchmod(fd, self.mode_of(meta))
+            fchmod(fd, self.mode_of(meta))
             os.utime(fd, ns=(meta.mtime_ns, meta.mtime_ns))
         except OSError as error:
             raise output_error(error, path, "set owner, mode or time") from None

@@ -157,6 +157,10 @@ def test_an_offset(source: str) -> None:
     with open("/disk.raw", "wb") as stream:
         stream.write(b"boot")
     pack(source, "/disk.raw", offset=4096)
+    os.truncate("/disk.raw", os.stat("/disk.raw").st_size + 5000)
+    with pytest.raises(TargetExists):
+        pack(source, "/disk.raw", offset=4096)
+    pack(source, "/disk.raw", offset=4096, force=True)
     with open("/disk.raw", "rb") as stream:
         data = stream.read()
     assert data[:4096] == b"boot" + bytes(4092)
