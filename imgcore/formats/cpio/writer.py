@@ -13,7 +13,7 @@ from imgcore.blob import Sink
 from imgcore.engine import Engine
 from imgcore.errors import context
 from imgcore.events import Control, Warned
-from imgcore.formats.archive import Output, in_order
+from imgcore.formats.archive_writer import Output, in_order
 from imgcore.formats.base import Options as AnyOptions
 from imgcore.formats.base import Report
 from imgcore.formats.cpio.layout import TRAILER, Numbers, newc_header

@@ -12,7 +12,7 @@ from imgcore.blob import BytesBlob, Sink
 from imgcore.engine import Engine
 from imgcore.errors import context
 from imgcore.events import Control, Warned
-from imgcore.formats.archive import Output, content_runs, in_order
+from imgcore.formats.archive_writer import Output, content_runs, in_order
 from imgcore.formats.base import Options as AnyOptions
 from imgcore.formats.base import Report
 from imgcore.formats.tar.acl import acl_to_text

@@ -6,7 +6,7 @@ import pytest
 
 from imgcore.blob import BytesBlob, ZeroBlob
 from imgcore.errors import NotRepresentable
-from imgcore.formats.archive import content_runs
+from imgcore.formats.archive_writer import content_runs
 from imgcore.formats.tar import FORMAT, Options, open_image
 from imgcore.formats.tar.acl import acl_from_text, acl_to_text
 from imgcore.formats.tar.layout import parse_pax_time, pax_record, pax_records, pax_time
