@@ -181,8 +181,12 @@ def _options(kind: Format, values: dict[str, Any], dest: str | None, hints: Layo
     for name in values["settings"]:
         if name.replace("-", "_") in stated:
             raise ValueError(f"`-O {name}=…` and a flag say two things")
+    options = kind.options_for(dest)
+    for name in stated:
+        if not hasattr(options, name):
+            raise ValueError(f"{kind.name} has no {name.replace('_', ' ')}")
     # All at once: what one setting may be depends on others.
-    options = kind.options_for(dest).with_settings({**stated, **values["settings"]})
+    options = options.with_settings({**stated, **values["settings"]})
     known = {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}  # type: ignore[arg-type]
     wanted: dict[str, object] = {}
     if values["memory"] is not None:
