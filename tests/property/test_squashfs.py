@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 
 import pytest
@@ -14,7 +15,7 @@ from imgcore.events import Control, Event, Warned
 from imgcore.formats.squashfs import CAPABILITIES, Options
 from imgcore.formats.squashfs.check import check_blob
 from imgcore.limits import Limits
-from imgcore.model import Dir, Node, Tree, diff, find_losses, manifest_lines, project
+from imgcore.model import Dir, File, FileHints, Node, Tree, diff, find_losses, manifest_lines, project
 from imgcore.testing.strategies import trees
 from tests.kit.squashfs_io import ENGINES, read, write
 
@@ -73,6 +74,65 @@ def test_engines_write_the_same_bytes(tree: Tree, options: Options) -> None:
 def test_order_and_jobs_change_nothing(engine: str, tree: Tree, seed: int) -> None:
     one = write(tree, Options(block_size=4096, compression="gzip", jobs=1), engine)  # type: ignore[arg-type]
     assert write(shuffled(tree, seed), Options(block_size=4096, compression="gzip", jobs=4), engine) == one  # type: ignore[arg-type]
+
+
+HINTS = st.builds(
+    FileHints,
+    priority=st.integers(-2, 2),
+    compress=st.booleans(),
+    fragment=st.booleans(),
+    dedup=st.booleans(),
+    holes=st.booleans(),
+    align=st.sampled_from([1, 1, 512, 4096, 32768]),
+)
+CONTROLLED = st.builds(
+    Options,
+    compression=st.sampled_from(["gzip", "zstd", "lz4", "none"]),
+    block_size=st.just(4096),
+    fragments=st.sampled_from(["all", "small", "none"]),
+    dedup=st.booleans(),
+    order=st.sampled_from(["path", "suffix"]),
+    align=st.sampled_from([1, 1, 4096, 8192]),
+    uncompressed=st.lists(st.sampled_from(["inodes", "data", "fragments", "xattrs", "ids"]), unique=True).map(tuple),
+    holes=st.booleans(),
+    hardlinks=st.booleans(),
+)
+
+
+def with_hints(options: Options, chosen: list[FileHints | None]) -> Options:
+    """Return the options with one of `chosen` for each path."""
+
+    def hints(path: bytes, node: File) -> FileHints | None:
+        return chosen[sum(path) % len(chosen)] if chosen else None
+
+    return dataclasses.replace(options, hints=hints)
+
+
+@settings(max_examples=120)
+@given(tree=TREES, options=CONTROLLED, chosen=st.lists(st.one_of(st.none(), HINTS), max_size=5))
+def test_hints_change_where_and_not_what(tree: Tree, options: Options, chosen: list[FileHints | None]) -> None:
+    options = with_hints(options, chosen)
+    image = write(tree, options, ENGINES[-1])
+    assert image == write(tree, dataclasses.replace(options, jobs=3))
+    found = read(image)
+    if options.hardlinks:
+        assert list(manifest_lines(found)) == list(manifest_lines(project(tree, CAPABILITIES)))
+    else:
+        assert not found.links()
+        same = {path: (node.meta, getattr(node, "content", None)) for path, node in project(tree, CAPABILITIES).walk()}
+        for path, node in found.walk():
+            meta, content = same.pop(path)
+            assert node.meta == meta
+            if content is not None:
+                assert node.content.read_at(0, content.size) == content.read_at(0, content.size)  # type: ignore[union-attr]
+        assert not same
+    linked = {path for paths in tree.links().values() for path in paths}
+    for path, node in found.walk():
+        if isinstance(node, File) and any(node.content.words()):  # type: ignore[attr-defined]
+            asked = options.hints(path, node) if options.hints is not None and path not in linked else None
+            align = max(options.align, asked.align if asked else 1)
+            assert node.content._inode.start % align == 0  # type: ignore[attr-defined]
+    assert list(check_blob(BytesBlob(image), Limits.default(), Control())) == []
 
 
 @settings(max_examples=30)

@@ -6,9 +6,11 @@ import random
 
 import pytest
 
+from imgcore.codec.xz import XzCodec
 from imgcore.errors import Unsupported
 from imgcore.formats.squashfs import Options
 from imgcore.formats.squashfs.codecs import compressor_options
+from imgcore.formats.squashfs.options import FILTERS
 from imgcore.model import tree
 from tests.kit.squashfs_io import write_report
 
@@ -28,10 +30,55 @@ def test_settings_from_text() -> None:
     assert made == Options(fragments="none", export=False, early_store=False, block_size=1 << 20, level=3, time=7)
 
 
+def test_layout_and_codec_settings_from_text() -> None:
+    layout = {
+        "align": "4K",
+        "order": "suffix",
+        "uncompressed": "inodes,ids",
+        "holes": "no",
+        "hardlinks": "no",
+        "optimize": "yes",
+    }
+    assert Options().with_settings(layout) == Options(
+        align=4096, order="suffix", uncompressed=("inodes", "ids"), holes=False, hardlinks=False, optimize=True
+    )
+    xz = {"compression": "xz", "filters": "x86,arm64", "dict-size": "512K", "block-size": "1M", "lc": "0", "lp": "4"}
+    assert Options().with_settings({**xz, "pb": "2", "extreme": "yes"}) == Options(
+        "xz", block_size=1 << 20, filters=("x86", "arm64"), dict_size=512 << 10, lc=0, lp=4, pb=2, extreme=True
+    )
+    gzip = {"compression": "gzip", "window": "8", "strategy": "default,rle"}
+    assert Options().with_settings(gzip) == Options("gzip", window=8, strategy=("default", "rle"))
+    assert Options().with_settings({"compression": "lz4", "acceleration": "9"}) == Options("lz4", acceleration=9)
+    assert Options().with_settings({"level": "-7"}) == Options(level=-7)
+    assert Options("lzo").with_settings({"algorithm": "lzo1x_999"}).algorithm == "lzo1x_999"
+
+
+@pytest.mark.parametrize(
+    ("text", "block_size", "expected"),
+    [("75%", "128K", 98304), ("37.5%", "128K", 49152), ("100%", "1M", 1 << 20), ("8K", "4K", 8192)],
+)
+def test_dictionary_sizes(text: str, block_size: str, expected: int) -> None:
+    made = Options("xz").with_settings({"dict-size": text, "block-size": block_size})
+    assert made.dict_size == expected
+
+
+@pytest.mark.parametrize("text", ["60%", "1%", "200%", "x%", "%", "1.2.3%", "33.3333%", "9K", "256K", "4K", "5M", "-8K"])
+def test_bad_dictionary_sizes(text: str) -> None:
+    with pytest.raises(ValueError, match=r"dict"):
+        Options("xz").with_settings({"dict-size": text})
+
+
 @pytest.mark.parametrize(
     "settings",
     [
         {"colour": "red"},
+        {"align": "3000"},
+        {"align": "2K"},
+        {"align": "128M"},
+        {"order": "size"},
+        {"hints": "file"},
+        {"uncompressed": "inodes,inodes"},
+        {"uncompressed": "everything"},
         {"export": "maybe"},
         {"level": "high"},
         {"jobs": "4"},
@@ -61,6 +108,25 @@ def test_bad_settings(settings: dict[str, str]) -> None:
         {"pad": 512},
         {"pad": 1 << 40},
         {"block_size": 1 << 20, "jobs": 64},
+        {"compression": "zstd", "filters": ("x86",)},
+        {"compression": "xz", "filters": ("mips",)},
+        {"compression": "xz", "filters": ("x86", "x86")},
+        {"compression": "xz", "window": 9},
+        {"compression": "xz", "lc": 3, "lp": 2},
+        {"compression": "xz", "lp": 2},
+        {"compression": "xz", "pb": 5},
+        {"compression": "gzip", "window": 7},
+        {"compression": "gzip", "strategy": ("huffman", "lucky")},
+        {"compression": "gzip", "window": 9, "level": 12},
+        {"compression": "gzip", "dict_size": 8192},
+        {"compression": "lz4", "acceleration": 0},
+        {"compression": "lz4", "acceleration": 2, "level": 9},
+        {"compression": "lz4", "acceleration": 2, "optimize": True},
+        {"compression": "lzo", "algorithm": "lzo1x_1"},
+        {"compression": "zstd", "algorithm": "lzo1x_999"},
+        {"compression": "lzo", "optimize": True},
+        {"compression": "none", "optimize": True},
+        {"align": 3 * 4096},
     ],
     ids=str,
 )
@@ -92,6 +158,38 @@ def test_bad_levels(codec: str, level: int) -> None:
 )
 def test_compressor_options(codec: str, level: int | None, expected: str) -> None:
     assert compressor_options(Options(compression=codec, level=level)).hex() == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"compression": "gzip", "strategy": ("default",)}, ""),
+        ({"compression": "gzip", "strategy": ("default", "filtered")}, "090000000f000300"),
+        ({"compression": "gzip", "strategy": ("huffman",)}, "090000000f000400"),
+        ({"compression": "gzip", "strategy": ("rle", "fixed"), "window": 8, "level": 1}, "0100000008001800"),
+        ({"compression": "gzip", "window": 10}, "090000000a000100"),
+        ({"compression": "gzip", "optimize": True}, ""),
+        ({"compression": "zstd", "level": -5}, "fbffffff"),
+        ({"compression": "zstd", "optimize": True}, "16000000"),
+        ({"compression": "lz4", "acceleration": 9}, "0100000000000000"),
+        ({"compression": "lz4", "optimize": True}, "0100000001000000"),
+        ({"compression": "xz", "filters": ("x86",)}, "0000020001000000"),
+        ({"compression": "xz", "filters": ("sparc", "powerpc")}, "0000020022000000"),
+        ({"compression": "xz", "dict_size": 65536}, "0000010000000000"),
+        ({"compression": "xz", "dict_size": 131072, "extreme": True, "pb": 0}, ""),
+    ],
+    ids=str,
+)
+def test_compressor_options_of_settings(options: dict[str, object], expected: str) -> None:
+    assert compressor_options(Options(**options)).hex() == expected  # type: ignore[arg-type]
+
+
+def test_a_filter_that_is_not_here() -> None:
+    missing = [bcj for bcj in FILTERS if not XzCodec.has_filter(bcj)]
+    if not missing:
+        pytest.skip("this liblzma has all filters")
+    with pytest.raises(ValueError, match=f"no filter `{missing[0]}`"):
+        write_report(tree({"/a": b"a"}), Options(compression="xz", filters=(missing[0],)))
 
 
 def test_early_store_can_be_turned_off() -> None:
