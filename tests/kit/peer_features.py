@@ -95,7 +95,7 @@ WRITING = (
         "no",
         "`-O acceleration=`",
         "expected",
-        tests=("tests/oracle/test_squashfs_layout.py::test_kernel_reads_every_codec_setting",),
+        tests=("tests/oracle/test_squashfs_layout.py::test_settings_of_codecs",),
     ),
     Feature(
         "parts stored as they are",
@@ -379,7 +379,7 @@ WRITING = (
         "the same",
         "`-O optimize=yes`, for every codec",
         "expected",
-        tests=("tests/oracle/test_squashfs_layout.py::test_kernel_reads_every_codec_setting",),
+        tests=("tests/oracle/test_squashfs_layout.py::test_settings_of_codecs",),
     ),
 )
 
