@@ -1,4 +1,4 @@
-"""Shell patterns of one path component as regular expressions over bytes, in which no wild card matches a slash."""
+"""Shell patterns as regular expressions over bytes."""
 
 from __future__ import annotations
 
@@ -26,28 +26,32 @@ POSIX_CLASSES: Final = {
 _IN_SET = re.compile(rb"\[:([a-z]+):\]|\\(.)|(.)", re.DOTALL)
 
 
-def glob_component(text: bytes) -> bytes:
-    """Return the regular expression of one component of a glob, that is, of one without slashes."""
+def glob_component(text: bytes, *, crosses: bool = False) -> bytes:
+    """Return the regular expression of one component of a glob, that is, of one without slashes.
+
+    No wild card matches a slash, unless `crosses`: then `text` is a whole glob, and all of them do.
+    """
     out, at = [], 0
+    byte = b"." if crosses else b"[^/]"
     while at < len(text):
         char = text[at : at + 1]
         at += 1
         if char == b"*":
-            out.append(b"[^/]*")
+            out.append(byte + b"*")
         elif char == b"?":
-            out.append(b"[^/]")
+            out.append(byte)
         elif char == b"\\" and at < len(text):
             out.append(re.escape(text[at : at + 1]))
             at += 1
         elif char == b"[":
-            expression, at = _set(text, at)
+            expression, at = _set(text, at, b"" if crosses else b"(?!/)")
             out.append(expression)
         else:
             out.append(re.escape(char))
     return b"".join(out)
 
 
-def _set(text: bytes, at: int) -> tuple[bytes, int]:
+def _set(text: bytes, at: int, guard: bytes) -> tuple[bytes, int]:
     """Return (regular expression, position behind it) of the `[...]` whose inside starts at `at`."""
     start = at + (text[at : at + 1] in (b"!", b"^"))
     inside, end = b"", start
@@ -66,7 +70,7 @@ def _set(text: bytes, at: int) -> tuple[bytes, int]:
         return re.escape(b"["), at
     if not _is_a_set(inside):
         return b"(?!)", end + 1
-    return b"(?!/)[" + (b"^" if start > at else b"") + inside + b"]", end + 1
+    return guard + b"[" + (b"^" if start > at else b"") + inside + b"]", end + 1
 
 
 def _is_a_set(inside: bytes) -> bool:

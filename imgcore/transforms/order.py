@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 from imgcore.errors import Corrupt, PathError, show
-from imgcore.model import File, FileHints, normalize
+from imgcore.model import File, FileHints, glob_component, normalize
 
 __all__ = ["Line", "Order", "read_access_order", "read_sort_file", "read_sort_rules"]
 
@@ -246,34 +246,6 @@ def _unquoted(name: str, number: int, body: bytes) -> bytes:
 
 def _expression(glob: bytes, crosses: bool) -> bytes:
     """Return the regular expression of a shell pattern; with `crosses` its wild cards match slashes."""
-    out, at = [], 0
-    any_byte = b"." if crosses else b"[^/]"
-    while at < len(glob):
-        char = glob[at : at + 1]
-        at += 1
-        end = glob.find(b"]", at + 1 + (glob[at : at + 1] in (b"!", b"^"))) if char == b"[" else -1
-        if char == b"*":
-            out.append(any_byte + b"*")
-        elif char == b"?":
-            out.append(any_byte)
-        elif end > 0:
-            out.append(_set(glob[at:end], crosses))
-            at = end + 1
-        elif char == b"\\" and at < len(glob):
-            out.append(re.escape(glob[at : at + 1]))
-            at += 1
-        else:
-            out.append(re.escape(char))
-    return b"".join(out)
-
-
-def _set(inside: bytes, crosses: bool) -> bytes:
-    """Return the regular expression of the inside of `[...]`; one that goes backwards, like `z-a`, matches nothing."""
-    negated = inside[:1] in (b"!", b"^")
-    body = b"".join(b"-" if byte == 0x2D else b"\\x%02x" % byte for byte in inside[negated:])
-    found = (b"" if crosses else b"(?!/)") + b"[" + (b"^" if negated else b"") + body + b"]"
-    try:
-        re.compile(found)
-    except re.error:
-        return b"(?!)"
-    return found
+    if crosses:
+        return glob_component(glob, crosses=True)
+    return b"/".join(glob_component(part) for part in glob.split(b"/"))

@@ -70,7 +70,7 @@ def main(argv: Sequence[str], program: str = "unsquashfs") -> int:
             return 0 if arguments.has("help") else 1
         with stoppable(control), _opened(arguments) as image:
             return _run(arguments, image, control) or (2 if warned else 0)
-    except (ShimError, ImgcoreError, ValueError) as error:
+    except (ShimError, ImgcoreError, ValueError, OSError) as error:
         print(f"{program}: {error}", file=sys.stderr)
         return 1
 
