@@ -19,6 +19,7 @@ from imgcore.blob import PlainFile
 from imgcore.build.pack import pack
 from imgcore.build.source import open_source
 from imgcore.build.spec import SourceSpec
+from imgcore.cli.command import silence_stdout
 from imgcore.cli.exits import stoppable
 from imgcore.cli.shims.arguments import Arguments, ShimError, parse
 from imgcore.cli.shims.mksquashfs_changes import changes
@@ -54,6 +55,9 @@ def main(argv: Sequence[str]) -> int:
             return 0 if argv else 1
         with stoppable(control):
             _run(arguments, control)
+    except BrokenPipeError:
+        silence_stdout()
+        return 1
     except (ShimError, ImgcoreError, ValueError, OSError) as error:
         print(f"mksquashfs: {error}", file=sys.stderr)
         hint = getattr(error, "hint", None)

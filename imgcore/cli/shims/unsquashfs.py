@@ -21,6 +21,7 @@ from typing import BinaryIO
 from imgcore import __version__
 from imgcore.blob import FileBlob, SliceBlob, read_chunks
 from imgcore.build.unpack import unpack
+from imgcore.cli.command import silence_stdout
 from imgcore.cli.exits import stoppable
 from imgcore.cli.shims.arguments import Arguments, ShimError, parse
 from imgcore.cli.shims.excludes import Patterns, read_exclude_file
@@ -70,6 +71,9 @@ def main(argv: Sequence[str], program: str = "unsquashfs") -> int:
             return 0 if arguments.has("help") else 1
         with stoppable(control), _opened(arguments) as image:
             return _run(arguments, image, control) or (2 if warned else 0)
+    except BrokenPipeError:
+        silence_stdout()
+        return 1
     except (ShimError, ImgcoreError, ValueError, OSError) as error:
         print(f"{program}: {error}", file=sys.stderr)
         return 1

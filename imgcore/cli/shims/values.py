@@ -30,7 +30,7 @@ def number(text: str, option: str) -> int:
 
 
 def size(arguments: Arguments, key: str) -> int | None:
-    """Return the size that an option was given, None when it was not; K, KB and Kbytes and so on may follow. Raises ValueError."""
+    """Return the size that an option was given, with K, KB, Kbytes and so on; None when it was not. Raises ValueError."""
     text = arguments.text(key)
     return None if text is None else parse_size(re.sub(r"(?i)(?<=[kmg])(bytes|b)$", "", text))
 
