@@ -26,6 +26,7 @@ from imgcore.blob import HostFile, Identity, open_host
 from imgcore.blob.faked import is_faked, plain
 from imgcore.errors import SourceChanged, SourceUnreadable, show
 from imgcore.events import Control
+from imgcore.limits import Limits
 from imgcore.model import NO_XATTRS, Device, Dir, File, Meta, Node, Pipe, Socket, Symlink, Tree
 
 __all__ = ["Mounts", "node_at", "scan"]
@@ -57,7 +58,7 @@ def scan(
     symbolic links become what they lead to on the host; one that leads nowhere or around in a circle is SourceUnreadable.
     `known` maps device and inode to the node of what is no directory; it is filled, and what is in it is taken from it, so
     that several scans share the nodes of the same files.
-    Raises SourceUnreadable, SourceChanged, Cancelled.
+    Raises SourceUnreadable, SourceChanged, Cancelled; LimitExceeded where links to directories multiply them.
     """
     return _Scan(xattrs, frozenset(skip), control or Control(), mounts, dereference, known).run(os.fsencode(path))
 
@@ -117,6 +118,7 @@ class _Scan:
         self.mounts = mounts
         self.dereference = dereference
         self.device = 0
+        self.count = 0  # directories that were found where links are dereferenced
         self.xattrs = xattrs and hasattr(os, "listxattr")
         self.skip = skip
         self.control = control
@@ -211,6 +213,8 @@ class _Scan:
         """Return the directories above one that was found, itself left out; only links can lead back into them."""
         if not self.dereference:
             return ()
+        self.count += 1
+        Limits.default().require("max_entries", self.count)  # links to directories can multiply without end
         above = (*todo.above, todo.identity)
         if key in above:
             raise SourceUnreadable("a symbolic link leads to a directory that it is in", path=path)

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from imgcore.blob import read_all
-from imgcore.errors import Cancelled, SourceChanged, SourceUnreadable
+from imgcore.errors import Cancelled, LimitExceeded, SourceChanged, SourceUnreadable
 from imgcore.events import Control
 from imgcore.hosts import directory as directory_module
 from imgcore.hosts import scan
+from imgcore.limits import Limits
 from imgcore.model import Device, Dir, File, Pipe, Socket, Symlink
 
 Dropped = Callable[[], contextlib.AbstractContextManager[None]]
@@ -240,3 +241,13 @@ def test_systems_without_descriptors_and_xattrs(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(os, "supports_fd", set())
     tree = scan(tmp_path)
     assert [path for path, _ in tree.walk()] == [b"/", b"/d", b"/d/f", b"/l"]
+
+
+def test_links_to_directories_do_not_multiply_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(12):
+        (tmp_path / f"d{number}").mkdir()
+        for name in ("a", "b"):
+            (tmp_path / f"d{number}" / name).symlink_to(f"../d{number + 1}" if number < 11 else "/etc/hostname")
+    monkeypatch.setattr(Limits, "default", lambda: Limits(max_entries=1000))
+    with pytest.raises(LimitExceeded, match="max_entries"):
+        scan(tmp_path, dereference=True)
