@@ -70,6 +70,7 @@ LAYOUTS: list[dict[str, object]] = [
     *({"uncompressed": (part,)} for part in EVERY_PART),
     {"uncompressed": EVERY_PART, "compression": "xz"},
     {"holes": False},
+    {"compression": "xz", "filters": ("x86",), "uncompressed": ("inodes",)},
 ]
 
 

@@ -18,10 +18,10 @@ __all__ = ["DEFAULT_LEVELS", "codec_for", "compressor_options", "effective_level
 DEFAULT_LEVELS: Final = {"gzip": 6, "zstd": 15, "xz": 6}
 _ZLIB_LEVEL: Final = 9  # the default of zlib's own, as mksquashfs has it
 
-_MORE_LEVELS: Final = {"gzip": (12, 10), "zstd": (22, 18), "lz4": (12,)}
+_MORE_LEVELS: Final = {"gzip": (12, 11), "zstd": (22, 18), "lz4": (12,)}
 """What `optimize` tries beside the level asked for; docs/formats/squashfs.md says what each gains."""
 
-_XZ_FILTERS: Final = ("x86", "arm64")
+_XZ_FILTERS: Final = ("x86",)  # every kernel has it; ARM64's came with Linux 6.12, so it has to be asked for
 _XZ_SETTINGS: Final = ({"pb": 0}, {"lc": 0, "lp": 2})
 
 
@@ -79,7 +79,7 @@ def _xz_codecs(options: Options, block_size: int) -> Iterator[Codec]:
 
     filters = [*options.filters]
     if options.optimize:
-        filters += [bcj for bcj in _XZ_FILTERS if bcj not in filters and XzCodec.has_filter(bcj)]
+        filters += [bcj for bcj in _XZ_FILTERS if bcj not in filters]
     for bcj in (None, *filters):
         yield codec(bcj)
         if options.optimize and (options.lc, options.lp, options.pb) == (None, None, None):
