@@ -75,6 +75,7 @@ class _Encoder:
     def __init__(self, library: ctypes.CDLL, codec: XzCodec) -> None:
         self._library = library
         self._stream = _Stream()
+        self._end, self._at = library.lzma_end, ctypes.byref(self._stream)  # also there when the interpreter ends
         self._options = _Options()
         self._scratch = ScratchBuffers()
         if library.lzma_lzma_preset(ctypes.byref(self._options), codec.preset):
@@ -89,7 +90,7 @@ class _Encoder:
 
     def compress(self, data: bytes) -> bytes:
         stream, library = self._stream, self._library
-        result = library.lzma_stream_encoder(ctypes.byref(stream), self._filters, _CRC32)
+        result = library.lzma_stream_encoder(self._at, self._filters, _CRC32)
         if result != _OK:
             raise MemoryError("liblzma could not start to compress")
         room = len(data) + len(data) // 512 + 1024  # LZMA2 stores what does not shrink, in chunks of up to 64 KiB
@@ -97,15 +98,15 @@ class _Encoder:
         stream.next_in, stream.avail_in = ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p), len(data)
         stream.next_out, stream.avail_out = ctypes.addressof(buffer), room
         while result == _OK and stream.avail_in:
-            result = library.lzma_code(ctypes.byref(stream), _RUN)
+            result = library.lzma_code(self._at, _RUN)
         while result == _OK:
-            result = library.lzma_code(ctypes.byref(stream), _FINISH)
+            result = library.lzma_code(self._at, _FINISH)
         if result != _STREAM_END:
             raise MemoryError("liblzma ran out of memory")  # the one error left within this room
         return ctypes.string_at(buffer, room - stream.avail_out)
 
     def __del__(self) -> None:
-        self._library.lzma_end(ctypes.byref(self._stream))
+        self._end(self._at)
 
 
 class XzCodec:

@@ -108,6 +108,101 @@ static void lz4(void)
     codec_close(&state);
 }
 
+/* The calling convention of LZ4_compress_HC, with the acceleration instead of a level. */
+static void lz4_fast(void)
+{
+    imgcore_codec codec = {.kind = IMGCORE_LZ4FAST, .level = 65537};
+    uint8_t in[SIZE] = {0}, out[SIZE + EXTRA];
+    codec_state state;
+
+    codec.function[0] = ADDRESS(lz4_bound);
+    codec.function[1] = ADDRESS(lz4_compress_hc);
+    reset(300);
+    CHECK(codec_open(&state, &codec, NULL, 0) && codec_bound(&state, SIZE) == SIZE + EXTRA);
+    CHECK(codec_run(&state, in, SIZE, out) == 300 && level_seen == 65537 && room_seen == SIZE + EXTRA);
+    codec_close(&state);
+}
+
+/* What lzma_lzma_preset and lzma_stream_encoder were given. */
+typedef struct xz_options {
+    uint32_t dict_size;
+    const uint8_t *preset_dict;
+    uint32_t preset_dict_size, lc, lp, pb;
+} xz_options;
+
+typedef struct xz_filter {
+    uint64_t id;
+    const xz_options *options;
+} xz_filter;
+
+static uint32_t preset_seen;
+static uint64_t ids_seen[3];
+static xz_options options_seen;
+
+static unsigned char xz_preset(xz_options *options, uint32_t preset)
+{
+    preset_seen = preset;
+    *options = (xz_options){1 << 23, NULL, 0, 3, 0, 2};
+    return preset == 10;
+}
+
+static int xz_encoder(void *stream, const xz_filter *filters, int check)
+{
+    CHECK(stream && check == 1);
+    memset(ids_seen, 0, sizeof ids_seen);
+    for (size_t i = 0; i < 3; i++) {
+        ids_seen[i] = filters[i].id;
+        if (filters[i].id == UINT64_MAX)
+            break;
+        CHECK((filters[i].id == 0x21) == (filters[i].options != NULL));
+        if (filters[i].options)
+            options_seen = *filters[i].options;
+    }
+    return 5; /* LZMA_MEM_ERROR: what follows is not called */
+}
+
+static void xz_end(void *stream)
+{
+    CHECK(stream);
+    closed++;
+}
+
+static void xz_filters_and_parameters(void)
+{
+    imgcore_codec codec = {
+        .kind = IMGCORE_XZ,
+        .level = 6,
+        .dict_size = 8192,
+        .lc = IMGCORE_PRESET,
+        .lp = IMGCORE_PRESET,
+        .pb = IMGCORE_PRESET,
+    };
+    uint8_t in[SIZE] = {0}, out[SIZE];
+    codec_state state;
+
+    codec.function[0] = ADDRESS(xz_preset);
+    codec.function[1] = ADDRESS(xz_encoder);
+    codec.function[3] = ADDRESS(xz_end);
+    reset(0);
+    CHECK(codec_open(&state, &codec, NULL, 0) && preset_seen == 6);
+    CHECK(codec_run(&state, in, SIZE, out) == -1 && ids_seen[0] == 0x21 && ids_seen[1] == UINT64_MAX);
+    CHECK(options_seen.dict_size == 8192 && options_seen.lc == 3 && options_seen.lp == 0 && options_seen.pb == 2);
+    codec_close(&state);
+    codec.filter = 10;
+    codec.extreme = 1;
+    codec.lc = codec.pb = 0;
+    codec.lp = 4;
+    CHECK(codec_open(&state, &codec, NULL, 0) && preset_seen == (UINT32_C(1) << 31 | 6));
+    CHECK(codec_run(&state, in, SIZE, out) == -1 && ids_seen[0] == 10 && ids_seen[1] == 0x21 && ids_seen[2] == UINT64_MAX);
+    CHECK(options_seen.lc == 0 && options_seen.lp == 4 && options_seen.pb == 0);
+    codec_close(&state);
+    CHECK(closed == 2);
+    codec.extreme = 0;
+    codec.level = 10;
+    CHECK(!codec_open(&state, &codec, NULL, 0));
+    codec_close(&state);
+}
+
 static int64_t call_compress(void *context, uint32_t codec, const uint8_t *data, size_t size, uint8_t *out)
 {
     CHECK(context == &state_token && codec == 3 && data && size == SIZE);
@@ -140,7 +235,7 @@ static void unknown(void)
 
 int main(void)
 {
-    void (*tests[])(void) = {libdeflate, lz4, callback, unknown};
+    void (*tests[])(void) = {libdeflate, lz4, lz4_fast, xz_filters_and_parameters, callback, unknown};
 
     RUN(tests);
     return 0;
