@@ -88,7 +88,7 @@ def _lines(text: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _refuse(name: str, number: int, message: str, found: bytes | None = None, allowed: str | None = None) -> Corrupt:
-    return Corrupt(message, structure=f"{name} line {number}", found=None if found is None else show(found), allowed=allowed)
+    return Corrupt(message, line=number, structure=name, found=None if found is None else show(found), allowed=allowed)
 
 
 def _path(name: str, number: int, raw: bytes, source: bytes = b"") -> bytes:

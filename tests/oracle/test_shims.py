@@ -188,6 +188,7 @@ def test_tar_on_standard_input(shims: Path, work: Path) -> None:
         "-comp lz4 -Xhc -b 1M",
         "-comp xz -Xbcj x86",
         "-comp xz -Xdict-size 50%",
+        "-comp xz -b 1M -Xdict-size 512K",
         "-comp zstd -Xcompression-level 3 -tailends",
         "-no-fragments -no-duplicates -no-exports",
         "-noI -noD -noF -noX",

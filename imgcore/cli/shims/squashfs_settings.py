@@ -73,7 +73,10 @@ def _codec_settings(arguments: Arguments, name: str) -> dict[str, Any]:
     if "strategy" in settings:
         short = {"huffman_only": "huffman", "run_length_encoded": "rle"}
         settings["strategy"] = ",".join(short.get(one, one) for one in settings["strategy"].split(","))
-    made = Options().with_settings({"compression": name, **settings})
+    stated = {"compression": name, **settings}
+    if arguments.has("block_size"):
+        stated["block_size"] = str(_block_size(str(arguments.text("block_size"))))  # percentages are of it
+    made = Options().with_settings(stated)
     return {key: getattr(made, key) for key in settings}
 
 
