@@ -32,6 +32,7 @@ class Limits:
         max_file_size: bytes of one file's content.
         max_total_size: bytes of the contents of all files together, when they are unpacked or digested.
         max_stream: bytes that a compressed stream (a `.tar.gz`) may become, or that a pipe may give.
+        max_ratio: how many times as long a compressed stream may become, once that is more than 1 GiB.
         max_nesting: images inside images.
     """
 
@@ -43,6 +44,7 @@ class Limits:
     max_file_size: int = 1 << 43
     max_total_size: int = 1 << 43
     max_stream: int = 256 * GiB
+    max_ratio: int = 250
     max_nesting: int = 8
 
     @classmethod

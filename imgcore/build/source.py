@@ -33,6 +33,7 @@ __all__ = ["AnyPath", "Source", "find_format", "open_blob", "open_source", "open
 
 AnyPath: TypeAlias = "str | bytes | os.PathLike[str] | os.PathLike[bytes]"
 _CHUNK = 256 << 10
+_SMALL_STREAM = 1 << 30  # up to here, what a compressed stream becomes is no bomb
 _LEAST_MEMORY = 64 << 20  # for the window or dictionary of a compressed stream
 
 
@@ -244,7 +245,15 @@ def plain_blob(blob: Blob, limits: Limits, control: Control, stack: contextlib.E
 
 
 def _decoded(name: str, chunks: Iterator[bytes], limits: Limits) -> Iterator[bytes]:
-    return iter(StreamDecoder(name, chunks, memory=max(_LEAST_MEMORY, limits.max_metadata // 8)))
+    """Yield what a compressed stream gives; one that becomes absurdly long is LimitExceeded, at its offset."""
+    decoder = StreamDecoder(name, chunks, memory=max(_LEAST_MEMORY, limits.max_metadata // 8))
+    size = 0
+    for data in decoder:
+        size += len(data)
+        if size > _SMALL_STREAM:
+            with context(offset=decoder.position):
+                limits.require("max_ratio", size // max(decoder.position, 1))
+        yield data
 
 
 def _spooled(pieces: Iterable[bytes], limits: Limits, control: Control, stack: contextlib.ExitStack) -> Spool:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import io
 import os
 from pathlib import Path
@@ -128,3 +129,13 @@ def test_what_is_no_image(tmp_path: Path) -> None:
             open_source(tmp_path / name)
     with pytest.raises(SourceUnreadable):
         open_source(tmp_path / "none")
+
+
+def test_a_compressed_bomb_is_refused_at_its_offset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("imgcore.build.source._SMALL_STREAM", 1 << 20)
+    (tmp_path / "bomb.tar.gz").write_bytes(gzip.compress(bytes(16 << 20)))
+    with pytest.raises(LimitExceeded, match="max_ratio") as caught:
+        open_source(tmp_path / "bomb.tar.gz")
+    assert caught.value.offset is not None
+    with pytest.raises(LimitExceeded, match="max_stream"):
+        open_source(tmp_path / "bomb.tar.gz", limits=Limits(max_ratio=10**9, max_stream=8 << 20))
