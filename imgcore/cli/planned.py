@@ -43,7 +43,7 @@ def show_plan(run: Run, plan: PackPlan, dest: str) -> None:
     else:
         run.output.line(f"would pack `{show(os.fsencode(dest))}`: {plan.format}, {human(plan.bytes)} in {plan.files} files")
         run.output.line("  " + ", ".join(f"{count} {name}" for name, count in sorted(counts.items())) + f"; {names} names")
-        run.output.line("  " + " ".join(f"{key}={_text(value)}" for key, value in options.items()))
+        run.output.line("  " + " ".join(f"{key}={_text(value)}" for key, value in options.items() if value not in (None, ())))
         for line in _lost(plan.losses):
             run.output.line(f"  lost: {line}")
     if run.output.verbose and run.output.as_json:

@@ -185,6 +185,8 @@ def _options(kind: Format, values: dict[str, Any], dest: str | None, hints: Layo
     for name in stated:
         if not hasattr(options, name):
             raise ValueError(f"{kind.name} has no {name.replace('_', ' ')}")
+    if values["format_name"] is None and dest is not None:
+        _require_no_contradiction(kind, stated, dest)
     # All at once: what one setting may be depends on others.
     options = options.with_settings({**stated, **values["settings"]})
     known = {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}  # type: ignore[arg-type]
@@ -204,6 +206,14 @@ def _options(kind: Format, values: dict[str, Any], dest: str | None, hints: Layo
     if "jobs" in known:
         wanted["jobs"] = values["jobs"] or _default_jobs({**known, **wanted})
     return dataclasses.replace(options, **wanted)  # type: ignore[type-var]
+
+
+def _require_no_contradiction(kind: Format, stated: dict[str, str], dest: str) -> None:
+    """Raise ValueError where a name such as `x.tar.gz` says another compression than a flag."""
+    said = kind.suffix_settings.get(kind.suffix_of(dest) or "", {}).get("compression")
+    wanted = stated.get("compression")
+    if said is not None and wanted is not None and said != wanted:
+        raise ValueError(f"`-c {wanted}` and the name `{dest}` say two things; --format {kind.name} takes both")
 
 
 def _default_jobs(options: dict[str, Any]) -> int:

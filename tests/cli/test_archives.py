@@ -49,8 +49,8 @@ def test_compression_flags(source: Path, tmp_path: Path, imgcore_cli: Cli) -> No
 
     plain = packed("a.tar")
     assert packed("a.tar", "-c", "zstd:19").startswith(b"\x28\xb5\x2f\xfd")
-    assert packed("a.tar.gz", "-c", "none") == plain
-    assert packed("a.tar.gz", "-c", "xz:0").startswith(b"\xfd7zXZ")
+    assert packed("a.tar.gz", "-c", "none", "--format", "tar") == plain
+    assert packed("a.tar.gz", "-c", "xz:0", "--format", "tar").startswith(b"\xfd7zXZ")
     assert packed("a.tgz", "-O", "level=1") == packed("a.tar", "-c", "gzip:1")
     assert packed("a.tgz", "-j", "1") == packed("a.tgz", "-j", "4")
     assert packed("a.xyz", "--format", "tar") == plain
@@ -59,9 +59,10 @@ def test_compression_flags(source: Path, tmp_path: Path, imgcore_cli: Cli) -> No
 @pytest.mark.parametrize(
     ("flags", "text"),
     [
-        (("-c", "lz4"), "none of none, gzip"),
+        (("-c", "lz4", "--format", "tar"), "none of none, gzip"),
+        (("-c", "gzip"), "two things"),
         (("-c", "zstd:23"), "levels 1 to 22"),
-        (("-c", "none:1"), "no level"),
+        (("-c", "none:1", "--format", "tar"), "no level"),
         (("-b", "4K"), "no block size"),
         (("-O", "fragments=all"), "known: compression, level, sparse"),
         (("-O", "level=3", "-c", "gzip:3"), "two things"),
@@ -101,3 +102,13 @@ def test_sockets_and_allow_loss(source: Path, tmp_path: Path, imgcore_cli: Cli) 
     done = imgcore_cli("pack", source, tmp_path / "o.tar")
     assert done.code == 4 and "--allow-loss device" in done.err
     assert imgcore_cli("pack", "--allow-loss", "device", source, tmp_path / "o.tar").code == 0
+
+
+def test_a_flag_does_not_contradict_the_name(imgcore_cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "tree").mkdir()
+    refused = imgcore_cli("pack", "-c", "zstd:19", tmp_path / "tree", tmp_path / "x.tar.gz")
+    assert refused.code == 2
+    assert "say two things" in refused.err
+    assert not (tmp_path / "x.tar.gz").exists()
+    assert imgcore_cli("pack", "-c", "gzip:9", tmp_path / "tree", tmp_path / "x.tar.gz").code == 0
+    assert imgcore_cli("pack", "-c", "zstd", "--format", "tar", "--force", tmp_path / "tree", tmp_path / "x.tar.gz").code == 0
