@@ -170,17 +170,7 @@ def _clock(clock: Clock | None) -> Clock:
 
 def _options(kind: Format, values: dict[str, Any], dest: str | None, hints: Layout | None) -> Options:
     """Return the format's options under the flags; what these leave open is what DEST's suffix says. Raises ValueError."""
-    stated: dict[str, str] = {}
-    compression: Compression | None = values["compression"]
-    if compression is not None:
-        stated["compression"] = compression.name
-        if compression.level is not None:
-            stated["level"] = str(compression.level)
-    if values["block_size"] is not None:
-        stated["block_size"] = str(values["block_size"])
-    for name in values["settings"]:
-        if name.replace("-", "_") in stated:
-            raise ValueError(f"`-O {name}=…` and a flag say two things")
+    stated = _stated(values)
     options = kind.options_for(dest)
     for name in stated:
         if not hasattr(options, name):
@@ -208,11 +198,27 @@ def _options(kind: Format, values: dict[str, Any], dest: str | None, hints: Layo
     return dataclasses.replace(options, **wanted)  # type: ignore[type-var]
 
 
+def _stated(values: dict[str, Any]) -> dict[str, str]:
+    """Return what flags say of settings that `-O` could say too. Raises ValueError where both do."""
+    stated: dict[str, str] = {}
+    compression: Compression | None = values["compression"]
+    if compression is not None:
+        stated["compression"] = compression.name
+        if compression.level is not None:
+            stated["level"] = str(compression.level)
+    if values["block_size"] is not None:
+        stated["block_size"] = str(values["block_size"])
+    for name in values["settings"]:
+        if name.replace("-", "_") in stated:
+            raise ValueError(f"`-O {name}=…` and a flag say two things")
+    return stated
+
+
 def _require_no_contradiction(kind: Format, stated: dict[str, str], dest: str) -> None:
     """Raise ValueError where a name such as `x.tar.gz` says another compression than a flag."""
     said = kind.suffix_settings.get(kind.suffix_of(dest) or "", {}).get("compression")
     wanted = stated.get("compression")
-    if said is not None and wanted is not None and said != wanted:
+    if said not in (None, "none") and wanted is not None and said != wanted:
         raise ValueError(f"`-c {wanted}` and the name `{dest}` say two things; --format {kind.name} takes both")
 
 
