@@ -84,6 +84,21 @@ def test_cancel_from_another_task(tmp_path: Path, capsys: pytest.CaptureFixture[
         assert not (tmp_path / "b.raw").exists()
 
 
+def test_lay_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = tmp_path / "source"
+    for name, data in (("a.zip", b"z" * 300_000), ("usr/bin/tool", b"t" * 300_000), ("usr/bin/init", bytes(range(256)) * 2000)):
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).write_bytes(data)
+    (source / "usr/bin/tool").chmod(0o755)
+    load("lay_out").main(str(source), str(tmp_path / "o.raw"))
+    assert "xz" in capsys.readouterr().out
+    raw = (tmp_path / "o.raw").read_bytes()
+    assert b"z" * 300_000 in raw  # stored as it is
+    with imgcore.open(tmp_path / "o.raw") as image:
+        assert isinstance(image.image, imgcore.squashfs.SquashfsImage)
+        assert list(imgcore.diff(imgcore.scan(source), image.tree)) == []
+
+
 def test_change_a_tree(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = tmp_path / "source"
     for name in ("etc/motd", "usr/bin/ping", "usr/bin/x.pyc"):

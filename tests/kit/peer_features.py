@@ -266,7 +266,7 @@ WRITING = (
         "—",
         "`imgcore.pack(transforms=[…])`, `Options(hints=…)`",
         "expected",
-        tests=("tests/api/test_examples.py::test_change_a_tree",),
+        tests=("tests/api/test_examples.py::test_change_a_tree", "tests/api/test_examples.py::test_lay_out"),
     ),
     Feature(
         "prune empty directories",
