@@ -28,7 +28,7 @@ def parse_compression(ctx: click.Context, param: click.Parameter, value: str | N
     if value is None:
         return None
     name, colon, level = value.partition(":")
-    if colon and not (level.isascii() and level.isdigit()):
+    if colon and not re.fullmatch(r"-?[0-9]{1,6}", level, re.ASCII):
         raise click.BadParameter(f"`{level}` is not a level", ctx, param)
     return Compression(name, int(level) if colon else None)
 

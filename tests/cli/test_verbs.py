@@ -332,3 +332,17 @@ def test_memory_sinks_and_options_agree_with_the_command_line(imgcore_cli: Cli, 
     pack(source, sink, format="squashfs", options=squashfs.Options(compression="lz4", level=9))
     assert imgcore_cli("pack", "-c", "lz4:9", source, tmp_path / "o.raw").code == 0
     assert (tmp_path / "o.raw").read_bytes() == sink.value()
+
+
+def test_fast_levels_of_zstd(imgcore_cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree/text").write_text("a line of text\n" * 9999)
+
+    for level in ("-100", "15"):
+        assert imgcore_cli("pack", "-q", "--force", "-c", f"zstd:{level}", tmp_path / "tree", tmp_path / "o.raw").code == 0
+        assert f"level {level}" in json.dumps(
+            imgcore_cli("pack", "--json", "--force", "-c", f"zstd:{level}", tmp_path / "tree", tmp_path / "o.raw").objects()[-1]
+        )
+
+    assert imgcore_cli("pack", "-c", "zstd:x", tmp_path / "tree", tmp_path / "x.raw").code == 2
+    assert imgcore_cli("pack", "-c", "zstd:-200000", tmp_path / "tree", tmp_path / "x.raw").code == 2
