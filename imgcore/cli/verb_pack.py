@@ -52,8 +52,8 @@ _NS = 10**9
     "--compression",
     callback=parse_compression,
     metavar="NAME[:LEVEL]",
-    help="squashfs: zstd (1-22, 15; negative: fast), gzip (1-12, 6), xz (0-9, 6), lz4 (fast; 3-12: HC), lzo, none; tar and cpio: zstd"
-    " (9), gzip, xz, bzip2 (1-9, 9), none.  [default: zstd; of tar and cpio what DEST's suffix says]",
+    help="squashfs: zstd (1-22, 15; below 0: fast), gzip (1-12, 6), xz (0-9, 6), lz4 (fast; 3-12: HC), lzo, none; tar and"
+    " cpio: zstd (9), gzip, xz, bzip2 (1-9, 9), none.  [default: zstd; of tar and cpio what DEST's suffix says]",
 )
 @click.option("-b", "--block-size", type=SIZE, metavar="SIZE", help="Bytes of a block.  [default: 128K]")
 @tree_options
