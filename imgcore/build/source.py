@@ -48,6 +48,7 @@ class Source:
         image: the image that the tree is in, None for a directory and for several sources joined.
         format: the image's format.
         stream: how the image is compressed as a whole (gzip, say), None where it is not.
+        listing: the kind of text that it is (manifest, say), None where it is none.
         name: what it was opened by.
     """
 
@@ -59,8 +60,10 @@ class Source:
         format: Format | None = None,
         close: Callable[[], None] | None = None,
         stream: str | None = None,
+        listing: str | None = None,
     ) -> None:
         self.name = name
+        self.listing = listing
         self.stream = stream
         self.tree = tree
         self.image = image
@@ -69,7 +72,7 @@ class Source:
 
     def describe(self) -> str:
         """Return one line for people."""
-        what = "directory" if self.format is None else f"{self.format.name} image"
+        what = self.listing or "directory" if self.format is None else f"{self.format.name} image"
         if self.stream is not None:
             what += f" ({self.stream})"
         return f"{what} `{show(self.name)}`"
@@ -128,7 +131,7 @@ def open_source(
                 trusted = spec.kind is not None  # the caller says that it is a listing
                 text, _ = plain_blob(blob, limits, control, stack)
                 found = read_listing(kind, path, text, contents=contents, trusted=trusted, limits=limits, control=control)
-                opened = Source(path, found)
+                opened = Source(path, found, listing=kind)
             else:
                 opened = _open_image(path, (_part_of(blob, spec.partition), stream), kind, limits, control, stack)
         nesting = 1

@@ -31,7 +31,7 @@ def command(run: Run, source: SourceSpec, layout: bool, limits: Limits) -> int |
     """Show the parameters of the image SRC; of a directory, what is in it."""
     with open_source(source, limits=limits, stdin=run.stdin(), control=run.control) as opened:
         if opened.image is None or opened.format is None:
-            values: dict[str, object] = {"source": show(opened.name), "format": "dir", **_count(opened.tree)}
+            values: dict[str, object] = {"source": show(opened.name), "format": opened.listing or "dir", **_count(opened.tree)}
         else:
             stream = {} if opened.stream is None else {"stream": opened.stream}
             values = {"source": show(opened.name), "format": opened.format.name, **stream, **opened.image.info()}

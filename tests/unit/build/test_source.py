@@ -139,3 +139,13 @@ def test_a_compressed_bomb_is_refused_at_its_offset(tmp_path: Path, monkeypatch:
     assert caught.value.offset is not None
     with pytest.raises(LimitExceeded, match="max_stream"):
         open_source(tmp_path / "bomb.tar.gz", limits=Limits(max_ratio=10**9, max_stream=8 << 20))
+
+
+def test_a_manifest_is_called_one(tmp_path: Path) -> None:
+    (tmp_path / "m").write_text('{"path":"/a","type":"dir"}\n')
+    with open_source(tmp_path / "m") as source:
+        assert source.listing == "manifest"
+        assert source.describe().startswith("manifest ")
+    with open_source(tmp_path) as source:
+        assert source.listing is None
+        assert source.describe().startswith("directory ")
