@@ -22,6 +22,7 @@ _NUMBER: Final = re.compile(rb"-?[0-9]+")
 _GLOBS: Final = (b"glob", b"glob_no_path")
 _RULE_FLAGS: Final = (b"align", b"dont_fragment", b"dont_compress", b"dont_deduplicate", b"nosparse")
 _BLOCK: Final = 4096
+_SHOWN: Final = 80  # bytes of a line that an error repeats
 
 
 class Line(NamedTuple):
@@ -88,7 +89,7 @@ def _lines(text: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _refuse(name: str, number: int, message: str, found: bytes | None = None, allowed: str | None = None) -> Corrupt:
-    return Corrupt(message, line=number, structure=name, found=None if found is None else show(found), allowed=allowed)
+    return Corrupt(message, line=number, structure=name, found=None if found is None else show(found[:_SHOWN]), allowed=allowed)
 
 
 def _path(name: str, number: int, raw: bytes, source: bytes = b"") -> bytes:

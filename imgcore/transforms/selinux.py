@@ -146,7 +146,7 @@ class FileContexts:
         elif len(words) != 2:
             raise Corrupt("an expression, perhaps a type, and a context are needed", found=f"{len(words)} words")
         stated = words[-1]
-        if stated != "<<none>>" and stated.count(":") < 2:
+        if stated != "<<none>>" and (stated.count(":") < 2 or not stated.isascii()):
             raise Corrupt("not a context", found=f"`{stated}`", allowed="user:role:type[:level], or <<none>>")
         label = None if stated == "<<none>>" else stated.encode() + b"\0"  # the kernel's labels end in a NUL
         directory, literal = _literal_directory(words[0])

@@ -71,3 +71,9 @@ def test_mistakes_in_substitutions() -> None:
     with pytest.raises(Corrupt, match="two paths") as caught:
         FileContexts().add_substitutions("\n/a")
     assert caught.value.line == 2
+
+
+def test_a_context_is_ascii() -> None:
+    with pytest.raises(Corrupt, match="not a context") as caught:
+        FileContexts.parse("/a x:y:z\n/b x:y:\udcff\n")
+    assert caught.value.line == 2
