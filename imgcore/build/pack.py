@@ -163,6 +163,8 @@ def _name_of(dest: object) -> str | None:
 
 def _look_at_target(dest: object, force: bool, offset: int | None) -> list[tuple[int, int, bytes]]:
     """Return the name of an image that will be replaced, as `scan` takes it; raise for a target that cannot be written."""
+    if offset is not None and not 0 <= offset < 1 << 62:
+        raise ValueError(f"offset {offset} is outside of any file")
     if not isinstance(dest, (str, bytes, os.PathLike)):
         if offset is not None:
             raise ValueError("an offset is for an image in a file")

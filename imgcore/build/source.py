@@ -294,7 +294,7 @@ def _part_of(blob: Blob, partition: str | None) -> Blob:
         return blob
     match = re.fullmatch(r"offset:([0-9]{1,19}[KMGT]?)", partition, re.ASCII | re.IGNORECASE)
     if match is None:
-        raise Unsupported("partitions cannot be opened yet", found=f"#{partition}", hint="#offset:BYTES is the rest of a file")
+        raise Unsupported("partitions cannot be opened yet", found=f"#{partition}", hint="#offset:NUMBER is the rest of a file")
     offset = parse_size(match[1])
     if offset > blob.size:
         raise NotThisFormat("an offset behind the end", found=offset, allowed=f"at most {blob.size}")

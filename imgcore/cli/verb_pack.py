@@ -84,7 +84,12 @@ _NS = 10**9
 )
 @click.option("--memory", type=SIZE, metavar="SIZE", help="Bytes of content in flight at most.  [default: 128M]")
 @limits_option
-@click.option("--offset", type=SIZE, metavar="SIZE", help="Write into the file DEST from this byte on; keep what is before.")
+@click.option(
+    "--offset",
+    type=SIZE,
+    metavar="SIZE",
+    help="Write into the file DEST: what is before this byte stays, the file ends with the image.",
+)
 @click.option("--force", is_flag=True, help="Replace DEST.")
 @click.option("--no-sync", is_flag=True, help="Do not force the image to disk before it appears.")
 @click.option("--verify", is_flag=True, help="Read the image back and compare, before it appears.")

@@ -1,6 +1,6 @@
 """Directories of the host: `scan` makes a tree of one, `unpack` writes a tree into one."""
 
-from imgcore.hosts.directory import Mounts, node_at, scan
+from imgcore.hosts.directory import Mounts, meta_at, node_at, scan
 from imgcore.hosts.extract import UnpackReport, unpack
 
-__all__ = ["Mounts", "UnpackReport", "node_at", "scan", "unpack"]
+__all__ = ["Mounts", "UnpackReport", "meta_at", "node_at", "scan", "unpack"]

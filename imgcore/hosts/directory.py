@@ -29,7 +29,7 @@ from imgcore.events import Control
 from imgcore.limits import Limits
 from imgcore.model import NO_XATTRS, Device, Dir, File, Meta, Node, Pipe, Socket, Symlink, Tree
 
-__all__ = ["Mounts", "node_at", "scan"]
+__all__ = ["Mounts", "meta_at", "node_at", "scan"]
 
 Mounts: TypeAlias = Literal["cross", "empty", "skip"]
 """What becomes of a directory that another file system is mounted on: scanned, left empty, or left out."""
@@ -81,6 +81,16 @@ def node_at(
         raise SourceUnreadable("a directory, where a file is needed", path=name)
     node = _Scan(True, frozenset(), Control()).leaf(found, name, -1, name)
     return node if known is None else known.setdefault((found.st_dev, found.st_ino), node)
+
+
+def meta_at(path: str | bytes | os.PathLike[str], *, xattrs: bool = True) -> Meta:
+    """Return the metadata of what is at `path`, through symbolic links. Raises SourceUnreadable, SourceChanged."""
+    name = os.path.realpath(os.fsencode(path))
+    try:
+        found = os.stat(name)
+    except OSError as error:
+        raise SourceUnreadable(f"cannot open: {error.strerror}", path=os.fsencode(path)) from None
+    return _Scan(xattrs, frozenset(), Control()).meta(found, name, -1, name)
 
 
 class _Todo(NamedTuple):
@@ -137,7 +147,7 @@ class _Scan:
         # The trailing `/.` makes the l*xattr calls look at the directory when `top` is a symbolic link.
         children: dict[bytes, Node] = {}
         itself = os.fsencode(os.path.realpath(plain(top))) if is_faked() else os.path.join(top, b".")
-        root = Dir(self._meta(found, itself, -1, b"."), children)
+        root = Dir(self.meta(found, itself, -1, b"."), children)
         self.device = found.st_dev
         todo = [_Todo(top, (found.st_dev, found.st_ino), children, True)]
         while todo:
@@ -187,7 +197,7 @@ class _Scan:
                     if is_mount and self.mounts == "skip":
                         continue
                     children: dict[bytes, Node] = {}
-                    target[name] = Dir(self._meta(found, child, at, relative), children)
+                    target[name] = Dir(self.meta(found, child, at, relative), children)
                     if not is_mount:
                         yield _Todo(child, key, children, False, self._above(todo, key, child))
                 elif is_mount:
@@ -222,7 +232,7 @@ class _Scan:
 
     def leaf(self, found: os.stat_result, path: bytes, fd: int, name: bytes) -> Node:
         """Return the node of something that is not a directory."""
-        meta = self._meta(found, path, fd, name)
+        meta = self.meta(found, path, fd, name)
         kind = stat.S_IFMT(found.st_mode)
         if kind == stat.S_IFREG:
             return File(meta, HostFile(path, Identity.of(found)))
@@ -247,7 +257,7 @@ class _Scan:
         """Return the target of the symbolic link at `path`."""
         return os.fsencode(os.readlink(os.fsdecode(path))) if is_faked() else os.readlink(path)
 
-    def _meta(self, found: os.stat_result, path: bytes, fd: int, name: bytes) -> Meta:
+    def meta(self, found: os.stat_result, path: bytes, fd: int, name: bytes) -> Meta:
         xattrs = self._read_xattrs(path, fd, name) if self.xattrs else NO_XATTRS
         return Meta(stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid, found.st_mtime_ns, xattrs)
 

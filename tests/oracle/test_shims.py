@@ -194,6 +194,12 @@ def test_tar_on_standard_input(shims: Path, work: Path) -> None:
         "-noI -noD -noF -noX",
         "-no-hardlinks",
         "-no-sparse",
+        "-root-uid 7 -root-gid 8 -force-uid 5 -force-gid 6",
+        "-root-uid 7 -all-root",
+        "-root-mode 700 -force-dir-mode 755",
+        "-mem nonsense",
+        "-mem 64M",
+        "-comp xz -b 1M -Xdict-size 100%",
         "-nopad",
         "-zzz",
         "-comp nothing",
@@ -216,6 +222,96 @@ def test_options(options: str, shims: Path, work: Path) -> None:
 )
 def test_times(options: str, shims: Path, work: Path) -> None:
     _both(shims, work, ("s", "DEST", *QUIET, *options.split()), ignore=())
+
+
+def test_paths_keep_the_metadata_of_their_directories(shims: Path, work: Path) -> None:
+    top = work / "hp"
+    (top / "usr/bin").mkdir(parents=True)
+    (top / "usr/bin/x").write_text("x")
+    (top / "usr").chmod(0o700)
+    os.chown(top / "usr", 1234, 1234)
+    os.setxattr(top / "usr", "user.u", b"1")
+    _both(shims, top, ("usr/bin/x", "DEST", "-no-strip", *QUIET))
+    _both(shims, top, ("../hp/usr", "DEST", "-no-strip", *QUIET), ignore=("mtime", "mode"))  # their root is `..`
+    _both(shims, top, ("-", "DEST", "-cpiostyle", *QUIET), b"usr\nusr/bin/x\n")
+    with imgcore.open(top / "ours.sqfs") as ours:
+        assert ours.tree["/usr"].meta.xattrs == {b"user.u": b"1"}
+        assert (ours.tree["/usr"].meta.uid, ours.tree["/usr"].meta.mode) == (1234, 0o700)
+
+
+def test_sqfstar_excludes_are_patterns(shims: Path, work: Path) -> None:
+    archive = subprocess.run(["tar", "-C", work / "s", "-cf", "-", "d", "b.txt"], capture_output=True, check=True).stdout
+    assert _run(shims, shims / "sqfstar", "-force", "star.sqfs", "... *.jpg", cwd=work, stdin=archive).returncode == 0
+    with imgcore.open(work / "star.sqfs") as ours:
+        assert sorted(path for path, _ in ours.tree.walk()) == [b"/", b"/b.txt", b"/d", b"/d/.x.jpg", b"/d/linked", b"/d/sub"]
+    assert _run(shims, shims / "sqfstar", "-force", "star.sqfs", cwd=work, stdin=archive).returncode == 0
+    assert _run(shims, shims / "sqfstar", "star.sqfs", cwd=work, stdin=archive).returncode == 1
+
+
+def test_streams_hold_the_image_alone(shims: Path, work: Path) -> None:
+    for words in (("s", "named.sqfs", "-stream"), ("s", "-", "-info"), ("s", "-")):
+        done = _run(shims, shims / "mksquashfs", *words, cwd=work)
+        assert done.returncode == 0, done.stderr
+        (work / "streamed.sqfs").write_bytes(done.stdout)
+        with imgcore.open(work / "streamed.sqfs") as ours:
+            assert b"/d/sub/c.jpg" in ours.tree
+        assert not (work / "named.sqfs").exists()
+
+
+def test_an_image_inside_of_its_source_is_left_out(shims: Path, work: Path) -> None:
+    top = work / "inside"
+    top.mkdir()
+    (top / "a").write_text("a")
+    for _ in range(2):
+        done = _run(shims, shims / "mksquashfs", ".", "o.sqfs", "-noappend", "-quiet", cwd=top)
+        assert done.returncode == 0, done.stderr
+    with imgcore.open(top / "o.sqfs") as ours:
+        assert [path for path, _ in ours.tree.walk()] == [b"/", b"/a"]
+
+
+@pytest.mark.parametrize("line", ["f2", "./so/f2", "{work}/so/f2", "none"])
+def test_sort_files_find_files_as_excludes_do(line: str, shims: Path, work: Path) -> None:
+    (work / "so").mkdir(exist_ok=True)
+    for name in ("f1", "f2"):
+        (work / "so" / name).write_bytes(name.encode() * 100_000)
+    (work / "sort").write_text(f"{line.format(work=work)} 100\n")
+    options = ("-no-compression", "-no-fragments", "-sort", "sort", "-quiet", "-noappend")
+    done = _run(shims, shims / "mksquashfs", "so", "so.sqfs", *options, cwd=work)
+    assert done.returncode == 0, done.stderr
+    data = (work / "so.sqfs").read_bytes()
+    assert (data.index(b"f2f2f2") < data.index(b"f1f1f1")) == (line != "none")
+    assert (b"no file of the image" in done.stderr) == (line == "none")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "s t.sqfs -info-file /nonexistent/x",
+        "s t.sqfs -offset 99999999999999999999",
+        "s t.sqfs -processors abc",
+        "s t.sqfs -sort /no",
+    ],
+)
+def test_mistakes_are_one_line(words: str, shims: Path, work: Path) -> None:
+    done = _run(shims, shims / "mksquashfs", "s", "t.sqfs", *words.split(), cwd=work)
+    assert done.returncode == 1
+    assert b"Traceback" not in done.stderr
+    assert not (work / "t.sqfs").exists()
+
+
+def test_a_signal_leaves_nothing(shims: Path, work: Path) -> None:
+    (work / "large").mkdir()
+    (work / "large/file").write_bytes(b"".join(b"%d\n" % number for number in range(8_000_000)))
+    command = [str(shims / "mksquashfs"), "large", "signal.sqfs", "-comp", "xz"]
+    process = subprocess.Popen(command, cwd=work, env=_environment(shims), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        process.wait(2)
+    except subprocess.TimeoutExpired:
+        process.terminate()
+    _, err = process.communicate(timeout=60)
+    assert b"Traceback" not in err
+    assert process.returncode in (0, 1)
+    assert (work / "signal.sqfs").exists() == (process.returncode == 0)
 
 
 @pytest.mark.parametrize(

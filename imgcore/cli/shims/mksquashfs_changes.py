@@ -44,6 +44,7 @@ def changes(arguments: Arguments, control: Control, stack: contextlib.ExitStack)
     if not arguments.last("xattrs", True):
         made.append(lambda tree: strip_xattrs(tree, lambda name: True))
     made += _xattr_changes(arguments)
+    made.append(_root(arguments))  # first: what is for everything is for the root too
     pseudo = _pseudo(arguments, control, stack)
     owners = _owners(arguments)
     override = arguments.has("pseudo_override")
@@ -60,7 +61,6 @@ def changes(arguments: Arguments, control: Control, stack: contextlib.ExitStack)
     clock = _clock(arguments)
     if clock is not None:
         made.append(lambda tree: Policy(Owners.keep(), clock(tree), "all").apply(tree))
-    made.append(_root(arguments))
     made.append(_whole_seconds)  # mksquashfs cuts them without a word
     return made
 
@@ -112,7 +112,7 @@ def _pseudo(arguments: Arguments, control: Control, stack: contextlib.ExitStack)
         entry = parse_pseudo(b"/ " + os.fsencode(default))
         if entry is None or entry.kind not in "dD" or entry.mode is None:
             raise ShimError(f"-pd: `{default}` is neither d MODE UID GID nor D TIME MODE UID GID")
-        missing = Meta(entry.mode, user(entry.user), group(entry.group), entry.time_ns or 0)
+        missing = Meta(entry.mode, user(entry.user), group(entry.group), -1 if entry.time_ns is None else entry.time_ns)
     alone = arguments.words[:-1] == ["-"] and not (arguments.has("tar") or arguments.has("cpio"))
 
     def apply(tree: Tree) -> Tree:
@@ -120,11 +120,15 @@ def _pseudo(arguments: Arguments, control: Control, stack: contextlib.ExitStack)
             None if alone else tree,
             entries,
             files=HostFiles(control=control),
-            missing=missing,
+            missing=missing if missing is None or missing.mtime_ns >= 0 else _as_old_as(tree, missing),
             conflict=lambda error: control.emit(Warned(f"{error}; ignored")),
         )
 
     return apply
+
+
+def _as_old_as(tree: Tree, meta: Meta) -> Meta:
+    return dataclasses.replace(meta, mtime_ns=tree.root.meta.mtime_ns)
 
 
 def _owners(arguments: Arguments) -> Owners:

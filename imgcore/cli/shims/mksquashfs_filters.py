@@ -14,7 +14,7 @@ from imgcore.cli.shims.values import number
 from imgcore.model import Tree
 from imgcore.transforms import Rule, exclude, max_depth
 
-__all__ = ["Change", "filters"]
+__all__ = ["Change", "filters", "tree_paths"]
 
 Change: TypeAlias = Callable[[Tree], Tree]
 
@@ -44,23 +44,33 @@ def filters(arguments: Arguments, sources: list[str], known: Known) -> list[Chan
 
 def _plain_excludes(texts: Sequence[str], sources: Sequence[str], arguments: Arguments, known: Known) -> PathSet:
     """Return what plain excludes name: paths in the tree, and files by their inodes, as mksquashfs finds them."""
-    single = len(sources) == 1 and not arguments.has("keep_as_directory")
-    single = single and (arguments.has("tar") or os.path.isdir(sources[0]))
-    places = {source: "" if single else "/" + os.path.basename(os.path.abspath(source)) for source in sources}
     found, nodes = [], []
     for text in texts:
-        if text.startswith(("/", "./", "../")):
-            candidates = [text]
-            whole = os.path.realpath(os.path.dirname(os.path.abspath(text))) + "/" + os.path.basename(text.rstrip("/"))
-            for source, place in places.items():
-                top = os.path.realpath(source)
-                if whole.startswith(top + "/") or top == "/":
-                    found.append(os.fsencode(place + whole[len(top.rstrip("/")) :]))
-        else:
-            candidates = [os.path.join(source, text) for source in sources]
-            found += [os.fsencode(place + "/" + os.path.normpath(text)) for place in places.values()]
-        for path in candidates:
+        found += tree_paths(text, sources, arguments)
+        is_host = text.startswith(("/", "./", "../"))
+        for path in [text] if is_host else [os.path.join(source, text) for source in sources]:
             with contextlib.suppress(OSError):  # what is not there leaves nothing out
                 there = os.lstat(path)
                 nodes += [known[key] for key in ((there.st_dev, there.st_ino),) if key in known]
     return PathSet(found, nodes)
+
+
+def tree_paths(text: str, sources: Sequence[str], arguments: Arguments) -> list[bytes]:
+    """Return the paths in the tree of what a name stands for.
+
+    One that begins with `/`, `./` or `../` is a path of the host, any other is in each of the sources.
+    """
+    single = len(sources) == 1 and not arguments.has("keep_as_directory")
+    single = single and (arguments.has("tar") or os.path.isdir(sources[0]))
+    places = {source: "" if single else "/" + os.path.basename(os.path.abspath(source)) for source in sources}
+    if not text.startswith(("/", "./", "../")):
+        return [os.fsencode(place + "/" + os.path.normpath(text)) for place in places.values()]
+    found = []
+    whole = os.path.realpath(os.path.dirname(os.path.abspath(text))) + "/" + os.path.basename(text.rstrip("/"))
+    for source, place in places.items():
+        top = os.path.realpath(source)
+        if whole.startswith(top.rstrip("/") + "/"):
+            found.append(os.fsencode(place + whole[len(top.rstrip("/")) :]))
+        elif whole == top:
+            found.append(os.fsencode(place or "/"))
+    return found

@@ -30,6 +30,7 @@ NO_EFFECT: Final = {
 """Accepted, and nothing to do: no recovery file is needed, errors are always fatal, images are always reproducible."""
 
 _ACTIONS: Final = "imgcore has no actions; its Python API takes a function in their place (imgcore.pack(transforms=[…]))"
+_DEFAULTS: Final = "imgcore gives directories that an archive does not name to root, with mode 0755"
 _APPEND: Final = "imgcore does not append to an image; it writes a new one"
 
 OPTIONS: Final = {
@@ -101,9 +102,6 @@ OPTIONS: Final = {
     **_words("processors", "-processors"),
     **_words("memory", "-mem"),
     **_flags("noappend", "-noappend"),
-    **_words("default_mode", "-default-mode"),
-    **_words("default_uid", "-default-uid"),
-    **_words("default_gid", "-default-gid"),
     **_flags("stream", "-stream"),
     **_words("offset", "-o", "-offset"),
     **_refused(_APPEND, "-root-becomes", "-recover"),
@@ -112,6 +110,7 @@ OPTIONS: Final = {
     **_refused(_ACTIONS, "-action-file", "-log-action-file", "-true-action-file", "-false-action-file"),
     **_flags("no_pad", "-nopad"),
     **_refused("imgcore reads one archive; join several with `imgcore pack A.tar B.tar DEST`", "-ignore-zeros"),
+    **_refused(_DEFAULTS, "-default-mode", "-default-uid", "-default-gid"),
     **_refused("imgcore does not read zip archives", "-zip"),
     **_refused("imgcore reads what a link leads to with `imgcore pack --dereference`", "-dereference", "-deref", "-deref-path"),
 }

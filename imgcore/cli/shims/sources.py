@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from imgcore.cli.shims.arguments import ShimError
 from imgcore.events import Control
-from imgcore.hosts import Mounts, node_at, scan
+from imgcore.hosts import Mounts, meta_at, node_at, scan
 from imgcore.model import Dir, Meta, Node, Tree, TreeBuilder
 
 __all__ = ["Known", "cpio_tree", "named_tree", "single_tree"]
@@ -35,7 +35,7 @@ def named_tree(sources: Sequence[str], xattrs: bool, mounts: Mounts, control: Co
 
     A name that is taken gets `_1`, `_2` and so on.
     """
-    made: list[tuple[bytes, Node]] = []
+    made: list[tuple[bytes, bytes, Node]] = []
     taken: set[bytes] = set()
     for source in sources:
         raw = os.fsencode(source)
@@ -43,7 +43,7 @@ def named_tree(sources: Sequence[str], xattrs: bool, mounts: Mounts, control: Co
             raise ShimError(f"cannot stat source `{source}`: No such file or directory")
         node = _node(raw, xattrs, mounts, control, known)
         if whole:
-            made.append((_clean(raw), node))
+            made.append((raw, _clean(raw), node))
             continue
         name = os.path.basename(os.path.abspath(raw))
         unique, count = name, 0
@@ -51,26 +51,27 @@ def named_tree(sources: Sequence[str], xattrs: bool, mounts: Mounts, control: Co
             count += 1
             unique = b"%s_%d" % (name, count)
         taken.add(unique)
-        made.append((b"/" + unique, node))
-    builder = _builder([node for _, node in made], whole=whole)
-    for path, node in made:
-        _add_parents(builder, path)
+        made.append((b"", b"/" + unique, node))
+    builder = _builder([node for _, _, node in made], whole=whole)
+    for raw, path, node in made:
+        _add_parents(builder, raw, xattrs)
         if builder.get(path) is None:
             builder.add(path, node)
     return builder.tree()
 
 
-def cpio_tree(names: Sequence[bytes], known: Known) -> Tree:
+def cpio_tree(names: Sequence[bytes], xattrs: bool, known: Known) -> Tree:
     """Return a tree of exactly the paths named, and the directories above them."""
-    nodes: list[tuple[bytes, Node]] = []
+    nodes: list[tuple[bytes, bytes, Node]] = []
     for name in names:
         if not os.path.lexists(name):
             raise ShimError(f"cannot stat `{os.fsdecode(name)}`: No such file or directory")
         is_dir = os.path.isdir(name) and not os.path.islink(name)
-        nodes.append((_clean(name), Dir(_meta(name), {}) if is_dir else node_at(name, known=known)))
-    builder = _builder([node for _, node in nodes], whole=True)
-    for path, node in nodes:
-        _add_parents(builder, path)
+        node: Node = Dir(meta_at(name, xattrs=xattrs), {}) if is_dir else node_at(name, known=known)
+        nodes.append((name, _clean(name), node))
+    builder = _builder([node for _, _, node in nodes], whole=True)
+    for name, path, node in nodes:
+        _add_parents(builder, name, xattrs)
         if path != b"/" and builder.get(path) is None:
             builder.add(path, node)
     return builder.tree()
@@ -80,22 +81,20 @@ def _builder(nodes: Sequence[Node], *, whole: bool) -> TreeBuilder:
     """Return a builder whose root is as old as the newest of the nodes, or is the working directory where paths are whole."""
     builder = TreeBuilder()
     newest = max((node.meta.mtime_ns for node in nodes), default=0)
-    builder.set_meta(b"/", _meta(b".") if whole else Meta(_ROOT_MODE, os.geteuid(), os.getegid(), newest))
+    builder.set_meta(b"/", meta_at(b".") if whole else Meta(_ROOT_MODE, os.geteuid(), os.getegid(), newest))
     return builder
 
 
-def _add_parents(builder: TreeBuilder, path: bytes) -> None:
-    """Add the directories above a path, with the metadata that they have on the host."""
-    parts = path.split(b"/")[1:-1]
-    for depth in range(1, len(parts) + 1):
-        above = b"/" + b"/".join(parts[:depth])
+def _add_parents(builder: TreeBuilder, raw: bytes, xattrs: bool) -> None:
+    """Add the directories above a path of the host, with the metadata that they have there."""
+    host, above = b"/" if raw.startswith(b"/") else b"", b""
+    for part in raw.split(b"/")[:-1]:
+        host = os.path.join(host, part)
+        if part in (b"", b".", b".."):
+            continue
+        above += b"/" + part
         if builder.get(above) is None:
-            builder.add(above, Dir(_meta(above[1:] if not os.path.isdir(above) else above), {}))
-
-
-def _meta(path: bytes) -> Meta:
-    found = os.stat(path)
-    return Meta(found.st_mode & 0o7777, found.st_uid, found.st_gid, found.st_mtime_ns)
+            builder.add(above, Dir(meta_at(host, xattrs=xattrs), {}))
 
 
 def _clean(path: bytes) -> bytes:

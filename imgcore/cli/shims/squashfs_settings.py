@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
+from collections.abc import Sequence
 from typing import Any
 
-from imgcore.cli.laying import read_order
 from imgcore.cli.shims.arguments import Arguments, ShimError
+from imgcore.cli.shims.mksquashfs_filters import tree_paths
+from imgcore.cli.shims.values import number
 from imgcore.cli.system import allowed_cpus, source_date_epoch
 from imgcore.engine.protocol import minimum_memory
+from imgcore.errors import context
 from imgcore.formats.squashfs import COMPRESSIONS, Options
 from imgcore.limits import parse_size
 from imgcore.listings.text import time_ns
+from imgcore.transforms.order import Order, read_sort_file
 
 __all__ = ["read_settings"]
 
@@ -20,7 +25,7 @@ _DEFAULT = "gzip"
 _HC_LEVEL = 12
 
 
-def read_settings(arguments: Arguments) -> Options:
+def read_settings(arguments: Arguments, sources: Sequence[str]) -> Options:
     """Return the options; raises ShimError, and ValueError for values that the format refuses."""
     values: dict[str, Any] = {"fragments": arguments.last("tails", "small"), "export": arguments.last("export", True)}
     name = arguments.text("compression") or _DEFAULT
@@ -32,9 +37,10 @@ def read_settings(arguments: Arguments) -> Options:
         values["block_size"] = _block_size(str(arguments.text("block_size")))
     if arguments.has("no_duplicates"):
         values["dedup"] = False
-    values["jobs"] = int(arguments.text("processors") or allowed_cpus())
+    processors = arguments.text("processors")
+    values["jobs"] = allowed_cpus() if processors is None else max(1, number(processors, "-processors"))
     block_size = values.get("block_size", Options().block_size)
-    values["memory"] = max(Options().memory, minimum_memory(block_size, values["jobs"]))
+    values["memory"] = max(_memory(arguments), minimum_memory(block_size, values["jobs"]))
     time = arguments.text("mkfs_time") or arguments.text("repro_time")
     if time is not None and time != "inode":
         values["time"] = time_ns(time.encode()) // 10**9
@@ -42,6 +48,8 @@ def read_settings(arguments: Arguments) -> Options:
         values["time"] = source_date_epoch()
     values |= _codec_settings(arguments, name)
     values |= _layout_settings(arguments)
+    if (path := arguments.text("sort")) is not None:
+        values["hints"] = _sort_file(path, sources, arguments)
     return dataclasses.replace(Options(), **values)
 
 
@@ -95,11 +103,38 @@ def _layout_settings(arguments: Arguments) -> dict[str, Any]:
         values["pad"] = 1
     if arguments.has("no_hardlinks"):
         values["hardlinks"] = False
-    if (path := arguments.text("sort")) is not None:
-        values["hints"] = read_order(path, arguments.words[0])
     return values
 
 
 def _block_size(text: str) -> int:
     """Return a block size: K, KB, Kbytes, M, MB and Mbytes may follow the number."""
     return parse_size(re.sub(r"(?i)(?<=[km])(bytes|b)$", "", text))
+
+
+def _memory(arguments: Arguments) -> int:
+    """Return the memory for content: of -mem, in Mbytes where no unit is named."""
+    text = arguments.text("memory")
+    if text is None:
+        return Options().memory
+    if not re.fullmatch(r"[0-9]{1,9}[KMGkmg]?", text):
+        raise ShimError(f"-mem: `{text}` is not a size")
+    return parse_size(text if text[-1].isalpha() else text + "M")
+
+
+def _sort_file(path: str, sources: Sequence[str], arguments: Arguments) -> Order:
+    """Return the order of a sort file whose paths are found as those of excludes are. Raises ShimError, Corrupt."""
+    try:
+        with open(path, "rb") as stream:
+            lines = stream.read().split(b"\n")
+    except OSError as error:
+        raise ShimError(f"-sort: cannot open `{path}`: {error.strerror}") from None
+    out = []
+    for line in lines:
+        words = line.strip().rsplit(None, 1)
+        if len(words) != 2 or words[0].startswith(b"#"):
+            out.append(line)  # nothing, a comment, or a mistake, which is told of below
+            continue
+        places = tree_paths(os.fsdecode(re.sub(rb"\\(.)", rb"\1", words[0])), sources, arguments)
+        out += [re.sub(rb"([\s\\])", rb"\\\1", place) + b" " + words[1] for place in places]
+    with context(image=path):
+        return read_sort_file(b"\n".join(out), path)

@@ -22,10 +22,11 @@ from imgcore import __version__
 from imgcore.blob import FileBlob, SliceBlob, read_chunks
 from imgcore.build.unpack import unpack
 from imgcore.cli.command import silence_stdout
-from imgcore.cli.exits import stoppable
+from imgcore.cli.exits import Stopped, stoppable
 from imgcore.cli.shims.arguments import Arguments, ShimError, parse
 from imgcore.cli.shims.excludes import Patterns, read_exclude_file
 from imgcore.cli.shims.unsquashfs_options import OPTIONS
+from imgcore.cli.shims.values import number
 from imgcore.cli.system import allowed_cpus
 from imgcore.errors import ImgcoreError, show
 from imgcore.events import Control, Event, Warned
@@ -71,6 +72,9 @@ def main(argv: Sequence[str], program: str = "unsquashfs") -> int:
             return 0 if arguments.has("help") else 1
         with stoppable(control), _opened(arguments) as image:
             return _run(arguments, image, control) or (2 if warned else 0)
+    except Stopped:
+        print(f"{program}: interrupted", file=sys.stderr)
+        return 1
     except BrokenPipeError:
         silence_stdout()
         return 1
@@ -121,7 +125,7 @@ def _chosen(arguments: Arguments, tree: Tree) -> Tree:
         tree = _only(tree, [_patterns(arguments, [name]) for name in names], names, required=arguments.has("match"))
     depth = arguments.text("max_depth")
     if depth is not None:
-        tree = max_depth(tree, int(depth))
+        tree = max_depth(tree, number(depth, "-max-depth"))
     for key, keep in (("xattrs_include", True), ("xattrs_exclude", False)):
         if (text := arguments.text(key)) is not None:
             try:
@@ -135,7 +139,7 @@ def _chosen(arguments: Arguments, tree: Tree) -> Tree:
 
 
 def _patterns(arguments: Arguments, names: Sequence[str]) -> Patterns:
-    plain = [name.lstrip("/") for name in names]
+    plain = [re.sub(r"^(\.?/)+", "", name) for name in names]
     if arguments.has("no_wildcards") or arguments.has("match"):
         plain = [re.sub(r"([*?\[\\()!+@])", r"\\\1", name) for name in plain]
     return Patterns(plain, regular=arguments.has("regex"))
@@ -198,7 +202,8 @@ def _write_pseudo(path: str, tree: Tree, control: Control) -> int:
 
 
 def _extract(arguments: Arguments, image: SquashfsImage, tree: Tree, control: Control) -> int:
-    jobs = int(arguments.text("processors") or allowed_cpus())
+    processors = arguments.text("processors")
+    jobs = allowed_cpus() if processors is None else max(1, number(processors, "-processors"))
     report = unpack(
         tree,
         arguments.text("dest") or _DEST,
