@@ -8,6 +8,7 @@ from imgcore.transforms.metadata import Where, change_meta, change_modes, change
 from imgcore.transforms.modes import ModeRule
 from imgcore.transforms.policy import Clock, IdRange, Owners, Policy
 from imgcore.transforms.selinux import FileContexts, label
+from imgcore.transforms.whiteouts import oci_to_overlay
 
 __all__ = [
     "Clock",
@@ -31,6 +32,7 @@ __all__ = [
     "join_trees",
     "label",
     "max_depth",
+    "oci_to_overlay",
     "only",
     "place_tree",
     "prune_empty",

@@ -366,6 +366,14 @@ WRITING = (
         tests=("tests/cli/test_json_docs.py",),
     ),
     Feature(
+        "whiteouts of OCI layers as those of overlayfs",
+        "—",
+        "—",
+        "`imgcore.transforms.oci_to_overlay`",
+        "expected",
+        tests=("tests/unit/transforms/test_whiteouts.py::test_the_kernel_takes_them_for_whiteouts",),
+    ),
+    Feature(
         "what links lead to",
         "`-dereference` (4.7.6)",
         "—",
