@@ -144,7 +144,7 @@ class _Glob:
 
 def _shell(pattern: bytes) -> re.Pattern[bytes]:
     """Return a shell pattern compiled; wild cards do not match a slash."""
-    return re.compile(b"/".join(glob_component(part) for part in pattern.split(b"/")), re.DOTALL)
+    return re.compile(glob_component(pattern), re.DOTALL)
 
 
 class _Reader:

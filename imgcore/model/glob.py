@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Final
 
@@ -23,13 +24,13 @@ POSIX_CLASSES: Final = {
 }
 """What `[:name:]` in a set stands for, as the inside of a regular expression's set."""
 
-_IN_SET = re.compile(rb"\[:([a-z]+):\]|\\(.)|(.)", re.DOTALL)
+_CLASS: Final = re.compile(rb"\[:([a-z]+):\]")
 
 
 def glob_component(text: bytes, *, crosses: bool = False) -> bytes:
-    """Return the regular expression of one component of a glob, that is, of one without slashes.
+    """Return the regular expression of a glob, or of one component of it.
 
-    No wild card matches a slash, unless `crosses`: then `text` is a whole glob, and all of them do.
+    No wild card matches a slash, unless `crosses`: then all of them do.
     """
     out, at = [], 0
     byte = b"." if crosses else b"[^/]"
@@ -52,31 +53,51 @@ def glob_component(text: bytes, *, crosses: bool = False) -> bytes:
 
 
 def _set(text: bytes, at: int, guard: bytes) -> tuple[bytes, int]:
-    """Return (regular expression, position behind it) of the `[...]` whose inside starts at `at`."""
+    """Return (regular expression, position behind it) of the `[...]` whose inside starts at `at`.
+
+    A range that ends before it begins has nothing in it, and so has a set of nothing else.
+    """
     start = at + (text[at : at + 1] in (b"!", b"^"))
-    inside, end = b"", start
+    members: set[int] = set()
+    end = start
     while end < len(text) and (text[end : end + 1] != b"]" or end == start):  # a `]` that comes first stands for itself
-        found = _IN_SET.match(text, end)
-        assert found is not None
-        name, escaped, plain = found.groups()
-        if name is not None and name not in POSIX_CLASSES:
-            name, plain, found = None, b"[", None
-        if name is not None:
-            inside += POSIX_CLASSES[name]
-        else:
-            inside += b"-" if plain == b"-" else b"\\x%02x" % ord(plain or escaped)
-        end = end + 1 if found is None else found.end()
+        named = _CLASS.match(text, end)
+        if named is not None and named[1] in POSIX_CLASSES:
+            members |= _class_members(named[1])
+            end = named.end()
+            continue
+        first, end = _member(text, end)
+        last = first
+        if text[end : end + 1] == b"-" and text[end + 1 : end + 2] not in (b"", b"]"):
+            last, end = _member(text, end + 1)
+        members.update(range(first, last + 1))
     if end >= len(text):
         return re.escape(b"["), at
-    if not _is_a_set(inside):
-        return b"(?!)", end + 1
-    return guard + b"[" + (b"^" if start > at else b"") + inside + b"]", end + 1
+    if start > at:
+        members = set(range(256)) - members
+    return (guard + b"[" + _runs(members) + b"]" if members else b"(?!)"), end + 1
 
 
-def _is_a_set(inside: bytes) -> bool:
-    """Return whether a regular expression can have this set; `z-a` is none, and matches nothing in a shell."""
-    try:
-        re.compile(b"[" + inside + b"]")
-    except re.error:
-        return False
-    return True
+def _member(text: bytes, at: int) -> tuple[int, int]:
+    """Return (byte, position behind it) of one byte in a set; a backslash takes the next as it stands."""
+    if text[at : at + 1] == b"\\" and at + 1 < len(text):
+        at += 1
+    return text[at], at + 1
+
+
+@functools.cache
+def _class_members(name: bytes) -> frozenset[int]:
+    matches = re.compile(b"[" + POSIX_CLASSES[name] + b"]").match
+    return frozenset(byte for byte in range(256) if matches(bytes([byte])))
+
+
+def _runs(members: set[int]) -> bytes:
+    """Return the inside of a regular expression's set, of runs of bytes in hexadecimal: none of them has a meaning there."""
+    out = []
+    for byte in sorted(members):
+        if byte - 1 not in members:
+            last = byte
+            while last + 1 in members:
+                last += 1
+            out.append(b"\\x%02x-\\x%02x" % (byte, last))
+    return b"".join(out)

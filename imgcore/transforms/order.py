@@ -198,7 +198,7 @@ def read_sort_rules(text: bytes, name: str = "sort file", *, align: int = _BLOCK
         )
         if b"glob" in flags or b"glob_no_path" in flags:
             crosses = b"glob_no_path" in flags
-            matches = re.compile(_expression(raw.lstrip(b"/"), crosses), re.DOTALL).fullmatch
+            matches = re.compile(glob_component(raw.lstrip(b"/"), crosses=crosses), re.DOTALL).fullmatch
             patterns.append(_Entry(Line(number, raw), hints, matches))
         else:
             entry = _Entry(Line(number, raw), hints)
@@ -243,10 +243,3 @@ def _unquoted(name: str, number: int, body: bytes) -> bytes:
     if body[at + 1 :]:
         raise _refuse(name, number, "something behind the quoted path", body[at + 1 :])
     return bytes(out)
-
-
-def _expression(glob: bytes, crosses: bool) -> bytes:
-    """Return the regular expression of a shell pattern; with `crosses` its wild cards match slashes."""
-    if crosses:
-        return glob_component(glob, crosses=True)
-    return b"/".join(glob_component(part) for part in glob.split(b"/"))
