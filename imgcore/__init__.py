@@ -18,6 +18,8 @@ is the API; modules and names that are not in it may change without notice.
 from __future__ import annotations
 
 import importlib
+import os
+import sys
 from typing import TYPE_CHECKING, Final
 
 __version__: Final = "0.1.0"
@@ -295,16 +297,44 @@ __all__ = [
 ]
 
 
+_made_up: set[str] = set()  # our modules that were first imported while `os` was pyfakefs's: they are of use until it ends
+_made_up_by: object = None
+
+
 def __getattr__(name: str) -> object:
     if name not in _PLACES:
         raise AttributeError(f"module `imgcore` has no attribute `{name}`")
     module, attribute = _PLACES[name]
+    faked = os if type(os).__module__.partition(".")[0] == "pyfakefs" else None
+    if _made_up and faked is not _made_up_by:
+        _forget_made_up()
+    before = set(sys.modules) if faked is not None else set()
     found: object = importlib.import_module(module)
     if attribute:
         found = getattr(found, attribute)
-    globals()[name] = found
+    if faked is None:
+        globals()[name] = found
+    else:
+        _made_up.update(other for other in set(sys.modules) - before if other.startswith("imgcore."))
+        globals()["_made_up_by"] = faked
     return found
+
+
+def _forget_made_up() -> None:
+    """Have modules imported anew that hold a file system which is no more."""
+    for name in _made_up:
+        stale = sys.modules.pop(name, None)
+        parent, _, last = name.rpartition(".")
+        holder = sys.modules.get(parent)
+        if stale is not None and holder is not None and getattr(holder, "__dict__", {}).get(last) is stale:
+            delattr(holder, last)
+    _made_up.clear()
 
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+if "pyfakefs" in sys.modules:  # a test is about to make up a file system: what is imported before holds the real one
+    for _name in _PLACES:
+        __getattr__(_name)

@@ -30,7 +30,7 @@ class Limits:
         max_metadata: decompressed bytes of metadata (inodes, listings, tables) that one image may make us hold.
         max_xattrs: bytes of the extended attributes of one node.
         max_file_size: bytes of one file's content.
-        max_total_size: bytes of the contents of all files together, when they are unpacked or digested.
+        max_total_size: bytes of the contents of all files together, when they are packed, unpacked or digested.
         max_stream: bytes that a compressed stream (a `.tar.gz`) may become, or that a pipe may give.
         max_ratio: how many times as long a compressed stream may become, once that is more than 1 GiB.
         max_nesting: images inside images.
@@ -41,8 +41,8 @@ class Limits:
     max_path: int = 64 * KiB
     max_metadata: int = 2 * GiB
     max_xattrs: int = 16 * MiB
-    max_file_size: int = 1 << 43
-    max_total_size: int = 1 << 43
+    max_file_size: int = 1 << 41
+    max_total_size: int = 1 << 41
     max_stream: int = 256 * GiB
     max_ratio: int = 250
     max_nesting: int = 8

@@ -1,7 +1,8 @@
 """Bytes that come as a stream, kept in an unnamed temporary file, and then read like any other blob.
 
 What is decompressed, or read from a pipe, goes here. Aligned blocks of zeros are not written: they become holes, so that
-a bomb of zeros takes no disk. Nobody but this process sees the file, and it is gone whatever ends the process.
+a bomb of zeros takes no disk. Nobody but this process sees the file, and it is gone whatever ends the process. In a
+made-up file system (`faked`) the bytes are kept in memory: no descriptor there is good for all that is done here.
 """
 
 from __future__ import annotations
@@ -10,8 +11,11 @@ import errno
 import os
 import tempfile
 import threading
+from collections.abc import Iterator
 from typing import Self
 
+from imgcore.blob.base import Segment
+from imgcore.blob.faked import is_faked
 from imgcore.blob.file import FileBlob
 from imgcore.errors import OutputError
 
@@ -28,7 +32,7 @@ class Spool(FileBlob):
     Raises OutputError when the temporary file system refuses, most likely because it is full.
     """
 
-    __slots__ = ("_pending", "_pending_size", "_sealed", "_written")
+    __slots__ = ("_memory", "_pending", "_pending_size", "_sealed", "_written")
 
     def __init__(self) -> None:
         self.path = b"temporary file"
@@ -40,6 +44,10 @@ class Spool(FileBlob):
         self._pending: list[bytes] = []
         self._pending_size = 0
         self._sealed = False
+        self._fd = -1
+        self._memory: bytearray | None = bytearray() if is_faked() else None
+        if self._memory is not None:
+            return
         try:
             with tempfile.TemporaryFile(prefix="imgcore-") as stream:
                 self._fd = os.dup(stream.fileno())
@@ -61,11 +69,34 @@ class Spool(FileBlob):
         if not self._sealed:
             self._flush(last=True)
             try:
-                os.ftruncate(self._fd, self._size)
+                if self._memory is None:
+                    os.ftruncate(self._fd, self._size)
+                else:
+                    self._memory.extend(bytes(self._size - len(self._memory)))
             except OSError as error:
                 raise _refused(error) from None
             self._sealed = True
         return self
+
+    def read_at(self, at: int, size: int) -> bytes:
+        """Return bytes of what was written."""
+        if self._memory is None:
+            return super().read_at(at, size)
+        if self._closed:
+            raise ValueError("the spool was closed")
+        return bytes(self._memory[at : at + max(size, 0)]) if at >= 0 else b""
+
+    def segments_in(self, at: int, size: int) -> Iterator[Segment]:
+        """Yield data and holes of `size` bytes from `at`."""
+        end = min(at + size, self._size)
+        if self._memory is None:
+            yield from super().segments_in(at, size)
+        elif at < end:
+            yield Segment(at, end - at, False)
+
+    def _close_if_unused(self) -> None:
+        if self._memory is None:
+            super()._close_if_unused()
 
     def _flush(self, last: bool = False) -> None:
         """Write what is pending, but for blocks of zeros; the odd end waits, so that positions stay aligned."""
@@ -85,6 +116,11 @@ class Spool(FileBlob):
         self._pending_size = keep
 
     def _write(self, view: memoryview, at: int) -> None:
+        if self._memory is not None:
+            if len(view):
+                self._memory.extend(bytes(at - len(self._memory)))
+                self._memory.extend(view)
+            return
         try:
             while len(view):
                 done = os.pwrite(self._fd, view, at)

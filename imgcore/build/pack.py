@@ -115,6 +115,7 @@ def pack(
         reading = _Reading(limits, skip, overwrite, contents, mounts, dereference, stdin, control)
         tree = _prepared(reading.tree(source, stack), globs, transforms, policy or Policy(), control)
         files, total = tree.file_bytes()
+        tree.limits.require("max_total_size", total)  # a tar of some bytes may claim files of any size, all holes
         control.check()
         control.emit(Planned("pack", files, total))
         with open_sink(dest, replace=force, sync=sync, start=offset) as sink:

@@ -97,6 +97,8 @@ def tree(entries: Mapping[str, Content] | Mapping[bytes, Content]) -> Tree:
                     levels[parts[:-1]][parts[-1]] = made
             continue
         node: Node = file(what) if isinstance(what, (bytes, str, Blob)) else what
+        if not isinstance(node, Node):
+            raise TypeError(f"`{path!r}` is a {type(what).__name__}, where a node, bytes, text or a blob is needed")
         parent = level(parts[:-1], path)
         if not parts or parts[-1] in parent:
             raise PathError("named twice", path=str(path))

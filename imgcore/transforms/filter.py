@@ -206,12 +206,17 @@ def prune_empty(tree: Tree) -> Tree:
     return exclude(tree, lambda path, node: isinstance(node, Dir) and path not in full)
 
 
-def only(tree: Tree, globs: Sequence[Glob]) -> Tree:
+def only(tree: Tree, globs: Sequence[Glob] | Matcher | Callable[[bytes, Node], bool]) -> Tree:
     """Return `tree` with nothing but what the globs stand for, all that is below, and the directories on the way.
 
-    Raises PathError when they stand for nothing at all.
+    In place of globs, something else that matches, or a function of path and node that says what stays. Raises PathError
+    when they stand for nothing at all.
     """
-    chosen = Globs(globs)
+    chosen: Matcher
+    if isinstance(globs, Sequence):
+        chosen, what = Globs(globs), ", ".join(f"`{os.fsdecode(glob)}`" for glob in globs)
+    else:
+        chosen, what = _Function(globs) if callable(globs) else globs, "what was chosen"
     root: dict[bytes, Node] = {}
     # Each level: path, node, its new children, their names still to look at. A directory on the way is known to be
     # needed only when something below it was kept, so levels are added to their parents when they are left.
@@ -231,7 +236,7 @@ def only(tree: Tree, globs: Sequence[Glob]) -> Tree:
         elif isinstance(node, Dir):
             stack.append((parent + name + b"/", node, {}, list(node.children)))
     if not root:
-        raise PathError("nothing in the tree matches", found=", ".join(f"`{os.fsdecode(glob)}`" for glob in globs))
+        raise PathError("nothing in the tree matches", found=what)
     return _like(tree, root)
 
 
