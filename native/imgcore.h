@@ -127,8 +127,17 @@ enum imgcore_piece_kind {
     IMGCORE_SAME = 3,
     IMGCORE_TAIL = 4,
     IMGCORE_FRAGMENT = 5,
-    IMGCORE_END = 6
+    IMGCORE_END = 6,
+    IMGCORE_FILES = 7
 };
+
+/* One file of IMGCORE_FILES, as imgcore.engine.protocol.SMALL_FILE. */
+typedef struct imgcore_small {
+    uint32_t fragment;
+    uint32_t offset;
+    uint32_t size;
+    uint32_t same;
+} imgcore_small;
 
 /* As imgcore.engine.protocol.Piece; `data` is valid until the next call for the run. All fields have 8 bytes. */
 typedef struct imgcore_piece {

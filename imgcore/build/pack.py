@@ -19,7 +19,7 @@ from imgcore import formats
 from imgcore.blob import Blob, Segment, Sink, open_sink
 from imgcore.build.source import AnyPath, Source, open_sources, plain_blob
 from imgcore.build.spec import SourceSpec
-from imgcore.engine import get_engine
+from imgcore.engine import Engine, get_engine
 from imgcore.errors import OutputError, TargetExists, VerificationFailed
 from imgcore.events import Control, Finished, Planned, Warned
 from imgcore.formats.base import Format, Options, Report
@@ -112,7 +112,7 @@ def pack(
     worker = get_engine(engine)
     skip = _look_at_target(dest, force, offset)
     with contextlib.ExitStack() as stack:
-        reading = _Reading(limits, skip, overwrite, contents, mounts, dereference, stdin, control)
+        reading = _Reading(limits, skip, overwrite, contents, mounts, dereference, stdin, control, worker)
         tree = _prepared(reading.tree(source, stack), globs, transforms, policy or Policy(), control)
         files, total = tree.file_bytes()
         tree.limits.require("max_total_size", total)  # a tar of some bytes may claim files of any size, all holes
@@ -150,7 +150,7 @@ def plan_pack(
     kind = choose_format(dest, format)
     options = kind.options_for(_name_of(dest)) if options is None else options
     with contextlib.ExitStack() as stack:
-        reading = _Reading(limits, [], overwrite, contents, mounts, dereference, stdin, control)
+        reading = _Reading(limits, [], overwrite, contents, mounts, dereference, stdin, control, get_engine())
         tree = _prepared(reading.tree(source, stack), Globs(exclude), transforms, policy or Policy(), control)
         allowed = getattr(options, "allow_loss", ())
         tree, losses = checked(tree, kind.capabilities, allow=allowed, format_name=kind.name)
@@ -204,6 +204,7 @@ class _Reading:
     dereference: bool
     stdin: BinaryIO | None
     control: Control
+    engine: Engine
 
     def tree(self, source: PackSource, stack: contextlib.ExitStack) -> Tree:
         """Return the tree of `source`, whose files are open as long as `stack` is."""
@@ -221,6 +222,7 @@ class _Reading:
             mounts=self.mounts,
             dereference=self.dereference,
             stdin=self.stdin,
+            engine=self.engine,
             control=self.control,
         )
         return stack.enter_context(opened).tree

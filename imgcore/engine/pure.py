@@ -12,7 +12,7 @@ import contextlib
 import hashlib
 import threading
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import NamedTuple
@@ -20,7 +20,7 @@ from typing import NamedTuple
 from imgcore.blob import Blob
 from imgcore.codec import Codec, alternatives
 from imgcore.codec.lz4 import compress_into
-from imgcore.engine.protocol import Job, Kind, Piece, Spec
+from imgcore.engine.protocol import HostRun, Job, Kind, Piece, Scanned, Spec, each_job
 from imgcore.errors import ImgcoreError, SourceChanged, SourceError
 from imgcore.events import Control
 
@@ -85,7 +85,7 @@ class PureEngine:
 
     name = "pure"
 
-    def pack(self, files: Iterable[Job], spec: Spec, control: Control) -> Iterator[Piece]:
+    def pack(self, files: Iterable[Job | HostRun], spec: Spec, control: Control) -> Iterator[Piece]:
         """Yield the pieces of `files`; see `Engine.pack`."""
         budget = spec.memory - 3 * spec.block_size  # what the cutter holds: a block, the open fragment, a closed one
         pending: deque[tuple[Piece, Future[_Stored] | None, int]] = deque()
@@ -93,7 +93,7 @@ class PureEngine:
         pool = ThreadPoolExecutor(spec.jobs, thread_name_prefix="imgcore")
         stop = threading.Event()
         try:
-            for piece, raw, tries in _Cutter(spec, control).cut(files):
+            for piece, raw, tries in _Cutter(spec, control).cut(each_job(files)):
                 reserve = 2 * len(raw)  # until it is handed on: the raw bytes, and what becomes of them
                 while pending and (in_flight + reserve > budget or len(pending) >= _MOST_PENDING):
                     yield _finish(pending[0], control)
@@ -111,6 +111,10 @@ class PureEngine:
             stop.set()
             pending.clear()
             pool.shutdown(wait=True, cancel_futures=True)
+
+    def scan(self, top: bytes, skip: Collection[tuple[int, int, bytes]], xattrs: bool, control: Control) -> Scanned | None:
+        """Return None: the scan in Python makes nodes, not columns."""
+        return None
 
     def compress_all(self, blocks: Sequence[bytes], codec: Codec | None, jobs: int) -> list[tuple[bool, bytes]]:
         """Return (compressed, stored bytes) of each block."""

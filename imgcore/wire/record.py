@@ -35,7 +35,7 @@ from typing import (
 from imgcore.errors import Corrupt
 from imgcore.wire.fields import FieldType, Rule
 
-__all__ = ["FieldLayout", "Record", "record"]
+__all__ = ["FieldLayout", "Record", "chain", "record"]
 
 
 class FieldLayout(NamedTuple):
@@ -102,6 +102,13 @@ class Record:
             raise AssertionError(f"{type(self).__name__}.{layout.name} = {value}, allowed {allowed}")
         values: tuple[Any, ...] = type(self)._values(self)
         return self._struct.pack(*values)
+
+
+def chain(*records: type[Record]) -> struct.Struct:
+    """Return the Struct of records that lie one behind the other, for whoever packs many at once; it checks no rules."""
+    order = records[0]._struct.format[0]
+    assert all(one._struct.format[0] == order for one in records)
+    return struct.Struct(order + "".join(one._struct.format[1:] for one in records))
 
 
 R = TypeVar("R", bound=Record)
