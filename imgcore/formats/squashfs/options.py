@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from fractions import Fraction
-from typing import Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from imgcore.engine.protocol import Tails, minimum_memory
 from imgcore.formats.squashfs import layout
@@ -14,6 +13,9 @@ from imgcore.formats.squashfs.layout import MAX_IDS
 from imgcore.limits import parse_size
 from imgcore.model import Capabilities, Hints
 from imgcore.model.hints import MAX_ALIGN, check_align
+
+if TYPE_CHECKING:
+    from fractions import Fraction
 
 __all__ = ["CAPABILITIES", "CODEC_SETTINGS", "COMPRESSIONS", "FILTERS", "PARTS", "STRATEGIES", "Options"]
 
@@ -211,7 +213,8 @@ class Options:
                 values[name] = _FROM_TEXT[name](text)
             except ValueError as error:
                 raise ValueError(f"`{key}={text}`: {error}") from None
-        if isinstance(share := values.get("dict_size"), Fraction):
+        share = values.get("dict_size")
+        if share is not None and not isinstance(share, int):  # a part of a block
             size = share * values.get("block_size", self.block_size)
             if size.denominator != 1:
                 raise ValueError(f"`dict-size={settings.get('dict-size', settings.get('dict_size'))}` is not a number of bytes")
@@ -258,6 +261,8 @@ def _dictionary(text: str) -> int | Fraction:
     digits = text[:-1]
     if not digits.isascii() or not digits.replace(".", "", 1).isdigit():
         raise ValueError("write a number of bytes, or of percent of the block size")
+    from fractions import Fraction  # late: few ask for it
+
     return Fraction(digits) / 100
 
 
