@@ -586,34 +586,34 @@ static void (*_cffi_call_python_org)(struct _cffi_externpy_s *, char *);
 
 static void *_cffi_types[] = {
 /*  0 */ _CFFI_OP(_CFFI_OP_FUNCTION, 17), // imgcore_run *()(imgcore_spec const *)
-/*  1 */ _CFFI_OP(_CFFI_OP_POINTER, 79), // imgcore_spec const *
+/*  1 */ _CFFI_OP(_CFFI_OP_POINTER, 91), // imgcore_spec const *
 /*  2 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/*  3 */ _CFFI_OP(_CFFI_OP_FUNCTION, 58), // imgcore_scan *()(char const *, uint32_t, uint32_t, imgcore_skip const *, size_t)
-/*  4 */ _CFFI_OP(_CFFI_OP_POINTER, 69), // char const *
+/*  3 */ _CFFI_OP(_CFFI_OP_FUNCTION, 64), // imgcore_scan *()(char const *, uint32_t, uint32_t, imgcore_skip const *, size_t)
+/*  4 */ _CFFI_OP(_CFFI_OP_POINTER, 81), // char const *
 /*  5 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22), // uint32_t
 /*  6 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
-/*  7 */ _CFFI_OP(_CFFI_OP_POINTER, 78), // imgcore_skip const *
+/*  7 */ _CFFI_OP(_CFFI_OP_POINTER, 90), // imgcore_skip const *
 /*  8 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28), // size_t
 /*  9 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
 /* 10 */ _CFFI_OP(_CFFI_OP_FUNCTION, 13), // int()(char const *, char *, int, int)
 /* 11 */ _CFFI_OP(_CFFI_OP_NOOP, 4),
-/* 12 */ _CFFI_OP(_CFFI_OP_POINTER, 69), // char *
+/* 12 */ _CFFI_OP(_CFFI_OP_POINTER, 81), // char *
 /* 13 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 7), // int
 /* 14 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 7),
 /* 15 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
 /* 16 */ _CFFI_OP(_CFFI_OP_FUNCTION, 13), // int()(imgcore_run *, imgcore_file const *, size_t, char const *, size_t)
-/* 17 */ _CFFI_OP(_CFFI_OP_POINTER, 75), // imgcore_run *
-/* 18 */ _CFFI_OP(_CFFI_OP_POINTER, 73), // imgcore_file const *
+/* 17 */ _CFFI_OP(_CFFI_OP_POINTER, 87), // imgcore_run *
+/* 18 */ _CFFI_OP(_CFFI_OP_POINTER, 85), // imgcore_file const *
 /* 19 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
 /* 20 */ _CFFI_OP(_CFFI_OP_NOOP, 4),
 /* 21 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
 /* 22 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
 /* 23 */ _CFFI_OP(_CFFI_OP_FUNCTION, 13), // int()(void *, uint64_t, uint64_t, size_t, uint8_t *)
-/* 24 */ _CFFI_OP(_CFFI_OP_POINTER, 95), // void *
+/* 24 */ _CFFI_OP(_CFFI_OP_POINTER, 109), // void *
 /* 25 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24), // uint64_t
 /* 26 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
 /* 27 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 28 */ _CFFI_OP(_CFFI_OP_POINTER, 91), // uint8_t *
+/* 28 */ _CFFI_OP(_CFFI_OP_POINTER, 104), // uint8_t *
 /* 29 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
 /* 30 */ _CFFI_OP(_CFFI_OP_FUNCTION, 13), // int()(void *, uint64_t, uint64_t, uint64_t *, uint64_t *)
 /* 31 */ _CFFI_OP(_CFFI_OP_NOOP, 24),
@@ -622,65 +622,79 @@ static void *_cffi_types[] = {
 /* 34 */ _CFFI_OP(_CFFI_OP_POINTER, 25), // uint64_t *
 /* 35 */ _CFFI_OP(_CFFI_OP_NOOP, 34),
 /* 36 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 37 */ _CFFI_OP(_CFFI_OP_FUNCTION, 88), // int64_t()(void *, uint32_t, uint8_t const *, size_t, uint8_t *)
+/* 37 */ _CFFI_OP(_CFFI_OP_FUNCTION, 101), // int64_t()(void *, uint32_t, uint8_t const *, size_t, uint8_t *)
 /* 38 */ _CFFI_OP(_CFFI_OP_NOOP, 24),
 /* 39 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
-/* 40 */ _CFFI_OP(_CFFI_OP_POINTER, 91), // uint8_t const *
+/* 40 */ _CFFI_OP(_CFFI_OP_POINTER, 104), // uint8_t const *
 /* 41 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
 /* 42 */ _CFFI_OP(_CFFI_OP_NOOP, 28),
 /* 43 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 44 */ _CFFI_OP(_CFFI_OP_FUNCTION, 8), // size_t()(imgcore_run *, imgcore_piece *, size_t, imgcore_state *)
-/* 45 */ _CFFI_OP(_CFFI_OP_NOOP, 17),
-/* 46 */ _CFFI_OP(_CFFI_OP_POINTER, 74), // imgcore_piece *
+/* 44 */ _CFFI_OP(_CFFI_OP_FUNCTION, 101), // int64_t()(void *, uint8_t const *, size_t, uint8_t *)
+/* 45 */ _CFFI_OP(_CFFI_OP_NOOP, 24),
+/* 46 */ _CFFI_OP(_CFFI_OP_NOOP, 40),
 /* 47 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 48 */ _CFFI_OP(_CFFI_OP_POINTER, 80), // imgcore_state *
+/* 48 */ _CFFI_OP(_CFFI_OP_NOOP, 28),
 /* 49 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 50 */ _CFFI_OP(_CFFI_OP_FUNCTION, 95), // void()(imgcore_run *)
+/* 50 */ _CFFI_OP(_CFFI_OP_FUNCTION, 8), // size_t()(imgcore_run *, imgcore_piece *, size_t, imgcore_state *)
 /* 51 */ _CFFI_OP(_CFFI_OP_NOOP, 17),
-/* 52 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 53 */ _CFFI_OP(_CFFI_OP_FUNCTION, 95), // void()(imgcore_run *, imgcore_times *)
-/* 54 */ _CFFI_OP(_CFFI_OP_NOOP, 17),
-/* 55 */ _CFFI_OP(_CFFI_OP_POINTER, 81), // imgcore_times *
-/* 56 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 57 */ _CFFI_OP(_CFFI_OP_FUNCTION, 95), // void()(imgcore_scan *)
-/* 58 */ _CFFI_OP(_CFFI_OP_POINTER, 76), // imgcore_scan *
-/* 59 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 60 */ _CFFI_OP(_CFFI_OP_FUNCTION, 95), // void()(imgcore_scan *, imgcore_scanned *)
-/* 61 */ _CFFI_OP(_CFFI_OP_NOOP, 58),
-/* 62 */ _CFFI_OP(_CFFI_OP_POINTER, 77), // imgcore_scanned *
-/* 63 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 64 */ _CFFI_OP(_CFFI_OP_FUNCTION, 95), // void()(uint8_t const *, size_t, uint64_t *)
-/* 65 */ _CFFI_OP(_CFFI_OP_NOOP, 40),
-/* 66 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 67 */ _CFFI_OP(_CFFI_OP_NOOP, 34),
-/* 68 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 69 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 2), // char
-/* 70 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 0), // imgcore_calls
-/* 71 */ _CFFI_OP(_CFFI_OP_POINTER, 72), // imgcore_codec const *
-/* 72 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 1), // imgcore_codec
-/* 73 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 2), // imgcore_file
-/* 74 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 3), // imgcore_piece
-/* 75 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 9), // imgcore_run
-/* 76 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 10), // imgcore_scan
-/* 77 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 4), // imgcore_scanned
-/* 78 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 5), // imgcore_skip
-/* 79 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 6), // imgcore_spec
-/* 80 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 7), // imgcore_state
-/* 81 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 8), // imgcore_times
-/* 82 */ _CFFI_OP(_CFFI_OP_POINTER, 10), // int(*)(char const *, char *, int, int)
-/* 83 */ _CFFI_OP(_CFFI_OP_POINTER, 23), // int(*)(void *, uint64_t, uint64_t, size_t, uint8_t *)
-/* 84 */ _CFFI_OP(_CFFI_OP_POINTER, 30), // int(*)(void *, uint64_t, uint64_t, uint64_t *, uint64_t *)
-/* 85 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 21), // int32_t
-/* 86 */ _CFFI_OP(_CFFI_OP_POINTER, 88), // int64_t const *
-/* 87 */ _CFFI_OP(_CFFI_OP_POINTER, 37), // int64_t(*)(void *, uint32_t, uint8_t const *, size_t, uint8_t *)
-/* 88 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 23), // int64_t
-/* 89 */ _CFFI_OP(_CFFI_OP_POINTER, 5), // uint32_t const *
-/* 90 */ _CFFI_OP(_CFFI_OP_POINTER, 25), // uint64_t const *
-/* 91 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 18), // uint8_t
-/* 92 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 26), // uintptr_t
-/* 93 */ _CFFI_OP(_CFFI_OP_ARRAY, 92), // uintptr_t[6]
-/* 94 */ (_cffi_opcode_t)(6),
-/* 95 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 0), // void
+/* 52 */ _CFFI_OP(_CFFI_OP_POINTER, 86), // imgcore_piece *
+/* 53 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 54 */ _CFFI_OP(_CFFI_OP_POINTER, 92), // imgcore_state *
+/* 55 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 56 */ _CFFI_OP(_CFFI_OP_FUNCTION, 109), // void()(imgcore_run *)
+/* 57 */ _CFFI_OP(_CFFI_OP_NOOP, 17),
+/* 58 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 59 */ _CFFI_OP(_CFFI_OP_FUNCTION, 109), // void()(imgcore_run *, imgcore_times *)
+/* 60 */ _CFFI_OP(_CFFI_OP_NOOP, 17),
+/* 61 */ _CFFI_OP(_CFFI_OP_POINTER, 93), // imgcore_times *
+/* 62 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 63 */ _CFFI_OP(_CFFI_OP_FUNCTION, 109), // void()(imgcore_scan *)
+/* 64 */ _CFFI_OP(_CFFI_OP_POINTER, 88), // imgcore_scan *
+/* 65 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 66 */ _CFFI_OP(_CFFI_OP_FUNCTION, 109), // void()(imgcore_scan *, imgcore_scanned *)
+/* 67 */ _CFFI_OP(_CFFI_OP_NOOP, 64),
+/* 68 */ _CFFI_OP(_CFFI_OP_POINTER, 89), // imgcore_scanned *
+/* 69 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 70 */ _CFFI_OP(_CFFI_OP_FUNCTION, 109), // void()(uint8_t const *, size_t, uint64_t *)
+/* 71 */ _CFFI_OP(_CFFI_OP_NOOP, 40),
+/* 72 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 73 */ _CFFI_OP(_CFFI_OP_NOOP, 34),
+/* 74 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 75 */ _CFFI_OP(_CFFI_OP_FUNCTION, 109), // void()(void *, size_t, uint8_t const *, size_t)
+/* 76 */ _CFFI_OP(_CFFI_OP_NOOP, 24),
+/* 77 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 78 */ _CFFI_OP(_CFFI_OP_NOOP, 40),
+/* 79 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 80 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 81 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 2), // char
+/* 82 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 0), // imgcore_calls
+/* 83 */ _CFFI_OP(_CFFI_OP_POINTER, 84), // imgcore_codec const *
+/* 84 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 1), // imgcore_codec
+/* 85 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 2), // imgcore_file
+/* 86 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 3), // imgcore_piece
+/* 87 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 9), // imgcore_run
+/* 88 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 10), // imgcore_scan
+/* 89 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 4), // imgcore_scanned
+/* 90 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 5), // imgcore_skip
+/* 91 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 6), // imgcore_spec
+/* 92 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 7), // imgcore_state
+/* 93 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 8), // imgcore_times
+/* 94 */ _CFFI_OP(_CFFI_OP_POINTER, 10), // int(*)(char const *, char *, int, int)
+/* 95 */ _CFFI_OP(_CFFI_OP_POINTER, 23), // int(*)(void *, uint64_t, uint64_t, size_t, uint8_t *)
+/* 96 */ _CFFI_OP(_CFFI_OP_POINTER, 30), // int(*)(void *, uint64_t, uint64_t, uint64_t *, uint64_t *)
+/* 97 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 21), // int32_t
+/* 98 */ _CFFI_OP(_CFFI_OP_POINTER, 101), // int64_t const *
+/* 99 */ _CFFI_OP(_CFFI_OP_POINTER, 37), // int64_t(*)(void *, uint32_t, uint8_t const *, size_t, uint8_t *)
+/* 100 */ _CFFI_OP(_CFFI_OP_POINTER, 44), // int64_t(*)(void *, uint8_t const *, size_t, uint8_t *)
+/* 101 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 23), // int64_t
+/* 102 */ _CFFI_OP(_CFFI_OP_POINTER, 5), // uint32_t const *
+/* 103 */ _CFFI_OP(_CFFI_OP_POINTER, 25), // uint64_t const *
+/* 104 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 18), // uint8_t
+/* 105 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 26), // uintptr_t
+/* 106 */ _CFFI_OP(_CFFI_OP_ARRAY, 105), // uintptr_t[6]
+/* 107 */ (_cffi_opcode_t)(6),
+/* 108 */ _CFFI_OP(_CFFI_OP_POINTER, 75), // void(*)(void *, size_t, uint8_t const *, size_t)
+/* 109 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 0), // void
 };
 
 _CFFI_UNUSED_FN
@@ -692,6 +706,8 @@ static void _cffi_checkfld_typedef_imgcore_calls(imgcore_calls *p)
   { int64_t(* *tmp)(void *, uint32_t, uint8_t const *, size_t, uint8_t *) = &p->compress; (void)tmp; }
   { int(* *tmp)(void *, uint64_t, uint64_t, size_t, uint8_t *) = &p->read; (void)tmp; }
   { int(* *tmp)(void *, uint64_t, uint64_t, uint64_t *, uint64_t *) = &p->next_hole; (void)tmp; }
+  { int64_t(* *tmp)(void *, uint8_t const *, size_t, uint8_t *) = &p->recall; (void)tmp; }
+  { void(* *tmp)(void *, size_t, uint8_t const *, size_t) = &p->keep; (void)tmp; }
 }
 struct _cffi_align_typedef_imgcore_calls { char x; imgcore_calls y; };
 
@@ -850,6 +866,20 @@ static int64_t imgcore_call_compress(void * a0, uint32_t a1, uint8_t const * a2,
   return *(int64_t *)p;
 }
 
+static struct _cffi_externpy_s _cffi_externpy__imgcore_call_keep =
+  { "imgcore._core.imgcore_call_keep", 0, 0, 0 };
+
+static void imgcore_call_keep(void * a0, size_t a1, uint8_t const * a2, size_t a3)
+{
+  char a[32];
+  char *p = a;
+  *(void * *)(p + 0) = a0;
+  *(size_t *)(p + 8) = a1;
+  *(uint8_t const * *)(p + 16) = a2;
+  *(size_t *)(p + 24) = a3;
+  _cffi_call_python(&_cffi_externpy__imgcore_call_keep, p);
+}
+
 static struct _cffi_externpy_s _cffi_externpy__imgcore_call_look =
   { "imgcore._core.imgcore_call_look", (int)sizeof(int), 0, 0 };
 
@@ -895,6 +925,21 @@ static int imgcore_call_read(void * a0, uint64_t a1, uint64_t a2, size_t a3, uin
   *(uint8_t * *)(p + 32) = a4;
   _cffi_call_python(&_cffi_externpy__imgcore_call_read, p);
   return *(int *)p;
+}
+
+static struct _cffi_externpy_s _cffi_externpy__imgcore_call_recall =
+  { "imgcore._core.imgcore_call_recall", (int)sizeof(int64_t), 0, 0 };
+
+static int64_t imgcore_call_recall(void * a0, uint8_t const * a1, size_t a2, uint8_t * a3)
+{
+  char a[32];
+  char *p = a;
+  *(void * *)(p + 0) = a0;
+  *(uint8_t const * *)(p + 8) = a1;
+  *(size_t *)(p + 16) = a2;
+  *(uint8_t * *)(p + 24) = a3;
+  _cffi_call_python(&_cffi_externpy__imgcore_call_recall, p);
+  return *(int64_t *)p;
 }
 
 static void _cffi_d_imgcore_close(imgcore_run * x0)
@@ -997,10 +1042,10 @@ _cffi_f_imgcore_measure(PyObject *self, PyObject *args)
   }
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(55), arg1, (char **)&x1);
+      _cffi_type(61), arg1, (char **)&x1);
   if (datasize != 0) {
     x1 = ((size_t)datasize) <= 640 ? (imgcore_times *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(55), arg1, (char **)&x1,
+    if (_cffi_convert_array_argument(_cffi_type(61), arg1, (char **)&x1,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -1092,10 +1137,10 @@ _cffi_f_imgcore_pull(PyObject *self, PyObject *args)
   }
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(46), arg1, (char **)&x1);
+      _cffi_type(52), arg1, (char **)&x1);
   if (datasize != 0) {
     x1 = ((size_t)datasize) <= 640 ? (imgcore_piece *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(46), arg1, (char **)&x1,
+    if (_cffi_convert_array_argument(_cffi_type(52), arg1, (char **)&x1,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -1105,10 +1150,10 @@ _cffi_f_imgcore_pull(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(48), arg3, (char **)&x3);
+      _cffi_type(54), arg3, (char **)&x3);
   if (datasize != 0) {
     x3 = ((size_t)datasize) <= 640 ? (imgcore_state *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(48), arg3, (char **)&x3,
+    if (_cffi_convert_array_argument(_cffi_type(54), arg3, (char **)&x3,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -1217,10 +1262,10 @@ _cffi_f_imgcore_scan_close(PyObject *self, PyObject *arg0)
   struct _cffi_freeme_s *large_args_free = NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(58), arg0, (char **)&x0);
+      _cffi_type(64), arg0, (char **)&x0);
   if (datasize != 0) {
     x0 = ((size_t)datasize) <= 640 ? (imgcore_scan *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(58), arg0, (char **)&x0,
+    if (_cffi_convert_array_argument(_cffi_type(64), arg0, (char **)&x0,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -1303,7 +1348,7 @@ _cffi_f_imgcore_scan_open(PyObject *self, PyObject *args)
   Py_END_ALLOW_THREADS
 
   (void)self; /* unused */
-  pyresult = _cffi_from_c_pointer((char *)result, _cffi_type(58));
+  pyresult = _cffi_from_c_pointer((char *)result, _cffi_type(64));
   if (large_args_free != NULL) _cffi_free_array_arguments(large_args_free);
   return pyresult;
 }
@@ -1330,19 +1375,19 @@ _cffi_f_imgcore_scan_wait(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(58), arg0, (char **)&x0);
+      _cffi_type(64), arg0, (char **)&x0);
   if (datasize != 0) {
     x0 = ((size_t)datasize) <= 640 ? (imgcore_scan *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(58), arg0, (char **)&x0,
+    if (_cffi_convert_array_argument(_cffi_type(64), arg0, (char **)&x0,
             datasize, &large_args_free) < 0)
       return NULL;
   }
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(62), arg1, (char **)&x1);
+      _cffi_type(68), arg1, (char **)&x1);
   if (datasize != 0) {
     x1 = ((size_t)datasize) <= 640 ? (imgcore_scanned *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(62), arg1, (char **)&x1,
+    if (_cffi_convert_array_argument(_cffi_type(68), arg1, (char **)&x1,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -1720,20 +1765,22 @@ static const struct _cffi_global_s _cffi_globals[] = {
   { "IMGCORE_XZ", (void *)_cffi_const_IMGCORE_XZ, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
   { "IMGCORE_ZLIB", (void *)_cffi_const_IMGCORE_ZLIB, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
   { "IMGCORE_ZSTD", (void *)_cffi_const_IMGCORE_ZSTD, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
-  { "imgcore_call_compress", (void *)&_cffi_externpy__imgcore_call_compress, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 87), (void *)imgcore_call_compress },
-  { "imgcore_call_look", (void *)&_cffi_externpy__imgcore_call_look, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 82), (void *)imgcore_call_look },
-  { "imgcore_call_next_hole", (void *)&_cffi_externpy__imgcore_call_next_hole, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 84), (void *)imgcore_call_next_hole },
-  { "imgcore_call_read", (void *)&_cffi_externpy__imgcore_call_read, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 83), (void *)imgcore_call_read },
-  { "imgcore_close", (void *)_cffi_f_imgcore_close, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 50), (void *)_cffi_d_imgcore_close },
-  { "imgcore_finish", (void *)_cffi_f_imgcore_finish, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 50), (void *)_cffi_d_imgcore_finish },
-  { "imgcore_measure", (void *)_cffi_f_imgcore_measure, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 53), (void *)_cffi_d_imgcore_measure },
+  { "imgcore_call_compress", (void *)&_cffi_externpy__imgcore_call_compress, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 99), (void *)imgcore_call_compress },
+  { "imgcore_call_keep", (void *)&_cffi_externpy__imgcore_call_keep, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 108), (void *)imgcore_call_keep },
+  { "imgcore_call_look", (void *)&_cffi_externpy__imgcore_call_look, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 94), (void *)imgcore_call_look },
+  { "imgcore_call_next_hole", (void *)&_cffi_externpy__imgcore_call_next_hole, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 96), (void *)imgcore_call_next_hole },
+  { "imgcore_call_read", (void *)&_cffi_externpy__imgcore_call_read, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 95), (void *)imgcore_call_read },
+  { "imgcore_call_recall", (void *)&_cffi_externpy__imgcore_call_recall, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 100), (void *)imgcore_call_recall },
+  { "imgcore_close", (void *)_cffi_f_imgcore_close, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 56), (void *)_cffi_d_imgcore_close },
+  { "imgcore_finish", (void *)_cffi_f_imgcore_finish, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 56), (void *)_cffi_d_imgcore_finish },
+  { "imgcore_measure", (void *)_cffi_f_imgcore_measure, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 59), (void *)_cffi_d_imgcore_measure },
   { "imgcore_open", (void *)_cffi_f_imgcore_open, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 0), (void *)_cffi_d_imgcore_open },
-  { "imgcore_pull", (void *)_cffi_f_imgcore_pull, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 44), (void *)_cffi_d_imgcore_pull },
+  { "imgcore_pull", (void *)_cffi_f_imgcore_pull, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 50), (void *)_cffi_d_imgcore_pull },
   { "imgcore_push", (void *)_cffi_f_imgcore_push, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 16), (void *)_cffi_d_imgcore_push },
-  { "imgcore_scan_close", (void *)_cffi_f_imgcore_scan_close, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 57), (void *)_cffi_d_imgcore_scan_close },
+  { "imgcore_scan_close", (void *)_cffi_f_imgcore_scan_close, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 63), (void *)_cffi_d_imgcore_scan_close },
   { "imgcore_scan_open", (void *)_cffi_f_imgcore_scan_open, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 3), (void *)_cffi_d_imgcore_scan_open },
-  { "imgcore_scan_wait", (void *)_cffi_f_imgcore_scan_wait, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 60), (void *)_cffi_d_imgcore_scan_wait },
-  { "imgcore_xxh3", (void *)_cffi_f_imgcore_xxh3, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 64), (void *)_cffi_d_imgcore_xxh3 },
+  { "imgcore_scan_wait", (void *)_cffi_f_imgcore_scan_wait, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 66), (void *)_cffi_d_imgcore_scan_wait },
+  { "imgcore_xxh3", (void *)_cffi_f_imgcore_xxh3, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 70), (void *)_cffi_d_imgcore_xxh3 },
 };
 
 static const struct _cffi_field_s _cffi_fields[] = {
@@ -1742,19 +1789,25 @@ static const struct _cffi_field_s _cffi_fields[] = {
                _CFFI_OP(_CFFI_OP_NOOP, 24) },
   { "compress", offsetof(imgcore_calls, compress),
                 sizeof(((imgcore_calls *)0)->compress),
-                _CFFI_OP(_CFFI_OP_NOOP, 87) },
+                _CFFI_OP(_CFFI_OP_NOOP, 99) },
   { "read", offsetof(imgcore_calls, read),
             sizeof(((imgcore_calls *)0)->read),
-            _CFFI_OP(_CFFI_OP_NOOP, 83) },
+            _CFFI_OP(_CFFI_OP_NOOP, 95) },
   { "next_hole", offsetof(imgcore_calls, next_hole),
                  sizeof(((imgcore_calls *)0)->next_hole),
-                 _CFFI_OP(_CFFI_OP_NOOP, 84) },
+                 _CFFI_OP(_CFFI_OP_NOOP, 96) },
+  { "recall", offsetof(imgcore_calls, recall),
+              sizeof(((imgcore_calls *)0)->recall),
+              _CFFI_OP(_CFFI_OP_NOOP, 100) },
+  { "keep", offsetof(imgcore_calls, keep),
+            sizeof(((imgcore_calls *)0)->keep),
+            _CFFI_OP(_CFFI_OP_NOOP, 108) },
   { "kind", offsetof(imgcore_codec, kind),
             sizeof(((imgcore_codec *)0)->kind),
             _CFFI_OP(_CFFI_OP_NOOP, 5) },
   { "level", offsetof(imgcore_codec, level),
              sizeof(((imgcore_codec *)0)->level),
-             _CFFI_OP(_CFFI_OP_NOOP, 85) },
+             _CFFI_OP(_CFFI_OP_NOOP, 97) },
   { "dict_size", offsetof(imgcore_codec, dict_size),
                  sizeof(((imgcore_codec *)0)->dict_size),
                  _CFFI_OP(_CFFI_OP_NOOP, 5) },
@@ -1766,16 +1819,16 @@ static const struct _cffi_field_s _cffi_fields[] = {
                _CFFI_OP(_CFFI_OP_NOOP, 5) },
   { "lc", offsetof(imgcore_codec, lc),
           sizeof(((imgcore_codec *)0)->lc),
-          _CFFI_OP(_CFFI_OP_NOOP, 85) },
+          _CFFI_OP(_CFFI_OP_NOOP, 97) },
   { "lp", offsetof(imgcore_codec, lp),
           sizeof(((imgcore_codec *)0)->lp),
-          _CFFI_OP(_CFFI_OP_NOOP, 85) },
+          _CFFI_OP(_CFFI_OP_NOOP, 97) },
   { "pb", offsetof(imgcore_codec, pb),
           sizeof(((imgcore_codec *)0)->pb),
-          _CFFI_OP(_CFFI_OP_NOOP, 85) },
+          _CFFI_OP(_CFFI_OP_NOOP, 97) },
   { "function", offsetof(imgcore_codec, function),
                 sizeof(((imgcore_codec *)0)->function),
-                _CFFI_OP(_CFFI_OP_NOOP, 93) },
+                _CFFI_OP(_CFFI_OP_NOOP, 106) },
   { "size", offsetof(imgcore_file, size),
             sizeof(((imgcore_file *)0)->size),
             _CFFI_OP(_CFFI_OP_NOOP, 25) },
@@ -1787,13 +1840,13 @@ static const struct _cffi_field_s _cffi_fields[] = {
            _CFFI_OP(_CFFI_OP_NOOP, 25) },
   { "mtime_ns", offsetof(imgcore_file, mtime_ns),
                 sizeof(((imgcore_file *)0)->mtime_ns),
-                _CFFI_OP(_CFFI_OP_NOOP, 88) },
+                _CFFI_OP(_CFFI_OP_NOOP, 101) },
   { "ctime_ns", offsetof(imgcore_file, ctime_ns),
                 sizeof(((imgcore_file *)0)->ctime_ns),
-                _CFFI_OP(_CFFI_OP_NOOP, 88) },
+                _CFFI_OP(_CFFI_OP_NOOP, 101) },
   { "blocks", offsetof(imgcore_file, blocks),
               sizeof(((imgcore_file *)0)->blocks),
-              _CFFI_OP(_CFFI_OP_NOOP, 88) },
+              _CFFI_OP(_CFFI_OP_NOOP, 101) },
   { "path_at", offsetof(imgcore_file, path_at),
                sizeof(((imgcore_file *)0)->path_at),
                _CFFI_OP(_CFFI_OP_NOOP, 25) },
@@ -1832,7 +1885,7 @@ static const struct _cffi_field_s _cffi_fields[] = {
              _CFFI_OP(_CFFI_OP_NOOP, 5) },
   { "system_error", offsetof(imgcore_scanned, system_error),
                     sizeof(((imgcore_scanned *)0)->system_error),
-                    _CFFI_OP(_CFFI_OP_NOOP, 85) },
+                    _CFFI_OP(_CFFI_OP_NOOP, 97) },
   { "any_xattrs", offsetof(imgcore_scanned, any_xattrs),
                   sizeof(((imgcore_scanned *)0)->any_xattrs),
                   _CFFI_OP(_CFFI_OP_NOOP, 5) },
@@ -1859,43 +1912,43 @@ static const struct _cffi_field_s _cffi_fields[] = {
                _CFFI_OP(_CFFI_OP_NOOP, 4) },
   { "dirs", offsetof(imgcore_scanned, dirs),
             sizeof(((imgcore_scanned *)0)->dirs),
-            _CFFI_OP(_CFFI_OP_NOOP, 89) },
+            _CFFI_OP(_CFFI_OP_NOOP, 102) },
   { "children", offsetof(imgcore_scanned, children),
                 sizeof(((imgcore_scanned *)0)->children),
-                _CFFI_OP(_CFFI_OP_NOOP, 89) },
+                _CFFI_OP(_CFFI_OP_NOOP, 102) },
   { "mode", offsetof(imgcore_scanned, mode),
             sizeof(((imgcore_scanned *)0)->mode),
-            _CFFI_OP(_CFFI_OP_NOOP, 89) },
+            _CFFI_OP(_CFFI_OP_NOOP, 102) },
   { "nlink", offsetof(imgcore_scanned, nlink),
              sizeof(((imgcore_scanned *)0)->nlink),
-             _CFFI_OP(_CFFI_OP_NOOP, 89) },
+             _CFFI_OP(_CFFI_OP_NOOP, 102) },
   { "uid", offsetof(imgcore_scanned, uid),
            sizeof(((imgcore_scanned *)0)->uid),
-           _CFFI_OP(_CFFI_OP_NOOP, 89) },
+           _CFFI_OP(_CFFI_OP_NOOP, 102) },
   { "gid", offsetof(imgcore_scanned, gid),
            sizeof(((imgcore_scanned *)0)->gid),
-           _CFFI_OP(_CFFI_OP_NOOP, 89) },
+           _CFFI_OP(_CFFI_OP_NOOP, 102) },
   { "size", offsetof(imgcore_scanned, size),
             sizeof(((imgcore_scanned *)0)->size),
-            _CFFI_OP(_CFFI_OP_NOOP, 90) },
+            _CFFI_OP(_CFFI_OP_NOOP, 103) },
   { "dev", offsetof(imgcore_scanned, dev),
            sizeof(((imgcore_scanned *)0)->dev),
-           _CFFI_OP(_CFFI_OP_NOOP, 90) },
+           _CFFI_OP(_CFFI_OP_NOOP, 103) },
   { "ino", offsetof(imgcore_scanned, ino),
            sizeof(((imgcore_scanned *)0)->ino),
-           _CFFI_OP(_CFFI_OP_NOOP, 90) },
+           _CFFI_OP(_CFFI_OP_NOOP, 103) },
   { "rdev", offsetof(imgcore_scanned, rdev),
             sizeof(((imgcore_scanned *)0)->rdev),
-            _CFFI_OP(_CFFI_OP_NOOP, 90) },
+            _CFFI_OP(_CFFI_OP_NOOP, 103) },
   { "blocks", offsetof(imgcore_scanned, blocks),
               sizeof(((imgcore_scanned *)0)->blocks),
-              _CFFI_OP(_CFFI_OP_NOOP, 86) },
+              _CFFI_OP(_CFFI_OP_NOOP, 98) },
   { "mtime_ns", offsetof(imgcore_scanned, mtime_ns),
                 sizeof(((imgcore_scanned *)0)->mtime_ns),
-                _CFFI_OP(_CFFI_OP_NOOP, 86) },
+                _CFFI_OP(_CFFI_OP_NOOP, 98) },
   { "ctime_ns", offsetof(imgcore_scanned, ctime_ns),
                 sizeof(((imgcore_scanned *)0)->ctime_ns),
-                _CFFI_OP(_CFFI_OP_NOOP, 86) },
+                _CFFI_OP(_CFFI_OP_NOOP, 98) },
   { "has_xattrs", offsetof(imgcore_scanned, has_xattrs),
                   sizeof(((imgcore_scanned *)0)->has_xattrs),
                   _CFFI_OP(_CFFI_OP_NOOP, 40) },
@@ -1934,16 +1987,16 @@ static const struct _cffi_field_s _cffi_fields[] = {
                  _CFFI_OP(_CFFI_OP_NOOP, 25) },
   { "look", offsetof(imgcore_spec, look),
             sizeof(((imgcore_spec *)0)->look),
-            _CFFI_OP(_CFFI_OP_NOOP, 92) },
+            _CFFI_OP(_CFFI_OP_NOOP, 105) },
   { "codecs", offsetof(imgcore_spec, codecs),
               sizeof(((imgcore_spec *)0)->codecs),
-              _CFFI_OP(_CFFI_OP_NOOP, 71) },
+              _CFFI_OP(_CFFI_OP_NOOP, 83) },
   { "codec_count", offsetof(imgcore_spec, codec_count),
                    sizeof(((imgcore_spec *)0)->codec_count),
                    _CFFI_OP(_CFFI_OP_NOOP, 25) },
   { "calls", offsetof(imgcore_spec, calls),
              sizeof(((imgcore_spec *)0)->calls),
-             _CFFI_OP(_CFFI_OP_NOOP, 70) },
+             _CFFI_OP(_CFFI_OP_NOOP, 82) },
   { "done", offsetof(imgcore_state, done),
             sizeof(((imgcore_state *)0)->done),
             _CFFI_OP(_CFFI_OP_NOOP, 5) },
@@ -1955,7 +2008,7 @@ static const struct _cffi_field_s _cffi_fields[] = {
              _CFFI_OP(_CFFI_OP_NOOP, 5) },
   { "system_error", offsetof(imgcore_state, system_error),
                     sizeof(((imgcore_state *)0)->system_error),
-                    _CFFI_OP(_CFFI_OP_NOOP, 85) },
+                    _CFFI_OP(_CFFI_OP_NOOP, 97) },
   { "job", offsetof(imgcore_state, job),
            sizeof(((imgcore_state *)0)->job),
            _CFFI_OP(_CFFI_OP_NOOP, 25) },
@@ -1977,42 +2030,42 @@ static const struct _cffi_field_s _cffi_fields[] = {
 };
 
 static const struct _cffi_struct_union_s _cffi_struct_unions[] = {
-  { "$imgcore_calls", 70, _CFFI_F_CHECK_FIELDS,
-    sizeof(imgcore_calls), offsetof(struct _cffi_align_typedef_imgcore_calls, y), 0, 4 },
-  { "$imgcore_codec", 72, _CFFI_F_CHECK_FIELDS,
-    sizeof(imgcore_codec), offsetof(struct _cffi_align_typedef_imgcore_codec, y), 4, 9 },
-  { "$imgcore_file", 73, _CFFI_F_CHECK_FIELDS,
-    sizeof(imgcore_file), offsetof(struct _cffi_align_typedef_imgcore_file, y), 13, 8 },
-  { "$imgcore_piece", 74, _CFFI_F_CHECK_FIELDS,
-    sizeof(imgcore_piece), offsetof(struct _cffi_align_typedef_imgcore_piece, y), 21, 8 },
-  { "$imgcore_scanned", 77, _CFFI_F_CHECK_FIELDS,
-    sizeof(imgcore_scanned), offsetof(struct _cffi_align_typedef_imgcore_scanned, y), 29, 25 },
-  { "$imgcore_skip", 78, _CFFI_F_CHECK_FIELDS,
-    sizeof(imgcore_skip), offsetof(struct _cffi_align_typedef_imgcore_skip, y), 54, 3 },
-  { "$imgcore_spec", 79, _CFFI_F_CHECK_FIELDS,
-    sizeof(imgcore_spec), offsetof(struct _cffi_align_typedef_imgcore_spec, y), 57, 12 },
-  { "$imgcore_state", 80, _CFFI_F_CHECK_FIELDS,
-    sizeof(imgcore_state), offsetof(struct _cffi_align_typedef_imgcore_state, y), 69, 5 },
-  { "$imgcore_times", 81, _CFFI_F_CHECK_FIELDS,
-    sizeof(imgcore_times), offsetof(struct _cffi_align_typedef_imgcore_times, y), 74, 5 },
-  { "imgcore_run", 75, _CFFI_F_OPAQUE,
+  { "$imgcore_calls", 82, _CFFI_F_CHECK_FIELDS,
+    sizeof(imgcore_calls), offsetof(struct _cffi_align_typedef_imgcore_calls, y), 0, 6 },
+  { "$imgcore_codec", 84, _CFFI_F_CHECK_FIELDS,
+    sizeof(imgcore_codec), offsetof(struct _cffi_align_typedef_imgcore_codec, y), 6, 9 },
+  { "$imgcore_file", 85, _CFFI_F_CHECK_FIELDS,
+    sizeof(imgcore_file), offsetof(struct _cffi_align_typedef_imgcore_file, y), 15, 8 },
+  { "$imgcore_piece", 86, _CFFI_F_CHECK_FIELDS,
+    sizeof(imgcore_piece), offsetof(struct _cffi_align_typedef_imgcore_piece, y), 23, 8 },
+  { "$imgcore_scanned", 89, _CFFI_F_CHECK_FIELDS,
+    sizeof(imgcore_scanned), offsetof(struct _cffi_align_typedef_imgcore_scanned, y), 31, 25 },
+  { "$imgcore_skip", 90, _CFFI_F_CHECK_FIELDS,
+    sizeof(imgcore_skip), offsetof(struct _cffi_align_typedef_imgcore_skip, y), 56, 3 },
+  { "$imgcore_spec", 91, _CFFI_F_CHECK_FIELDS,
+    sizeof(imgcore_spec), offsetof(struct _cffi_align_typedef_imgcore_spec, y), 59, 12 },
+  { "$imgcore_state", 92, _CFFI_F_CHECK_FIELDS,
+    sizeof(imgcore_state), offsetof(struct _cffi_align_typedef_imgcore_state, y), 71, 5 },
+  { "$imgcore_times", 93, _CFFI_F_CHECK_FIELDS,
+    sizeof(imgcore_times), offsetof(struct _cffi_align_typedef_imgcore_times, y), 76, 5 },
+  { "imgcore_run", 87, _CFFI_F_OPAQUE,
     (size_t)-1, -1, -1, 0 /* opaque */ },
-  { "imgcore_scan", 76, _CFFI_F_OPAQUE,
+  { "imgcore_scan", 88, _CFFI_F_OPAQUE,
     (size_t)-1, -1, -1, 0 /* opaque */ },
 };
 
 static const struct _cffi_typename_s _cffi_typenames[] = {
-  { "imgcore_calls", 70 },
-  { "imgcore_codec", 72 },
-  { "imgcore_file", 73 },
-  { "imgcore_piece", 74 },
-  { "imgcore_run", 75 },
-  { "imgcore_scan", 76 },
-  { "imgcore_scanned", 77 },
-  { "imgcore_skip", 78 },
-  { "imgcore_spec", 79 },
-  { "imgcore_state", 80 },
-  { "imgcore_times", 81 },
+  { "imgcore_calls", 82 },
+  { "imgcore_codec", 84 },
+  { "imgcore_file", 85 },
+  { "imgcore_piece", 86 },
+  { "imgcore_run", 87 },
+  { "imgcore_scan", 88 },
+  { "imgcore_scanned", 89 },
+  { "imgcore_skip", 90 },
+  { "imgcore_spec", 91 },
+  { "imgcore_state", 92 },
+  { "imgcore_times", 93 },
 };
 
 static const struct _cffi_type_context_s _cffi_type_context = {
@@ -2022,12 +2075,12 @@ static const struct _cffi_type_context_s _cffi_type_context = {
   _cffi_struct_unions,
   NULL,  /* no enums */
   _cffi_typenames,
-  44,  /* num_globals */
+  46,  /* num_globals */
   11,  /* num_struct_unions */
   0,  /* num_enums */
   11,  /* num_typenames */
   NULL,  /* no includes */
-  96,  /* num_types */
+  110,  /* num_types */
   1,  /* flags */
 };
 

@@ -25,6 +25,7 @@ VERBS: Final = {
     "manifest": "print the canonical manifest of SRC",
     "diff": "show what differs between two sources",
     "check": "find everything in an image that breaks the rules",
+    "cache": "show or prune a cache of compressed blocks",
     "shims": "write scripts that stand for mksquashfs and unsquashfs",
     "doctor": "show codecs, engine and versions",
     "formats": "show what each format can hold",

@@ -20,6 +20,7 @@ from imgcore.codec.lz4 import compress_into
 from imgcore.engine.protocol import HostRun, Job, Kind, Piece, Scanned, Spec, each_job
 from imgcore.errors import ImgcoreError, SourceChanged, SourceError
 from imgcore.events import Control
+from imgcore.store.base import Kept, StoreUse
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -48,11 +49,25 @@ def cannot_shrink(raw: bytes) -> bool:
     return sum(count * count for count in Counter(raw).values()) * 256 * 32 <= size * size * 33
 
 
-def _store(codec: Codec | None, raw: bytes, looks_first: bool = False, stop: threading.Event | None = None) -> _Stored:
+def _store(
+    codec: Codec | None,
+    raw: bytes,
+    looks_first: bool = False,
+    stop: threading.Event | None = None,
+    use: StoreUse | None = None,
+) -> _Stored:
     """Return what is to be stored of a block: what the best alternative of the codec makes of it, when that is shorter.
 
-    Once `stop` is set nobody wants the answer any more.
+    Once `stop` is set nobody wants the answer any more. `use` is asked for it first, and told of what it did not know.
     """
+    if codec is not None and use is not None:
+        kept = use.recall(raw)
+        if kept is not None:
+            return _Stored(kept.compressed, kept.data if kept.compressed else raw)
+        made = _store(codec, raw, looks_first, stop)
+        if stop is None or not stop.is_set():
+            use.keep(len(raw), Kept(made.compressed, made.data if made.compressed else b""))
+        return made
     best = _Stored(False, raw)
     if codec is None or (looks_first and cannot_shrink(raw)):
         return best
@@ -111,6 +126,7 @@ class PureEngine:
         in_flight = 0
         pool = ThreadPoolExecutor(spec.jobs, thread_name_prefix="imgcore")
         stop = threading.Event()
+        use = spec.store
         try:
             for piece, raw, tries in _Cutter(spec, control).cut(each_job(files)):
                 reserve = 2 * len(raw)  # until it is handed on: the raw bytes, and what becomes of them
@@ -118,7 +134,7 @@ class PureEngine:
                     yield _finish(pending[0], control)
                     in_flight -= pending.popleft()[2]
                 codec = spec.codec if tries else None
-                future = pool.submit(_store, codec, raw, spec.looks_first, stop) if raw else None
+                future = pool.submit(_store, codec, raw, spec.looks_first, stop, use) if raw else None
                 pending.append((piece, future, reserve))
                 in_flight += reserve
                 while pending and ((head := pending[0][1]) is None or head.done()):

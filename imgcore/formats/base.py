@@ -102,6 +102,7 @@ class Report:
         hole_bytes: bytes of blocks of zeros, which take no space.
         fragments: blocks made of tails of several files.
         losses: what the format could not hold and the caller allowed, or is only warned of.
+        recalled: blocks and fragments that a store of earlier builds had, and that were not compressed again.
     """
 
     format: str
@@ -121,6 +122,7 @@ class Report:
     hole_bytes: int
     fragments: int
     losses: tuple[Loss, ...] = ()
+    recalled: int = 0
     seconds: float | None = None
 
 

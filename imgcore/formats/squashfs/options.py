@@ -17,6 +17,8 @@ from imgcore.model.hints import MAX_ALIGN, check_align
 if TYPE_CHECKING:
     from fractions import Fraction
 
+    from imgcore.store.base import BlockStore
+
 __all__ = ["CAPABILITIES", "CODEC_SETTINGS", "COMPRESSIONS", "FILTERS", "PARTS", "STRATEGIES", "Options"]
 
 COMPRESSIONS: Final = ("gzip", "zstd", "xz", "lz4", "lzo", "none")
@@ -76,6 +78,7 @@ class Options:
         time: the superblock's time, seconds since 1970; None is the newest time in the tree.
         jobs: threads that compress; the image does not depend on it.
         memory: bytes of content in flight at most.
+        store: compressed blocks of earlier builds; the image does not depend on it.
         pad: the image's length is a multiple of this. Linux needs 1024, dm-verity and 4K disks need 4096; 1 is none.
         allow_loss: kinds of loss that are accepted: xattr, device, time.
         hints: what single files ask for; see `imgcore.model.FileHints`.
@@ -109,6 +112,7 @@ class Options:
     time: int | None = None
     jobs: int = 1
     memory: int = 128 << 20
+    store: BlockStore | None = None
     pad: int = 4096
     allow_loss: tuple[str, ...] = ()
     hints: Hints | None = None
