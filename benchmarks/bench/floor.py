@@ -105,11 +105,9 @@ def _has_data(fd: int, at: int, size: int) -> bool:
 def _address(codec: Codec, block_size: int) -> tuple[int, object]:
     """Return the address of the imgcore_codec that the engine would use, and what keeps it."""
     sys.path.insert(0, str(ROOT))
-    from imgcore._core import ffi
-
     from imgcore.codec import make_codec
     from imgcore.codec.binding import Bound
-    from imgcore.engine.native import _core_codec
+    from imgcore.engine.native import _core_codec, ffi
     from imgcore.formats.squashfs.codecs import DEFAULT_LEVELS
 
     level = codec.level if codec.level is not None else DEFAULT_LEVELS.get(codec.name)
