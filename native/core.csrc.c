@@ -1,1 +1,2 @@
 #include "imgcore.h"
+#include "scan.h"

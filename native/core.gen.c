@@ -579,87 +579,122 @@ static void (*_cffi_call_python_org)(struct _cffi_externpy_s *, char *);
 /************************************************************/
 
 #include "imgcore.h"
+#include "scan.h"
 
 
 /************************************************************/
 
 static void *_cffi_types[] = {
-/*  0 */ _CFFI_OP(_CFFI_OP_FUNCTION, 10), // imgcore_run *()(imgcore_spec const *)
-/*  1 */ _CFFI_OP(_CFFI_OP_POINTER, 62), // imgcore_spec const *
+/*  0 */ _CFFI_OP(_CFFI_OP_FUNCTION, 17), // imgcore_run *()(imgcore_spec const *)
+/*  1 */ _CFFI_OP(_CFFI_OP_POINTER, 91), // imgcore_spec const *
 /*  2 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/*  3 */ _CFFI_OP(_CFFI_OP_FUNCTION, 6), // int()(char const *, char *, int, int)
-/*  4 */ _CFFI_OP(_CFFI_OP_POINTER, 55), // char const *
-/*  5 */ _CFFI_OP(_CFFI_OP_POINTER, 55), // char *
-/*  6 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 7), // int
-/*  7 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 7),
-/*  8 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/*  9 */ _CFFI_OP(_CFFI_OP_FUNCTION, 6), // int()(imgcore_run *, imgcore_file const *, size_t, char const *, size_t)
-/* 10 */ _CFFI_OP(_CFFI_OP_POINTER, 61), // imgcore_run *
-/* 11 */ _CFFI_OP(_CFFI_OP_POINTER, 59), // imgcore_file const *
-/* 12 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28), // size_t
-/* 13 */ _CFFI_OP(_CFFI_OP_NOOP, 4),
-/* 14 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/*  3 */ _CFFI_OP(_CFFI_OP_FUNCTION, 64), // imgcore_scan *()(char const *, uint32_t, uint32_t, imgcore_skip const *, size_t)
+/*  4 */ _CFFI_OP(_CFFI_OP_POINTER, 81), // char const *
+/*  5 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22), // uint32_t
+/*  6 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
+/*  7 */ _CFFI_OP(_CFFI_OP_POINTER, 90), // imgcore_skip const *
+/*  8 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28), // size_t
+/*  9 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 10 */ _CFFI_OP(_CFFI_OP_FUNCTION, 13), // int()(char const *, char *, int, int)
+/* 11 */ _CFFI_OP(_CFFI_OP_NOOP, 4),
+/* 12 */ _CFFI_OP(_CFFI_OP_POINTER, 81), // char *
+/* 13 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 7), // int
+/* 14 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 7),
 /* 15 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 16 */ _CFFI_OP(_CFFI_OP_FUNCTION, 6), // int()(void *, uint64_t, uint64_t, size_t, uint8_t *)
-/* 17 */ _CFFI_OP(_CFFI_OP_POINTER, 75), // void *
-/* 18 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24), // uint64_t
-/* 19 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
-/* 20 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 21 */ _CFFI_OP(_CFFI_OP_POINTER, 71), // uint8_t *
+/* 16 */ _CFFI_OP(_CFFI_OP_FUNCTION, 13), // int()(imgcore_run *, imgcore_file const *, size_t, char const *, size_t)
+/* 17 */ _CFFI_OP(_CFFI_OP_POINTER, 87), // imgcore_run *
+/* 18 */ _CFFI_OP(_CFFI_OP_POINTER, 85), // imgcore_file const *
+/* 19 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 20 */ _CFFI_OP(_CFFI_OP_NOOP, 4),
+/* 21 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
 /* 22 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 23 */ _CFFI_OP(_CFFI_OP_FUNCTION, 6), // int()(void *, uint64_t, uint64_t, uint64_t *, uint64_t *)
-/* 24 */ _CFFI_OP(_CFFI_OP_NOOP, 17),
-/* 25 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
+/* 23 */ _CFFI_OP(_CFFI_OP_FUNCTION, 13), // int()(void *, uint64_t, uint64_t, size_t, uint8_t *)
+/* 24 */ _CFFI_OP(_CFFI_OP_POINTER, 109), // void *
+/* 25 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24), // uint64_t
 /* 26 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
-/* 27 */ _CFFI_OP(_CFFI_OP_POINTER, 18), // uint64_t *
-/* 28 */ _CFFI_OP(_CFFI_OP_NOOP, 27),
+/* 27 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 28 */ _CFFI_OP(_CFFI_OP_POINTER, 104), // uint8_t *
 /* 29 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 30 */ _CFFI_OP(_CFFI_OP_FUNCTION, 70), // int64_t()(void *, uint32_t, uint8_t const *, size_t, uint8_t *)
-/* 31 */ _CFFI_OP(_CFFI_OP_NOOP, 17),
-/* 32 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22), // uint32_t
-/* 33 */ _CFFI_OP(_CFFI_OP_POINTER, 71), // uint8_t const *
-/* 34 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 35 */ _CFFI_OP(_CFFI_OP_NOOP, 21),
+/* 30 */ _CFFI_OP(_CFFI_OP_FUNCTION, 13), // int()(void *, uint64_t, uint64_t, uint64_t *, uint64_t *)
+/* 31 */ _CFFI_OP(_CFFI_OP_NOOP, 24),
+/* 32 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
+/* 33 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
+/* 34 */ _CFFI_OP(_CFFI_OP_POINTER, 25), // uint64_t *
+/* 35 */ _CFFI_OP(_CFFI_OP_NOOP, 34),
 /* 36 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 37 */ _CFFI_OP(_CFFI_OP_FUNCTION, 12), // size_t()(imgcore_run *, imgcore_piece *, size_t, imgcore_state *)
-/* 38 */ _CFFI_OP(_CFFI_OP_NOOP, 10),
-/* 39 */ _CFFI_OP(_CFFI_OP_POINTER, 60), // imgcore_piece *
-/* 40 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 41 */ _CFFI_OP(_CFFI_OP_POINTER, 63), // imgcore_state *
-/* 42 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 43 */ _CFFI_OP(_CFFI_OP_FUNCTION, 75), // void()(imgcore_run *)
-/* 44 */ _CFFI_OP(_CFFI_OP_NOOP, 10),
-/* 45 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 46 */ _CFFI_OP(_CFFI_OP_FUNCTION, 75), // void()(imgcore_run *, imgcore_times *)
-/* 47 */ _CFFI_OP(_CFFI_OP_NOOP, 10),
-/* 48 */ _CFFI_OP(_CFFI_OP_POINTER, 64), // imgcore_times *
+/* 37 */ _CFFI_OP(_CFFI_OP_FUNCTION, 101), // int64_t()(void *, uint32_t, uint8_t const *, size_t, uint8_t *)
+/* 38 */ _CFFI_OP(_CFFI_OP_NOOP, 24),
+/* 39 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
+/* 40 */ _CFFI_OP(_CFFI_OP_POINTER, 104), // uint8_t const *
+/* 41 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 42 */ _CFFI_OP(_CFFI_OP_NOOP, 28),
+/* 43 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 44 */ _CFFI_OP(_CFFI_OP_FUNCTION, 101), // int64_t()(void *, uint8_t const *, size_t, uint8_t *)
+/* 45 */ _CFFI_OP(_CFFI_OP_NOOP, 24),
+/* 46 */ _CFFI_OP(_CFFI_OP_NOOP, 40),
+/* 47 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 48 */ _CFFI_OP(_CFFI_OP_NOOP, 28),
 /* 49 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 50 */ _CFFI_OP(_CFFI_OP_FUNCTION, 75), // void()(uint8_t const *, size_t, uint64_t *)
-/* 51 */ _CFFI_OP(_CFFI_OP_NOOP, 33),
-/* 52 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 53 */ _CFFI_OP(_CFFI_OP_NOOP, 27),
-/* 54 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 55 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 2), // char
-/* 56 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 0), // imgcore_calls
-/* 57 */ _CFFI_OP(_CFFI_OP_POINTER, 58), // imgcore_codec const *
-/* 58 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 1), // imgcore_codec
-/* 59 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 2), // imgcore_file
-/* 60 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 3), // imgcore_piece
-/* 61 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 7), // imgcore_run
-/* 62 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 4), // imgcore_spec
-/* 63 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 5), // imgcore_state
-/* 64 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 6), // imgcore_times
-/* 65 */ _CFFI_OP(_CFFI_OP_POINTER, 3), // int(*)(char const *, char *, int, int)
-/* 66 */ _CFFI_OP(_CFFI_OP_POINTER, 16), // int(*)(void *, uint64_t, uint64_t, size_t, uint8_t *)
-/* 67 */ _CFFI_OP(_CFFI_OP_POINTER, 23), // int(*)(void *, uint64_t, uint64_t, uint64_t *, uint64_t *)
-/* 68 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 21), // int32_t
-/* 69 */ _CFFI_OP(_CFFI_OP_POINTER, 30), // int64_t(*)(void *, uint32_t, uint8_t const *, size_t, uint8_t *)
-/* 70 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 23), // int64_t
-/* 71 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 18), // uint8_t
-/* 72 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 26), // uintptr_t
-/* 73 */ _CFFI_OP(_CFFI_OP_ARRAY, 72), // uintptr_t[6]
-/* 74 */ (_cffi_opcode_t)(6),
-/* 75 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 0), // void
+/* 50 */ _CFFI_OP(_CFFI_OP_FUNCTION, 8), // size_t()(imgcore_run *, imgcore_piece *, size_t, imgcore_state *)
+/* 51 */ _CFFI_OP(_CFFI_OP_NOOP, 17),
+/* 52 */ _CFFI_OP(_CFFI_OP_POINTER, 86), // imgcore_piece *
+/* 53 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 54 */ _CFFI_OP(_CFFI_OP_POINTER, 92), // imgcore_state *
+/* 55 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 56 */ _CFFI_OP(_CFFI_OP_FUNCTION, 109), // void()(imgcore_run *)
+/* 57 */ _CFFI_OP(_CFFI_OP_NOOP, 17),
+/* 58 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 59 */ _CFFI_OP(_CFFI_OP_FUNCTION, 109), // void()(imgcore_run *, imgcore_times *)
+/* 60 */ _CFFI_OP(_CFFI_OP_NOOP, 17),
+/* 61 */ _CFFI_OP(_CFFI_OP_POINTER, 93), // imgcore_times *
+/* 62 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 63 */ _CFFI_OP(_CFFI_OP_FUNCTION, 109), // void()(imgcore_scan *)
+/* 64 */ _CFFI_OP(_CFFI_OP_POINTER, 88), // imgcore_scan *
+/* 65 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 66 */ _CFFI_OP(_CFFI_OP_FUNCTION, 109), // void()(imgcore_scan *, imgcore_scanned *)
+/* 67 */ _CFFI_OP(_CFFI_OP_NOOP, 64),
+/* 68 */ _CFFI_OP(_CFFI_OP_POINTER, 89), // imgcore_scanned *
+/* 69 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 70 */ _CFFI_OP(_CFFI_OP_FUNCTION, 109), // void()(uint8_t const *, size_t, uint64_t *)
+/* 71 */ _CFFI_OP(_CFFI_OP_NOOP, 40),
+/* 72 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 73 */ _CFFI_OP(_CFFI_OP_NOOP, 34),
+/* 74 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 75 */ _CFFI_OP(_CFFI_OP_FUNCTION, 109), // void()(void *, size_t, uint8_t const *, size_t)
+/* 76 */ _CFFI_OP(_CFFI_OP_NOOP, 24),
+/* 77 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 78 */ _CFFI_OP(_CFFI_OP_NOOP, 40),
+/* 79 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 80 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 81 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 2), // char
+/* 82 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 0), // imgcore_calls
+/* 83 */ _CFFI_OP(_CFFI_OP_POINTER, 84), // imgcore_codec const *
+/* 84 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 1), // imgcore_codec
+/* 85 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 2), // imgcore_file
+/* 86 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 3), // imgcore_piece
+/* 87 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 9), // imgcore_run
+/* 88 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 10), // imgcore_scan
+/* 89 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 4), // imgcore_scanned
+/* 90 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 5), // imgcore_skip
+/* 91 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 6), // imgcore_spec
+/* 92 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 7), // imgcore_state
+/* 93 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 8), // imgcore_times
+/* 94 */ _CFFI_OP(_CFFI_OP_POINTER, 10), // int(*)(char const *, char *, int, int)
+/* 95 */ _CFFI_OP(_CFFI_OP_POINTER, 23), // int(*)(void *, uint64_t, uint64_t, size_t, uint8_t *)
+/* 96 */ _CFFI_OP(_CFFI_OP_POINTER, 30), // int(*)(void *, uint64_t, uint64_t, uint64_t *, uint64_t *)
+/* 97 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 21), // int32_t
+/* 98 */ _CFFI_OP(_CFFI_OP_POINTER, 101), // int64_t const *
+/* 99 */ _CFFI_OP(_CFFI_OP_POINTER, 37), // int64_t(*)(void *, uint32_t, uint8_t const *, size_t, uint8_t *)
+/* 100 */ _CFFI_OP(_CFFI_OP_POINTER, 44), // int64_t(*)(void *, uint8_t const *, size_t, uint8_t *)
+/* 101 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 23), // int64_t
+/* 102 */ _CFFI_OP(_CFFI_OP_POINTER, 5), // uint32_t const *
+/* 103 */ _CFFI_OP(_CFFI_OP_POINTER, 25), // uint64_t const *
+/* 104 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 18), // uint8_t
+/* 105 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 26), // uintptr_t
+/* 106 */ _CFFI_OP(_CFFI_OP_ARRAY, 105), // uintptr_t[6]
+/* 107 */ (_cffi_opcode_t)(6),
+/* 108 */ _CFFI_OP(_CFFI_OP_POINTER, 75), // void(*)(void *, size_t, uint8_t const *, size_t)
+/* 109 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 0), // void
 };
 
 _CFFI_UNUSED_FN
@@ -671,6 +706,8 @@ static void _cffi_checkfld_typedef_imgcore_calls(imgcore_calls *p)
   { int64_t(* *tmp)(void *, uint32_t, uint8_t const *, size_t, uint8_t *) = &p->compress; (void)tmp; }
   { int(* *tmp)(void *, uint64_t, uint64_t, size_t, uint8_t *) = &p->read; (void)tmp; }
   { int(* *tmp)(void *, uint64_t, uint64_t, uint64_t *, uint64_t *) = &p->next_hole; (void)tmp; }
+  { int64_t(* *tmp)(void *, uint8_t const *, size_t, uint8_t *) = &p->recall; (void)tmp; }
+  { void(* *tmp)(void *, size_t, uint8_t const *, size_t) = &p->keep; (void)tmp; }
 }
 struct _cffi_align_typedef_imgcore_calls { char x; imgcore_calls y; };
 
@@ -722,6 +759,50 @@ static void _cffi_checkfld_typedef_imgcore_piece(imgcore_piece *p)
   (void)((p->data_size) | 0);  /* check that 'imgcore_piece.data_size' is an integer */
 }
 struct _cffi_align_typedef_imgcore_piece { char x; imgcore_piece y; };
+
+_CFFI_UNUSED_FN
+static void _cffi_checkfld_typedef_imgcore_scanned(imgcore_scanned *p)
+{
+  /* only to generate compile-time warnings or errors */
+  (void)p;
+  (void)((p->done) | 0);  /* check that 'imgcore_scanned.done' is an integer */
+  (void)((p->error) | 0);  /* check that 'imgcore_scanned.error' is an integer */
+  (void)((p->system_error) | 0);  /* check that 'imgcore_scanned.system_error' is an integer */
+  (void)((p->any_xattrs) | 0);  /* check that 'imgcore_scanned.any_xattrs' is an integer */
+  { char const * *tmp = &p->path; (void)tmp; }
+  (void)((p->rows) | 0);  /* check that 'imgcore_scanned.rows' is an integer */
+  (void)((p->dir_count) | 0);  /* check that 'imgcore_scanned.dir_count' is an integer */
+  (void)((p->names_size) | 0);  /* check that 'imgcore_scanned.names_size' is an integer */
+  (void)((p->targets_size) | 0);  /* check that 'imgcore_scanned.targets_size' is an integer */
+  { char const * *tmp = &p->names; (void)tmp; }
+  { char const * *tmp = &p->targets; (void)tmp; }
+  { uint32_t const * *tmp = &p->dirs; (void)tmp; }
+  { uint32_t const * *tmp = &p->children; (void)tmp; }
+  { uint32_t const * *tmp = &p->mode; (void)tmp; }
+  { uint32_t const * *tmp = &p->nlink; (void)tmp; }
+  { uint32_t const * *tmp = &p->uid; (void)tmp; }
+  { uint32_t const * *tmp = &p->gid; (void)tmp; }
+  { uint64_t const * *tmp = &p->size; (void)tmp; }
+  { uint64_t const * *tmp = &p->dev; (void)tmp; }
+  { uint64_t const * *tmp = &p->ino; (void)tmp; }
+  { uint64_t const * *tmp = &p->rdev; (void)tmp; }
+  { int64_t const * *tmp = &p->blocks; (void)tmp; }
+  { int64_t const * *tmp = &p->mtime_ns; (void)tmp; }
+  { int64_t const * *tmp = &p->ctime_ns; (void)tmp; }
+  { uint8_t const * *tmp = &p->has_xattrs; (void)tmp; }
+}
+struct _cffi_align_typedef_imgcore_scanned { char x; imgcore_scanned y; };
+
+_CFFI_UNUSED_FN
+static void _cffi_checkfld_typedef_imgcore_skip(imgcore_skip *p)
+{
+  /* only to generate compile-time warnings or errors */
+  (void)p;
+  (void)((p->dev) | 0);  /* check that 'imgcore_skip.dev' is an integer */
+  (void)((p->ino) | 0);  /* check that 'imgcore_skip.ino' is an integer */
+  { char const * *tmp = &p->name; (void)tmp; }
+}
+struct _cffi_align_typedef_imgcore_skip { char x; imgcore_skip y; };
 
 _CFFI_UNUSED_FN
 static void _cffi_checkfld_typedef_imgcore_spec(imgcore_spec *p)
@@ -785,6 +866,20 @@ static int64_t imgcore_call_compress(void * a0, uint32_t a1, uint8_t const * a2,
   return *(int64_t *)p;
 }
 
+static struct _cffi_externpy_s _cffi_externpy__imgcore_call_keep =
+  { "imgcore._core.imgcore_call_keep", 0, 0, 0 };
+
+static void imgcore_call_keep(void * a0, size_t a1, uint8_t const * a2, size_t a3)
+{
+  char a[32];
+  char *p = a;
+  *(void * *)(p + 0) = a0;
+  *(size_t *)(p + 8) = a1;
+  *(uint8_t const * *)(p + 16) = a2;
+  *(size_t *)(p + 24) = a3;
+  _cffi_call_python(&_cffi_externpy__imgcore_call_keep, p);
+}
+
 static struct _cffi_externpy_s _cffi_externpy__imgcore_call_look =
   { "imgcore._core.imgcore_call_look", (int)sizeof(int), 0, 0 };
 
@@ -832,6 +927,21 @@ static int imgcore_call_read(void * a0, uint64_t a1, uint64_t a2, size_t a3, uin
   return *(int *)p;
 }
 
+static struct _cffi_externpy_s _cffi_externpy__imgcore_call_recall =
+  { "imgcore._core.imgcore_call_recall", (int)sizeof(int64_t), 0, 0 };
+
+static int64_t imgcore_call_recall(void * a0, uint8_t const * a1, size_t a2, uint8_t * a3)
+{
+  char a[32];
+  char *p = a;
+  *(void * *)(p + 0) = a0;
+  *(uint8_t const * *)(p + 8) = a1;
+  *(size_t *)(p + 16) = a2;
+  *(uint8_t * *)(p + 24) = a3;
+  _cffi_call_python(&_cffi_externpy__imgcore_call_recall, p);
+  return *(int64_t *)p;
+}
+
 static void _cffi_d_imgcore_close(imgcore_run * x0)
 {
   imgcore_close(x0);
@@ -845,10 +955,10 @@ _cffi_f_imgcore_close(PyObject *self, PyObject *arg0)
   struct _cffi_freeme_s *large_args_free = NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(10), arg0, (char **)&x0);
+      _cffi_type(17), arg0, (char **)&x0);
   if (datasize != 0) {
     x0 = ((size_t)datasize) <= 640 ? (imgcore_run *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(10), arg0, (char **)&x0,
+    if (_cffi_convert_array_argument(_cffi_type(17), arg0, (char **)&x0,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -881,10 +991,10 @@ _cffi_f_imgcore_finish(PyObject *self, PyObject *arg0)
   struct _cffi_freeme_s *large_args_free = NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(10), arg0, (char **)&x0);
+      _cffi_type(17), arg0, (char **)&x0);
   if (datasize != 0) {
     x0 = ((size_t)datasize) <= 640 ? (imgcore_run *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(10), arg0, (char **)&x0,
+    if (_cffi_convert_array_argument(_cffi_type(17), arg0, (char **)&x0,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -923,19 +1033,19 @@ _cffi_f_imgcore_measure(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(10), arg0, (char **)&x0);
+      _cffi_type(17), arg0, (char **)&x0);
   if (datasize != 0) {
     x0 = ((size_t)datasize) <= 640 ? (imgcore_run *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(10), arg0, (char **)&x0,
+    if (_cffi_convert_array_argument(_cffi_type(17), arg0, (char **)&x0,
             datasize, &large_args_free) < 0)
       return NULL;
   }
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(48), arg1, (char **)&x1);
+      _cffi_type(61), arg1, (char **)&x1);
   if (datasize != 0) {
     x1 = ((size_t)datasize) <= 640 ? (imgcore_times *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(48), arg1, (char **)&x1,
+    if (_cffi_convert_array_argument(_cffi_type(61), arg1, (char **)&x1,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -985,7 +1095,7 @@ _cffi_f_imgcore_open(PyObject *self, PyObject *arg0)
   Py_END_ALLOW_THREADS
 
   (void)self; /* unused */
-  pyresult = _cffi_from_c_pointer((char *)result, _cffi_type(10));
+  pyresult = _cffi_from_c_pointer((char *)result, _cffi_type(17));
   if (large_args_free != NULL) _cffi_free_array_arguments(large_args_free);
   return pyresult;
 }
@@ -1018,19 +1128,19 @@ _cffi_f_imgcore_pull(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(10), arg0, (char **)&x0);
+      _cffi_type(17), arg0, (char **)&x0);
   if (datasize != 0) {
     x0 = ((size_t)datasize) <= 640 ? (imgcore_run *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(10), arg0, (char **)&x0,
+    if (_cffi_convert_array_argument(_cffi_type(17), arg0, (char **)&x0,
             datasize, &large_args_free) < 0)
       return NULL;
   }
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(39), arg1, (char **)&x1);
+      _cffi_type(52), arg1, (char **)&x1);
   if (datasize != 0) {
     x1 = ((size_t)datasize) <= 640 ? (imgcore_piece *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(39), arg1, (char **)&x1,
+    if (_cffi_convert_array_argument(_cffi_type(52), arg1, (char **)&x1,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -1040,10 +1150,10 @@ _cffi_f_imgcore_pull(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(41), arg3, (char **)&x3);
+      _cffi_type(54), arg3, (char **)&x3);
   if (datasize != 0) {
     x3 = ((size_t)datasize) <= 640 ? (imgcore_state *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(41), arg3, (char **)&x3,
+    if (_cffi_convert_array_argument(_cffi_type(54), arg3, (char **)&x3,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -1090,19 +1200,19 @@ _cffi_f_imgcore_push(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(10), arg0, (char **)&x0);
+      _cffi_type(17), arg0, (char **)&x0);
   if (datasize != 0) {
     x0 = ((size_t)datasize) <= 640 ? (imgcore_run *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(10), arg0, (char **)&x0,
+    if (_cffi_convert_array_argument(_cffi_type(17), arg0, (char **)&x0,
             datasize, &large_args_free) < 0)
       return NULL;
   }
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(11), arg1, (char **)&x1);
+      _cffi_type(18), arg1, (char **)&x1);
   if (datasize != 0) {
     x1 = ((size_t)datasize) <= 640 ? (imgcore_file const *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(11), arg1, (char **)&x1,
+    if (_cffi_convert_array_argument(_cffi_type(18), arg1, (char **)&x1,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -1139,6 +1249,164 @@ _cffi_f_imgcore_push(PyObject *self, PyObject *args)
 #  define _cffi_f_imgcore_push _cffi_d_imgcore_push
 #endif
 
+static void _cffi_d_imgcore_scan_close(imgcore_scan * x0)
+{
+  imgcore_scan_close(x0);
+}
+#ifndef PYPY_VERSION
+static PyObject *
+_cffi_f_imgcore_scan_close(PyObject *self, PyObject *arg0)
+{
+  imgcore_scan * x0;
+  Py_ssize_t datasize;
+  struct _cffi_freeme_s *large_args_free = NULL;
+
+  datasize = _cffi_prepare_pointer_call_argument(
+      _cffi_type(64), arg0, (char **)&x0);
+  if (datasize != 0) {
+    x0 = ((size_t)datasize) <= 640 ? (imgcore_scan *)alloca((size_t)datasize) : NULL;
+    if (_cffi_convert_array_argument(_cffi_type(64), arg0, (char **)&x0,
+            datasize, &large_args_free) < 0)
+      return NULL;
+  }
+
+  Py_BEGIN_ALLOW_THREADS
+  _cffi_restore_errno();
+  { imgcore_scan_close(x0); }
+  _cffi_save_errno();
+  Py_END_ALLOW_THREADS
+
+  (void)self; /* unused */
+  if (large_args_free != NULL) _cffi_free_array_arguments(large_args_free);
+  Py_INCREF(Py_None);
+  return Py_None;
+}
+#else
+#  define _cffi_f_imgcore_scan_close _cffi_d_imgcore_scan_close
+#endif
+
+static imgcore_scan * _cffi_d_imgcore_scan_open(char const * x0, uint32_t x1, uint32_t x2, imgcore_skip const * x3, size_t x4)
+{
+  return imgcore_scan_open(x0, x1, x2, x3, x4);
+}
+#ifndef PYPY_VERSION
+static PyObject *
+_cffi_f_imgcore_scan_open(PyObject *self, PyObject *args)
+{
+  char const * x0;
+  uint32_t x1;
+  uint32_t x2;
+  imgcore_skip const * x3;
+  size_t x4;
+  Py_ssize_t datasize;
+  struct _cffi_freeme_s *large_args_free = NULL;
+  imgcore_scan * result;
+  PyObject *pyresult;
+  PyObject *arg0;
+  PyObject *arg1;
+  PyObject *arg2;
+  PyObject *arg3;
+  PyObject *arg4;
+
+  if (!PyArg_UnpackTuple(args, "imgcore_scan_open", 5, 5, &arg0, &arg1, &arg2, &arg3, &arg4))
+    return NULL;
+
+  datasize = _cffi_prepare_pointer_call_argument(
+      _cffi_type(4), arg0, (char **)&x0);
+  if (datasize != 0) {
+    x0 = ((size_t)datasize) <= 640 ? (char const *)alloca((size_t)datasize) : NULL;
+    if (_cffi_convert_array_argument(_cffi_type(4), arg0, (char **)&x0,
+            datasize, &large_args_free) < 0)
+      return NULL;
+  }
+
+  x1 = _cffi_to_c_int(arg1, uint32_t);
+  if (x1 == (uint32_t)-1 && PyErr_Occurred())
+    return NULL;
+
+  x2 = _cffi_to_c_int(arg2, uint32_t);
+  if (x2 == (uint32_t)-1 && PyErr_Occurred())
+    return NULL;
+
+  datasize = _cffi_prepare_pointer_call_argument(
+      _cffi_type(7), arg3, (char **)&x3);
+  if (datasize != 0) {
+    x3 = ((size_t)datasize) <= 640 ? (imgcore_skip const *)alloca((size_t)datasize) : NULL;
+    if (_cffi_convert_array_argument(_cffi_type(7), arg3, (char **)&x3,
+            datasize, &large_args_free) < 0)
+      return NULL;
+  }
+
+  x4 = _cffi_to_c_int(arg4, size_t);
+  if (x4 == (size_t)-1 && PyErr_Occurred())
+    return NULL;
+
+  Py_BEGIN_ALLOW_THREADS
+  _cffi_restore_errno();
+  { result = imgcore_scan_open(x0, x1, x2, x3, x4); }
+  _cffi_save_errno();
+  Py_END_ALLOW_THREADS
+
+  (void)self; /* unused */
+  pyresult = _cffi_from_c_pointer((char *)result, _cffi_type(64));
+  if (large_args_free != NULL) _cffi_free_array_arguments(large_args_free);
+  return pyresult;
+}
+#else
+#  define _cffi_f_imgcore_scan_open _cffi_d_imgcore_scan_open
+#endif
+
+static void _cffi_d_imgcore_scan_wait(imgcore_scan * x0, imgcore_scanned * x1)
+{
+  imgcore_scan_wait(x0, x1);
+}
+#ifndef PYPY_VERSION
+static PyObject *
+_cffi_f_imgcore_scan_wait(PyObject *self, PyObject *args)
+{
+  imgcore_scan * x0;
+  imgcore_scanned * x1;
+  Py_ssize_t datasize;
+  struct _cffi_freeme_s *large_args_free = NULL;
+  PyObject *arg0;
+  PyObject *arg1;
+
+  if (!PyArg_UnpackTuple(args, "imgcore_scan_wait", 2, 2, &arg0, &arg1))
+    return NULL;
+
+  datasize = _cffi_prepare_pointer_call_argument(
+      _cffi_type(64), arg0, (char **)&x0);
+  if (datasize != 0) {
+    x0 = ((size_t)datasize) <= 640 ? (imgcore_scan *)alloca((size_t)datasize) : NULL;
+    if (_cffi_convert_array_argument(_cffi_type(64), arg0, (char **)&x0,
+            datasize, &large_args_free) < 0)
+      return NULL;
+  }
+
+  datasize = _cffi_prepare_pointer_call_argument(
+      _cffi_type(68), arg1, (char **)&x1);
+  if (datasize != 0) {
+    x1 = ((size_t)datasize) <= 640 ? (imgcore_scanned *)alloca((size_t)datasize) : NULL;
+    if (_cffi_convert_array_argument(_cffi_type(68), arg1, (char **)&x1,
+            datasize, &large_args_free) < 0)
+      return NULL;
+  }
+
+  Py_BEGIN_ALLOW_THREADS
+  _cffi_restore_errno();
+  { imgcore_scan_wait(x0, x1); }
+  _cffi_save_errno();
+  Py_END_ALLOW_THREADS
+
+  (void)self; /* unused */
+  if (large_args_free != NULL) _cffi_free_array_arguments(large_args_free);
+  Py_INCREF(Py_None);
+  return Py_None;
+}
+#else
+#  define _cffi_f_imgcore_scan_wait _cffi_d_imgcore_scan_wait
+#endif
+
 static void _cffi_d_imgcore_xxh3(uint8_t const * x0, size_t x1, uint64_t * x2)
 {
   imgcore_xxh3(x0, x1, x2);
@@ -1160,10 +1428,10 @@ _cffi_f_imgcore_xxh3(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(33), arg0, (char **)&x0);
+      _cffi_type(40), arg0, (char **)&x0);
   if (datasize != 0) {
     x0 = ((size_t)datasize) <= 640 ? (uint8_t const *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(33), arg0, (char **)&x0,
+    if (_cffi_convert_array_argument(_cffi_type(40), arg0, (char **)&x0,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -1173,10 +1441,10 @@ _cffi_f_imgcore_xxh3(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(27), arg2, (char **)&x2);
+      _cffi_type(34), arg2, (char **)&x2);
   if (datasize != 0) {
     x2 = ((size_t)datasize) <= 640 ? (uint64_t *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(27), arg2, (char **)&x2,
+    if (_cffi_convert_array_argument(_cffi_type(34), arg2, (char **)&x2,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -1304,6 +1572,69 @@ static int _cffi_const_IMGCORE_REPLACED(unsigned long long *o)
   return n;
 }
 
+static int _cffi_const_IMGCORE_SCAN_DIRECTORY(unsigned long long *o)
+{
+  int n = (IMGCORE_SCAN_DIRECTORY) <= 0;
+  *o = (unsigned long long)((IMGCORE_SCAN_DIRECTORY) | 0);  /* check that IMGCORE_SCAN_DIRECTORY is an integer */
+  if (!_cffi_check_int(*o, n, 1U))
+    n |= 2;
+  return n;
+}
+
+static int _cffi_const_IMGCORE_SCAN_LONG(unsigned long long *o)
+{
+  int n = (IMGCORE_SCAN_LONG) <= 0;
+  *o = (unsigned long long)((IMGCORE_SCAN_LONG) | 0);  /* check that IMGCORE_SCAN_LONG is an integer */
+  if (!_cffi_check_int(*o, n, 6U))
+    n |= 2;
+  return n;
+}
+
+static int _cffi_const_IMGCORE_SCAN_MEMORY(unsigned long long *o)
+{
+  int n = (IMGCORE_SCAN_MEMORY) <= 0;
+  *o = (unsigned long long)((IMGCORE_SCAN_MEMORY) | 0);  /* check that IMGCORE_SCAN_MEMORY is an integer */
+  if (!_cffi_check_int(*o, n, 7U))
+    n |= 2;
+  return n;
+}
+
+static int _cffi_const_IMGCORE_SCAN_REPLACED(unsigned long long *o)
+{
+  int n = (IMGCORE_SCAN_REPLACED) <= 0;
+  *o = (unsigned long long)((IMGCORE_SCAN_REPLACED) | 0);  /* check that IMGCORE_SCAN_REPLACED is an integer */
+  if (!_cffi_check_int(*o, n, 2U))
+    n |= 2;
+  return n;
+}
+
+static int _cffi_const_IMGCORE_SCAN_STATUS(unsigned long long *o)
+{
+  int n = (IMGCORE_SCAN_STATUS) <= 0;
+  *o = (unsigned long long)((IMGCORE_SCAN_STATUS) | 0);  /* check that IMGCORE_SCAN_STATUS is an integer */
+  if (!_cffi_check_int(*o, n, 3U))
+    n |= 2;
+  return n;
+}
+
+static int _cffi_const_IMGCORE_SCAN_TARGET(unsigned long long *o)
+{
+  int n = (IMGCORE_SCAN_TARGET) <= 0;
+  *o = (unsigned long long)((IMGCORE_SCAN_TARGET) | 0);  /* check that IMGCORE_SCAN_TARGET is an integer */
+  if (!_cffi_check_int(*o, n, 4U))
+    n |= 2;
+  return n;
+}
+
+static int _cffi_const_IMGCORE_SCAN_XATTRS(unsigned long long *o)
+{
+  int n = (IMGCORE_SCAN_XATTRS) <= 0;
+  *o = (unsigned long long)((IMGCORE_SCAN_XATTRS) | 0);  /* check that IMGCORE_SCAN_XATTRS is an integer */
+  if (!_cffi_check_int(*o, n, 5U))
+    n |= 2;
+  return n;
+}
+
 static int _cffi_const_IMGCORE_SHRANK(unsigned long long *o)
 {
   int n = (IMGCORE_SHRANK) <= 0;
@@ -1416,6 +1747,13 @@ static const struct _cffi_global_s _cffi_globals[] = {
   { "IMGCORE_PRESET", (void *)_cffi_const_IMGCORE_PRESET, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
   { "IMGCORE_RAW", (void *)_cffi_const_IMGCORE_RAW, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
   { "IMGCORE_REPLACED", (void *)_cffi_const_IMGCORE_REPLACED, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
+  { "IMGCORE_SCAN_DIRECTORY", (void *)_cffi_const_IMGCORE_SCAN_DIRECTORY, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
+  { "IMGCORE_SCAN_LONG", (void *)_cffi_const_IMGCORE_SCAN_LONG, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
+  { "IMGCORE_SCAN_MEMORY", (void *)_cffi_const_IMGCORE_SCAN_MEMORY, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
+  { "IMGCORE_SCAN_REPLACED", (void *)_cffi_const_IMGCORE_SCAN_REPLACED, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
+  { "IMGCORE_SCAN_STATUS", (void *)_cffi_const_IMGCORE_SCAN_STATUS, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
+  { "IMGCORE_SCAN_TARGET", (void *)_cffi_const_IMGCORE_SCAN_TARGET, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
+  { "IMGCORE_SCAN_XATTRS", (void *)_cffi_const_IMGCORE_SCAN_XATTRS, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
   { "IMGCORE_SHRANK", (void *)_cffi_const_IMGCORE_SHRANK, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
   { "IMGCORE_SOLID", (void *)_cffi_const_IMGCORE_SOLID, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
   { "IMGCORE_TAILS_ALL", (void *)_cffi_const_IMGCORE_TAILS_ALL, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
@@ -1427,203 +1765,307 @@ static const struct _cffi_global_s _cffi_globals[] = {
   { "IMGCORE_XZ", (void *)_cffi_const_IMGCORE_XZ, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
   { "IMGCORE_ZLIB", (void *)_cffi_const_IMGCORE_ZLIB, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
   { "IMGCORE_ZSTD", (void *)_cffi_const_IMGCORE_ZSTD, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
-  { "imgcore_call_compress", (void *)&_cffi_externpy__imgcore_call_compress, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 69), (void *)imgcore_call_compress },
-  { "imgcore_call_look", (void *)&_cffi_externpy__imgcore_call_look, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 65), (void *)imgcore_call_look },
-  { "imgcore_call_next_hole", (void *)&_cffi_externpy__imgcore_call_next_hole, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 67), (void *)imgcore_call_next_hole },
-  { "imgcore_call_read", (void *)&_cffi_externpy__imgcore_call_read, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 66), (void *)imgcore_call_read },
-  { "imgcore_close", (void *)_cffi_f_imgcore_close, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 43), (void *)_cffi_d_imgcore_close },
-  { "imgcore_finish", (void *)_cffi_f_imgcore_finish, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 43), (void *)_cffi_d_imgcore_finish },
-  { "imgcore_measure", (void *)_cffi_f_imgcore_measure, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 46), (void *)_cffi_d_imgcore_measure },
+  { "imgcore_call_compress", (void *)&_cffi_externpy__imgcore_call_compress, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 99), (void *)imgcore_call_compress },
+  { "imgcore_call_keep", (void *)&_cffi_externpy__imgcore_call_keep, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 108), (void *)imgcore_call_keep },
+  { "imgcore_call_look", (void *)&_cffi_externpy__imgcore_call_look, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 94), (void *)imgcore_call_look },
+  { "imgcore_call_next_hole", (void *)&_cffi_externpy__imgcore_call_next_hole, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 96), (void *)imgcore_call_next_hole },
+  { "imgcore_call_read", (void *)&_cffi_externpy__imgcore_call_read, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 95), (void *)imgcore_call_read },
+  { "imgcore_call_recall", (void *)&_cffi_externpy__imgcore_call_recall, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 100), (void *)imgcore_call_recall },
+  { "imgcore_close", (void *)_cffi_f_imgcore_close, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 56), (void *)_cffi_d_imgcore_close },
+  { "imgcore_finish", (void *)_cffi_f_imgcore_finish, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 56), (void *)_cffi_d_imgcore_finish },
+  { "imgcore_measure", (void *)_cffi_f_imgcore_measure, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 59), (void *)_cffi_d_imgcore_measure },
   { "imgcore_open", (void *)_cffi_f_imgcore_open, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 0), (void *)_cffi_d_imgcore_open },
-  { "imgcore_pull", (void *)_cffi_f_imgcore_pull, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 37), (void *)_cffi_d_imgcore_pull },
-  { "imgcore_push", (void *)_cffi_f_imgcore_push, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 9), (void *)_cffi_d_imgcore_push },
-  { "imgcore_xxh3", (void *)_cffi_f_imgcore_xxh3, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 50), (void *)_cffi_d_imgcore_xxh3 },
+  { "imgcore_pull", (void *)_cffi_f_imgcore_pull, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 50), (void *)_cffi_d_imgcore_pull },
+  { "imgcore_push", (void *)_cffi_f_imgcore_push, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 16), (void *)_cffi_d_imgcore_push },
+  { "imgcore_scan_close", (void *)_cffi_f_imgcore_scan_close, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 63), (void *)_cffi_d_imgcore_scan_close },
+  { "imgcore_scan_open", (void *)_cffi_f_imgcore_scan_open, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 3), (void *)_cffi_d_imgcore_scan_open },
+  { "imgcore_scan_wait", (void *)_cffi_f_imgcore_scan_wait, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 66), (void *)_cffi_d_imgcore_scan_wait },
+  { "imgcore_xxh3", (void *)_cffi_f_imgcore_xxh3, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 70), (void *)_cffi_d_imgcore_xxh3 },
 };
 
 static const struct _cffi_field_s _cffi_fields[] = {
   { "context", offsetof(imgcore_calls, context),
                sizeof(((imgcore_calls *)0)->context),
-               _CFFI_OP(_CFFI_OP_NOOP, 17) },
+               _CFFI_OP(_CFFI_OP_NOOP, 24) },
   { "compress", offsetof(imgcore_calls, compress),
                 sizeof(((imgcore_calls *)0)->compress),
-                _CFFI_OP(_CFFI_OP_NOOP, 69) },
+                _CFFI_OP(_CFFI_OP_NOOP, 99) },
   { "read", offsetof(imgcore_calls, read),
             sizeof(((imgcore_calls *)0)->read),
-            _CFFI_OP(_CFFI_OP_NOOP, 66) },
+            _CFFI_OP(_CFFI_OP_NOOP, 95) },
   { "next_hole", offsetof(imgcore_calls, next_hole),
                  sizeof(((imgcore_calls *)0)->next_hole),
-                 _CFFI_OP(_CFFI_OP_NOOP, 67) },
+                 _CFFI_OP(_CFFI_OP_NOOP, 96) },
+  { "recall", offsetof(imgcore_calls, recall),
+              sizeof(((imgcore_calls *)0)->recall),
+              _CFFI_OP(_CFFI_OP_NOOP, 100) },
+  { "keep", offsetof(imgcore_calls, keep),
+            sizeof(((imgcore_calls *)0)->keep),
+            _CFFI_OP(_CFFI_OP_NOOP, 108) },
   { "kind", offsetof(imgcore_codec, kind),
             sizeof(((imgcore_codec *)0)->kind),
-            _CFFI_OP(_CFFI_OP_NOOP, 32) },
+            _CFFI_OP(_CFFI_OP_NOOP, 5) },
   { "level", offsetof(imgcore_codec, level),
              sizeof(((imgcore_codec *)0)->level),
-             _CFFI_OP(_CFFI_OP_NOOP, 68) },
+             _CFFI_OP(_CFFI_OP_NOOP, 97) },
   { "dict_size", offsetof(imgcore_codec, dict_size),
                  sizeof(((imgcore_codec *)0)->dict_size),
-                 _CFFI_OP(_CFFI_OP_NOOP, 32) },
+                 _CFFI_OP(_CFFI_OP_NOOP, 5) },
   { "filter", offsetof(imgcore_codec, filter),
               sizeof(((imgcore_codec *)0)->filter),
-              _CFFI_OP(_CFFI_OP_NOOP, 32) },
+              _CFFI_OP(_CFFI_OP_NOOP, 5) },
   { "extreme", offsetof(imgcore_codec, extreme),
                sizeof(((imgcore_codec *)0)->extreme),
-               _CFFI_OP(_CFFI_OP_NOOP, 32) },
+               _CFFI_OP(_CFFI_OP_NOOP, 5) },
   { "lc", offsetof(imgcore_codec, lc),
           sizeof(((imgcore_codec *)0)->lc),
-          _CFFI_OP(_CFFI_OP_NOOP, 68) },
+          _CFFI_OP(_CFFI_OP_NOOP, 97) },
   { "lp", offsetof(imgcore_codec, lp),
           sizeof(((imgcore_codec *)0)->lp),
-          _CFFI_OP(_CFFI_OP_NOOP, 68) },
+          _CFFI_OP(_CFFI_OP_NOOP, 97) },
   { "pb", offsetof(imgcore_codec, pb),
           sizeof(((imgcore_codec *)0)->pb),
-          _CFFI_OP(_CFFI_OP_NOOP, 68) },
+          _CFFI_OP(_CFFI_OP_NOOP, 97) },
   { "function", offsetof(imgcore_codec, function),
                 sizeof(((imgcore_codec *)0)->function),
-                _CFFI_OP(_CFFI_OP_NOOP, 73) },
+                _CFFI_OP(_CFFI_OP_NOOP, 106) },
   { "size", offsetof(imgcore_file, size),
             sizeof(((imgcore_file *)0)->size),
-            _CFFI_OP(_CFFI_OP_NOOP, 18) },
+            _CFFI_OP(_CFFI_OP_NOOP, 25) },
   { "dev", offsetof(imgcore_file, dev),
            sizeof(((imgcore_file *)0)->dev),
-           _CFFI_OP(_CFFI_OP_NOOP, 18) },
+           _CFFI_OP(_CFFI_OP_NOOP, 25) },
   { "ino", offsetof(imgcore_file, ino),
            sizeof(((imgcore_file *)0)->ino),
-           _CFFI_OP(_CFFI_OP_NOOP, 18) },
+           _CFFI_OP(_CFFI_OP_NOOP, 25) },
   { "mtime_ns", offsetof(imgcore_file, mtime_ns),
                 sizeof(((imgcore_file *)0)->mtime_ns),
-                _CFFI_OP(_CFFI_OP_NOOP, 70) },
+                _CFFI_OP(_CFFI_OP_NOOP, 101) },
   { "ctime_ns", offsetof(imgcore_file, ctime_ns),
                 sizeof(((imgcore_file *)0)->ctime_ns),
-                _CFFI_OP(_CFFI_OP_NOOP, 70) },
+                _CFFI_OP(_CFFI_OP_NOOP, 101) },
   { "blocks", offsetof(imgcore_file, blocks),
               sizeof(((imgcore_file *)0)->blocks),
-              _CFFI_OP(_CFFI_OP_NOOP, 70) },
+              _CFFI_OP(_CFFI_OP_NOOP, 101) },
   { "path_at", offsetof(imgcore_file, path_at),
                sizeof(((imgcore_file *)0)->path_at),
-               _CFFI_OP(_CFFI_OP_NOOP, 18) },
+               _CFFI_OP(_CFFI_OP_NOOP, 25) },
   { "flags", offsetof(imgcore_file, flags),
              sizeof(((imgcore_file *)0)->flags),
-             _CFFI_OP(_CFFI_OP_NOOP, 18) },
+             _CFFI_OP(_CFFI_OP_NOOP, 25) },
   { "kind", offsetof(imgcore_piece, kind),
             sizeof(((imgcore_piece *)0)->kind),
-            _CFFI_OP(_CFFI_OP_NOOP, 18) },
+            _CFFI_OP(_CFFI_OP_NOOP, 25) },
   { "number", offsetof(imgcore_piece, number),
               sizeof(((imgcore_piece *)0)->number),
-              _CFFI_OP(_CFFI_OP_NOOP, 18) },
+              _CFFI_OP(_CFFI_OP_NOOP, 25) },
   { "raw_size", offsetof(imgcore_piece, raw_size),
                 sizeof(((imgcore_piece *)0)->raw_size),
-                _CFFI_OP(_CFFI_OP_NOOP, 18) },
+                _CFFI_OP(_CFFI_OP_NOOP, 25) },
   { "count", offsetof(imgcore_piece, count),
              sizeof(((imgcore_piece *)0)->count),
-             _CFFI_OP(_CFFI_OP_NOOP, 18) },
+             _CFFI_OP(_CFFI_OP_NOOP, 25) },
   { "offset", offsetof(imgcore_piece, offset),
               sizeof(((imgcore_piece *)0)->offset),
-              _CFFI_OP(_CFFI_OP_NOOP, 18) },
+              _CFFI_OP(_CFFI_OP_NOOP, 25) },
   { "compressed", offsetof(imgcore_piece, compressed),
                   sizeof(((imgcore_piece *)0)->compressed),
-                  _CFFI_OP(_CFFI_OP_NOOP, 18) },
+                  _CFFI_OP(_CFFI_OP_NOOP, 25) },
   { "data", offsetof(imgcore_piece, data),
             sizeof(((imgcore_piece *)0)->data),
-            _CFFI_OP(_CFFI_OP_NOOP, 18) },
+            _CFFI_OP(_CFFI_OP_NOOP, 25) },
   { "data_size", offsetof(imgcore_piece, data_size),
                  sizeof(((imgcore_piece *)0)->data_size),
-                 _CFFI_OP(_CFFI_OP_NOOP, 18) },
+                 _CFFI_OP(_CFFI_OP_NOOP, 25) },
+  { "done", offsetof(imgcore_scanned, done),
+            sizeof(((imgcore_scanned *)0)->done),
+            _CFFI_OP(_CFFI_OP_NOOP, 5) },
+  { "error", offsetof(imgcore_scanned, error),
+             sizeof(((imgcore_scanned *)0)->error),
+             _CFFI_OP(_CFFI_OP_NOOP, 5) },
+  { "system_error", offsetof(imgcore_scanned, system_error),
+                    sizeof(((imgcore_scanned *)0)->system_error),
+                    _CFFI_OP(_CFFI_OP_NOOP, 97) },
+  { "any_xattrs", offsetof(imgcore_scanned, any_xattrs),
+                  sizeof(((imgcore_scanned *)0)->any_xattrs),
+                  _CFFI_OP(_CFFI_OP_NOOP, 5) },
+  { "path", offsetof(imgcore_scanned, path),
+            sizeof(((imgcore_scanned *)0)->path),
+            _CFFI_OP(_CFFI_OP_NOOP, 4) },
+  { "rows", offsetof(imgcore_scanned, rows),
+            sizeof(((imgcore_scanned *)0)->rows),
+            _CFFI_OP(_CFFI_OP_NOOP, 25) },
+  { "dir_count", offsetof(imgcore_scanned, dir_count),
+                 sizeof(((imgcore_scanned *)0)->dir_count),
+                 _CFFI_OP(_CFFI_OP_NOOP, 25) },
+  { "names_size", offsetof(imgcore_scanned, names_size),
+                  sizeof(((imgcore_scanned *)0)->names_size),
+                  _CFFI_OP(_CFFI_OP_NOOP, 25) },
+  { "targets_size", offsetof(imgcore_scanned, targets_size),
+                    sizeof(((imgcore_scanned *)0)->targets_size),
+                    _CFFI_OP(_CFFI_OP_NOOP, 25) },
+  { "names", offsetof(imgcore_scanned, names),
+             sizeof(((imgcore_scanned *)0)->names),
+             _CFFI_OP(_CFFI_OP_NOOP, 4) },
+  { "targets", offsetof(imgcore_scanned, targets),
+               sizeof(((imgcore_scanned *)0)->targets),
+               _CFFI_OP(_CFFI_OP_NOOP, 4) },
+  { "dirs", offsetof(imgcore_scanned, dirs),
+            sizeof(((imgcore_scanned *)0)->dirs),
+            _CFFI_OP(_CFFI_OP_NOOP, 102) },
+  { "children", offsetof(imgcore_scanned, children),
+                sizeof(((imgcore_scanned *)0)->children),
+                _CFFI_OP(_CFFI_OP_NOOP, 102) },
+  { "mode", offsetof(imgcore_scanned, mode),
+            sizeof(((imgcore_scanned *)0)->mode),
+            _CFFI_OP(_CFFI_OP_NOOP, 102) },
+  { "nlink", offsetof(imgcore_scanned, nlink),
+             sizeof(((imgcore_scanned *)0)->nlink),
+             _CFFI_OP(_CFFI_OP_NOOP, 102) },
+  { "uid", offsetof(imgcore_scanned, uid),
+           sizeof(((imgcore_scanned *)0)->uid),
+           _CFFI_OP(_CFFI_OP_NOOP, 102) },
+  { "gid", offsetof(imgcore_scanned, gid),
+           sizeof(((imgcore_scanned *)0)->gid),
+           _CFFI_OP(_CFFI_OP_NOOP, 102) },
+  { "size", offsetof(imgcore_scanned, size),
+            sizeof(((imgcore_scanned *)0)->size),
+            _CFFI_OP(_CFFI_OP_NOOP, 103) },
+  { "dev", offsetof(imgcore_scanned, dev),
+           sizeof(((imgcore_scanned *)0)->dev),
+           _CFFI_OP(_CFFI_OP_NOOP, 103) },
+  { "ino", offsetof(imgcore_scanned, ino),
+           sizeof(((imgcore_scanned *)0)->ino),
+           _CFFI_OP(_CFFI_OP_NOOP, 103) },
+  { "rdev", offsetof(imgcore_scanned, rdev),
+            sizeof(((imgcore_scanned *)0)->rdev),
+            _CFFI_OP(_CFFI_OP_NOOP, 103) },
+  { "blocks", offsetof(imgcore_scanned, blocks),
+              sizeof(((imgcore_scanned *)0)->blocks),
+              _CFFI_OP(_CFFI_OP_NOOP, 98) },
+  { "mtime_ns", offsetof(imgcore_scanned, mtime_ns),
+                sizeof(((imgcore_scanned *)0)->mtime_ns),
+                _CFFI_OP(_CFFI_OP_NOOP, 98) },
+  { "ctime_ns", offsetof(imgcore_scanned, ctime_ns),
+                sizeof(((imgcore_scanned *)0)->ctime_ns),
+                _CFFI_OP(_CFFI_OP_NOOP, 98) },
+  { "has_xattrs", offsetof(imgcore_scanned, has_xattrs),
+                  sizeof(((imgcore_scanned *)0)->has_xattrs),
+                  _CFFI_OP(_CFFI_OP_NOOP, 40) },
+  { "dev", offsetof(imgcore_skip, dev),
+           sizeof(((imgcore_skip *)0)->dev),
+           _CFFI_OP(_CFFI_OP_NOOP, 25) },
+  { "ino", offsetof(imgcore_skip, ino),
+           sizeof(((imgcore_skip *)0)->ino),
+           _CFFI_OP(_CFFI_OP_NOOP, 25) },
+  { "name", offsetof(imgcore_skip, name),
+            sizeof(((imgcore_skip *)0)->name),
+            _CFFI_OP(_CFFI_OP_NOOP, 4) },
   { "block_size", offsetof(imgcore_spec, block_size),
                   sizeof(((imgcore_spec *)0)->block_size),
-                  _CFFI_OP(_CFFI_OP_NOOP, 32) },
+                  _CFFI_OP(_CFFI_OP_NOOP, 5) },
   { "tails", offsetof(imgcore_spec, tails),
              sizeof(((imgcore_spec *)0)->tails),
-             _CFFI_OP(_CFFI_OP_NOOP, 32) },
+             _CFFI_OP(_CFFI_OP_NOOP, 5) },
   { "dedup", offsetof(imgcore_spec, dedup),
              sizeof(((imgcore_spec *)0)->dedup),
-             _CFFI_OP(_CFFI_OP_NOOP, 32) },
+             _CFFI_OP(_CFFI_OP_NOOP, 5) },
   { "jobs", offsetof(imgcore_spec, jobs),
             sizeof(((imgcore_spec *)0)->jobs),
-            _CFFI_OP(_CFFI_OP_NOOP, 32) },
+            _CFFI_OP(_CFFI_OP_NOOP, 5) },
   { "raw_blocks", offsetof(imgcore_spec, raw_blocks),
                   sizeof(((imgcore_spec *)0)->raw_blocks),
-                  _CFFI_OP(_CFFI_OP_NOOP, 32) },
+                  _CFFI_OP(_CFFI_OP_NOOP, 5) },
   { "raw_fragments", offsetof(imgcore_spec, raw_fragments),
                      sizeof(((imgcore_spec *)0)->raw_fragments),
-                     _CFFI_OP(_CFFI_OP_NOOP, 32) },
+                     _CFFI_OP(_CFFI_OP_NOOP, 5) },
   { "memory", offsetof(imgcore_spec, memory),
               sizeof(((imgcore_spec *)0)->memory),
-              _CFFI_OP(_CFFI_OP_NOOP, 18) },
+              _CFFI_OP(_CFFI_OP_NOOP, 25) },
   { "hash_mask", offsetof(imgcore_spec, hash_mask),
                  sizeof(((imgcore_spec *)0)->hash_mask),
-                 _CFFI_OP(_CFFI_OP_NOOP, 18) },
+                 _CFFI_OP(_CFFI_OP_NOOP, 25) },
   { "look", offsetof(imgcore_spec, look),
             sizeof(((imgcore_spec *)0)->look),
-            _CFFI_OP(_CFFI_OP_NOOP, 72) },
+            _CFFI_OP(_CFFI_OP_NOOP, 105) },
   { "codecs", offsetof(imgcore_spec, codecs),
               sizeof(((imgcore_spec *)0)->codecs),
-              _CFFI_OP(_CFFI_OP_NOOP, 57) },
+              _CFFI_OP(_CFFI_OP_NOOP, 83) },
   { "codec_count", offsetof(imgcore_spec, codec_count),
                    sizeof(((imgcore_spec *)0)->codec_count),
-                   _CFFI_OP(_CFFI_OP_NOOP, 18) },
+                   _CFFI_OP(_CFFI_OP_NOOP, 25) },
   { "calls", offsetof(imgcore_spec, calls),
              sizeof(((imgcore_spec *)0)->calls),
-             _CFFI_OP(_CFFI_OP_NOOP, 56) },
+             _CFFI_OP(_CFFI_OP_NOOP, 82) },
   { "done", offsetof(imgcore_state, done),
             sizeof(((imgcore_state *)0)->done),
-            _CFFI_OP(_CFFI_OP_NOOP, 32) },
+            _CFFI_OP(_CFFI_OP_NOOP, 5) },
   { "hungry", offsetof(imgcore_state, hungry),
               sizeof(((imgcore_state *)0)->hungry),
-              _CFFI_OP(_CFFI_OP_NOOP, 32) },
+              _CFFI_OP(_CFFI_OP_NOOP, 5) },
   { "error", offsetof(imgcore_state, error),
              sizeof(((imgcore_state *)0)->error),
-             _CFFI_OP(_CFFI_OP_NOOP, 32) },
+             _CFFI_OP(_CFFI_OP_NOOP, 5) },
   { "system_error", offsetof(imgcore_state, system_error),
                     sizeof(((imgcore_state *)0)->system_error),
-                    _CFFI_OP(_CFFI_OP_NOOP, 68) },
+                    _CFFI_OP(_CFFI_OP_NOOP, 97) },
   { "job", offsetof(imgcore_state, job),
            sizeof(((imgcore_state *)0)->job),
-           _CFFI_OP(_CFFI_OP_NOOP, 18) },
+           _CFFI_OP(_CFFI_OP_NOOP, 25) },
   { "read_ns", offsetof(imgcore_times, read_ns),
                sizeof(((imgcore_times *)0)->read_ns),
-               _CFFI_OP(_CFFI_OP_NOOP, 18) },
+               _CFFI_OP(_CFFI_OP_NOOP, 25) },
   { "hash_ns", offsetof(imgcore_times, hash_ns),
                sizeof(((imgcore_times *)0)->hash_ns),
-               _CFFI_OP(_CFFI_OP_NOOP, 18) },
+               _CFFI_OP(_CFFI_OP_NOOP, 25) },
   { "verify_ns", offsetof(imgcore_times, verify_ns),
                  sizeof(((imgcore_times *)0)->verify_ns),
-                 _CFFI_OP(_CFFI_OP_NOOP, 18) },
+                 _CFFI_OP(_CFFI_OP_NOOP, 25) },
   { "compress_ns", offsetof(imgcore_times, compress_ns),
                    sizeof(((imgcore_times *)0)->compress_ns),
-                   _CFFI_OP(_CFFI_OP_NOOP, 18) },
+                   _CFFI_OP(_CFFI_OP_NOOP, 25) },
   { "peak_bytes", offsetof(imgcore_times, peak_bytes),
                   sizeof(((imgcore_times *)0)->peak_bytes),
-                  _CFFI_OP(_CFFI_OP_NOOP, 18) },
+                  _CFFI_OP(_CFFI_OP_NOOP, 25) },
 };
 
 static const struct _cffi_struct_union_s _cffi_struct_unions[] = {
-  { "$imgcore_calls", 56, _CFFI_F_CHECK_FIELDS,
-    sizeof(imgcore_calls), offsetof(struct _cffi_align_typedef_imgcore_calls, y), 0, 4 },
-  { "$imgcore_codec", 58, _CFFI_F_CHECK_FIELDS,
-    sizeof(imgcore_codec), offsetof(struct _cffi_align_typedef_imgcore_codec, y), 4, 9 },
-  { "$imgcore_file", 59, _CFFI_F_CHECK_FIELDS,
-    sizeof(imgcore_file), offsetof(struct _cffi_align_typedef_imgcore_file, y), 13, 8 },
-  { "$imgcore_piece", 60, _CFFI_F_CHECK_FIELDS,
-    sizeof(imgcore_piece), offsetof(struct _cffi_align_typedef_imgcore_piece, y), 21, 8 },
-  { "$imgcore_spec", 62, _CFFI_F_CHECK_FIELDS,
-    sizeof(imgcore_spec), offsetof(struct _cffi_align_typedef_imgcore_spec, y), 29, 12 },
-  { "$imgcore_state", 63, _CFFI_F_CHECK_FIELDS,
-    sizeof(imgcore_state), offsetof(struct _cffi_align_typedef_imgcore_state, y), 41, 5 },
-  { "$imgcore_times", 64, _CFFI_F_CHECK_FIELDS,
-    sizeof(imgcore_times), offsetof(struct _cffi_align_typedef_imgcore_times, y), 46, 5 },
-  { "imgcore_run", 61, _CFFI_F_OPAQUE,
+  { "$imgcore_calls", 82, _CFFI_F_CHECK_FIELDS,
+    sizeof(imgcore_calls), offsetof(struct _cffi_align_typedef_imgcore_calls, y), 0, 6 },
+  { "$imgcore_codec", 84, _CFFI_F_CHECK_FIELDS,
+    sizeof(imgcore_codec), offsetof(struct _cffi_align_typedef_imgcore_codec, y), 6, 9 },
+  { "$imgcore_file", 85, _CFFI_F_CHECK_FIELDS,
+    sizeof(imgcore_file), offsetof(struct _cffi_align_typedef_imgcore_file, y), 15, 8 },
+  { "$imgcore_piece", 86, _CFFI_F_CHECK_FIELDS,
+    sizeof(imgcore_piece), offsetof(struct _cffi_align_typedef_imgcore_piece, y), 23, 8 },
+  { "$imgcore_scanned", 89, _CFFI_F_CHECK_FIELDS,
+    sizeof(imgcore_scanned), offsetof(struct _cffi_align_typedef_imgcore_scanned, y), 31, 25 },
+  { "$imgcore_skip", 90, _CFFI_F_CHECK_FIELDS,
+    sizeof(imgcore_skip), offsetof(struct _cffi_align_typedef_imgcore_skip, y), 56, 3 },
+  { "$imgcore_spec", 91, _CFFI_F_CHECK_FIELDS,
+    sizeof(imgcore_spec), offsetof(struct _cffi_align_typedef_imgcore_spec, y), 59, 12 },
+  { "$imgcore_state", 92, _CFFI_F_CHECK_FIELDS,
+    sizeof(imgcore_state), offsetof(struct _cffi_align_typedef_imgcore_state, y), 71, 5 },
+  { "$imgcore_times", 93, _CFFI_F_CHECK_FIELDS,
+    sizeof(imgcore_times), offsetof(struct _cffi_align_typedef_imgcore_times, y), 76, 5 },
+  { "imgcore_run", 87, _CFFI_F_OPAQUE,
+    (size_t)-1, -1, -1, 0 /* opaque */ },
+  { "imgcore_scan", 88, _CFFI_F_OPAQUE,
     (size_t)-1, -1, -1, 0 /* opaque */ },
 };
 
 static const struct _cffi_typename_s _cffi_typenames[] = {
-  { "imgcore_calls", 56 },
-  { "imgcore_codec", 58 },
-  { "imgcore_file", 59 },
-  { "imgcore_piece", 60 },
-  { "imgcore_run", 61 },
-  { "imgcore_spec", 62 },
-  { "imgcore_state", 63 },
-  { "imgcore_times", 64 },
+  { "imgcore_calls", 82 },
+  { "imgcore_codec", 84 },
+  { "imgcore_file", 85 },
+  { "imgcore_piece", 86 },
+  { "imgcore_run", 87 },
+  { "imgcore_scan", 88 },
+  { "imgcore_scanned", 89 },
+  { "imgcore_skip", 90 },
+  { "imgcore_spec", 91 },
+  { "imgcore_state", 92 },
+  { "imgcore_times", 93 },
 };
 
 static const struct _cffi_type_context_s _cffi_type_context = {
@@ -1633,12 +2075,12 @@ static const struct _cffi_type_context_s _cffi_type_context = {
   _cffi_struct_unions,
   NULL,  /* no enums */
   _cffi_typenames,
-  34,  /* num_globals */
-  8,  /* num_struct_unions */
+  46,  /* num_globals */
+  11,  /* num_struct_unions */
   0,  /* num_enums */
-  8,  /* num_typenames */
+  11,  /* num_typenames */
   NULL,  /* no includes */
-  76,  /* num_types */
+  110,  /* num_types */
   1,  /* flags */
 };
 

@@ -32,6 +32,7 @@ void pipeline_take_back(imgcore_run *run)
         }
     }
     run->lent_count = 0;
+    run->small_count = 0;
 }
 
 static void set_error(imgcore_run *run, failure problem, uint64_t job)
@@ -91,6 +92,40 @@ static void emit_unit(imgcore_run *run, unit *u, imgcore_piece *piece)
     }
 }
 
+/*
+ * Emit as one piece the files from here on that have nothing but a tail, or nothing at all, up to the next fragment;
+ * returns whether there were any.
+ */
+static bool emit_small(imgcore_run *run, imgcore_piece *piece)
+{
+    imgcore_small *first = &run->small[run->small_count], *next = first;
+    const imgcore_small *room = run->small + MOST_SMALL;
+
+    *piece = (imgcore_piece){.kind = IMGCORE_FILES};
+    while (next < room && run->emit_at < run->resolve_at) {
+        unit *u = ring_at(run, run->emit_at);
+        bool has_tail = u->kind == UNIT_TAIL && u->at == 0;
+
+        if (!has_tail && !(u->kind == UNIT_END && u->file->is.size == 0))
+            break;
+        if (!is_ready(run, u) || (u->closes && !run->fragment_emitted))
+            break;
+        if (has_tail && run->emit_at + 1 == run->resolve_at) /* its end is behind it */
+            break;
+        if (next == first)
+            piece->number = u->file->job;
+        *next++ = (imgcore_small){(uint32_t)u->number, u->offset, (uint32_t)u->size, u->same};
+        piece->raw_size += u->size;
+        run->fragment_emitted = false;
+        run->emit_at += has_tail ? 2 : 1;
+    }
+    piece->count = (uint64_t)(next - first);
+    piece->data = (uint64_t)(uintptr_t)first;
+    piece->data_size = piece->count * sizeof *first;
+    run->small_count += (size_t)piece->count;
+    return piece->count != 0;
+}
+
 size_t pipeline_emit(imgcore_run *run, imgcore_piece *pieces, size_t max)
 {
     size_t count = 0;
@@ -119,7 +154,10 @@ size_t pipeline_emit(imgcore_run *run, imgcore_piece *pieces, size_t max)
         } else if (u->kind == UNIT_LAST) {
             run->state.done = 1;
             break;
-        } else {
+        } else if (run->small_count == MOST_SMALL) {
+            break; /* the caller takes these first */
+        } else if (!emit_small(run, piece)) {
+            *piece = (imgcore_piece){0};
             emit_unit(run, u, piece);
             run->fragment_emitted = false;
             run->emit_at++;

@@ -109,12 +109,13 @@ imgcore_run *imgcore_open(const imgcore_spec *spec)
     run->codecs = calloc(spec->codec_count + 1, sizeof *run->codecs);
     run->ring = calloc(RING_SIZE, sizeof *run->ring);
     run->lents = calloc(RING_SIZE, sizeof *run->lents);
+    run->small = malloc(MOST_SMALL * sizeof *run->small);
     run->free_blocks = calloc(run->free_block_room, sizeof *run->free_blocks);
     run->workers = calloc(spec->jobs, sizeof *run->workers);
     if (run->codecs && spec->codec_count)
         memcpy(run->codecs, spec->codecs, spec->codec_count * sizeof *run->codecs);
     run->spec.codecs = run->codecs;
-    if (!run->ring || !run->lents || !run->free_blocks || !run->workers || !run->codecs || !start_workers(run)) {
+    if (!run->ring || !run->lents || !run->small || !run->free_blocks || !run->workers || !run->codecs || !start_workers(run)) {
         imgcore_close(run);
         return NULL;
     }
@@ -375,6 +376,7 @@ void imgcore_close(imgcore_run *run)
     free(run->workers);
     free(run->codecs);
     free(run->lents);
+    free(run->small);
     free(run->ring);
     free(run->scratch);
     free(run);

@@ -36,6 +36,7 @@ enum {
     MOST_READS = 256,     /* tasks of reading that wait: further ahead only costs memory */
     LOW_WATER = 64,       /* with fewer tasks waiting, workers wake the coordinator */
     FILES_PER_CHUNK = 1024,
+    MOST_SMALL = 8192, /* small files that one pull gives out */
     HUNGRY_BELOW = 1024, /* files left */
     PULL_MS = 100
 };
@@ -182,6 +183,8 @@ struct imgcore_run {
     bool fragment_emitted;
     lent *lents;
     size_t lent_count;
+    imgcore_small *small;
+    size_t small_count;
     imgcore_state state;
 };
 

@@ -19,13 +19,14 @@ from imgcore import formats
 from imgcore.blob import Blob, Segment, Sink, open_sink
 from imgcore.build.source import AnyPath, Source, open_sources, plain_blob
 from imgcore.build.spec import SourceSpec
-from imgcore.engine import get_engine
+from imgcore.engine import Engine, get_engine
 from imgcore.errors import OutputError, TargetExists, VerificationFailed
 from imgcore.events import Control, Finished, Planned, Warned
 from imgcore.formats.base import Format, Options, Report
 from imgcore.hosts import Mounts
 from imgcore.limits import Limits
 from imgcore.model import Loss, Tree, checked, diff, project
+from imgcore.store.base import BlockStore
 from imgcore.transforms import Globs, Policy
 from imgcore.transforms import dereference as dereference_links
 from imgcore.transforms import exclude as leave_out
@@ -88,6 +89,7 @@ def pack(
     force: bool = False,
     sync: bool = True,
     verify: bool = False,
+    cache: str | bytes | os.PathLike[str] | BlockStore | None = None,
     limits: Limits | None = None,
     stdin: BinaryIO | None = None,
     control: Control | None = None,
@@ -100,6 +102,8 @@ def pack(
     files of a source that is a manifest. `mounts` and `dereference` are for sources that are directories, as in `scan`;
     other sources are dereferenced inside their own tree.
     `offset` writes the image into the file `dest` from that byte on, in place: what is before it stays.
+    `cache` is a directory, or another store, of compressed blocks: what it has is not compressed again, what it has not is
+    added. The image does not depend on it; a cache that cannot be used is warned of, never an error.
     `force` replaces an existing image, `sync` forces it to disk before it appears, `verify` reads it back and
     compares before it appears. `limits` are for sources that are images. `stdin` is what a source called `-` reads.
     Raises ValueError for an unknown format or a bad glob, TargetExists, NotRepresentable, SourceError, FormatError,
@@ -112,7 +116,10 @@ def pack(
     worker = get_engine(engine)
     skip = _look_at_target(dest, force, offset)
     with contextlib.ExitStack() as stack:
-        reading = _Reading(limits, skip, overwrite, contents, mounts, dereference, stdin, control)
+        store = None if cache is None else stack.enter_context(_store(cache, control))
+        if store is not None:
+            options = _with_store(kind, options, store)
+        reading = _Reading(limits, skip, overwrite, contents, mounts, dereference, stdin, control, worker)
         tree = _prepared(reading.tree(source, stack), globs, transforms, policy or Policy(), control)
         files, total = tree.file_bytes()
         tree.limits.require("max_total_size", total)  # a tar of some bytes may claim files of any size, all holes
@@ -125,6 +132,28 @@ def pack(
             control.check()
     control.emit(Finished("pack", _summary(report)))
     return report
+
+
+@contextlib.contextmanager
+def _store(cache: str | bytes | os.PathLike[str] | BlockStore, control: Control) -> Iterator[BlockStore]:
+    """Give the store that is named; afterwards tell what went wrong with it. Raises OutputError, SourceUnreadable."""
+    from imgcore.store.local import LocalStore  # late: few have one
+
+    store = LocalStore(cache) if isinstance(cache, (str, bytes, os.PathLike)) else cache
+    try:
+        yield store
+    finally:
+        if store is not cache:
+            store.close()
+        for warning in store.warnings():
+            control.emit(Warned(warning))
+
+
+def _with_store(kind: Format, options: Options, store: BlockStore) -> Options:
+    if not hasattr(options, "store"):
+        raise ValueError(f"{kind.name} has no cache: nothing in it is compressed by blocks")
+    changed: Options = dataclasses.replace(options, store=store)  # type: ignore[type-var]
+    return changed
 
 
 @contextlib.contextmanager
@@ -150,7 +179,7 @@ def plan_pack(
     kind = choose_format(dest, format)
     options = kind.options_for(_name_of(dest)) if options is None else options
     with contextlib.ExitStack() as stack:
-        reading = _Reading(limits, [], overwrite, contents, mounts, dereference, stdin, control)
+        reading = _Reading(limits, [], overwrite, contents, mounts, dereference, stdin, control, get_engine())
         tree = _prepared(reading.tree(source, stack), Globs(exclude), transforms, policy or Policy(), control)
         allowed = getattr(options, "allow_loss", ())
         tree, losses = checked(tree, kind.capabilities, allow=allowed, format_name=kind.name)
@@ -204,6 +233,7 @@ class _Reading:
     dereference: bool
     stdin: BinaryIO | None
     control: Control
+    engine: Engine
 
     def tree(self, source: PackSource, stack: contextlib.ExitStack) -> Tree:
         """Return the tree of `source`, whose files are open as long as `stack` is."""
@@ -221,6 +251,7 @@ class _Reading:
             mounts=self.mounts,
             dereference=self.dereference,
             stdin=self.stdin,
+            engine=self.engine,
             control=self.control,
         )
         return stack.enter_context(opened).tree

@@ -19,7 +19,8 @@ from imgcore.blob import Blob, FileBlob, SliceBlob, Spool, read_chunks
 from imgcore.build.listing_source import LISTINGS, is_manifest, read_listing
 from imgcore.build.spec import Part, SourceSpec
 from imgcore.codec import StreamDecoder, detect_stream
-from imgcore.codec.stream import HEAD_SIZE
+from imgcore.codec.stream_detect import HEAD_SIZE
+from imgcore.engine import Engine
 from imgcore.errors import NotThisFormat, PathError, SourceUnreadable, Unsupported, context, show
 from imgcore.events import Control
 from imgcore.formats.base import Format, Image
@@ -100,6 +101,7 @@ def open_source(
     mounts: Mounts = "cross",
     dereference: bool = False,
     stdin: BinaryIO | None = None,
+    engine: Engine | None = None,
     control: Control | None = None,
 ) -> Source:
     """Return the directory or image at a path, in a blob, or that a `SourceSpec` names.
@@ -122,7 +124,7 @@ def open_source(
     with contextlib.ExitStack() as stack:
         is_directory = not spec.is_stdin and _is_directory(spec)
         if is_directory:
-            found = scan(path, xattrs=xattrs, skip=skip, mounts=mounts, dereference=dereference, control=control)
+            found = scan(path, xattrs=xattrs, skip=skip, mounts=mounts, dereference=dereference, engine=engine, control=control)
             opened = Source(spec.text, found)
         else:
             blob, stream = _first_blob(spec, stdin, limits, control, stack)
@@ -157,6 +159,7 @@ def open_sources(
     mounts: Mounts = "cross",
     dereference: bool = False,
     stdin: BinaryIO | None = None,
+    engine: Engine | None = None,
     control: Control | None = None,
 ) -> Source:
     """Return several sources joined, each opened as by `open_source`.
@@ -175,6 +178,7 @@ def open_sources(
                     mounts=mounts,
                     dereference=dereference,
                     stdin=stdin,
+                    engine=engine,
                     control=control,
                 )
             )

@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from typing import Literal
 
-from imgcore.engine.protocol import Engine, Job, Kind, Piece, Spec, Tails
+from imgcore.engine.protocol import Engine, HostRun, Job, Kind, Piece, ScanFailed, Scanned, Spec, Tails
 from imgcore.engine.pure import PureEngine
 from imgcore.errors import Unsupported
 
-__all__ = ["Engine", "Job", "Kind", "Piece", "Spec", "Tails", "get_engine", "native_available"]
+__all__ = [
+    "Engine",
+    "HostRun",
+    "Job",
+    "Kind",
+    "Piece",
+    "ScanFailed",
+    "Scanned",
+    "Spec",
+    "Tails",
+    "get_engine",
+    "native_available",
+]
 
 
 def native_available() -> tuple[bool, str]:

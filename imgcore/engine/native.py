@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from itertools import accumulate, repeat
 from typing import Any, NamedTuple
 
 from imgcore._core import ffi, lib
@@ -20,10 +21,12 @@ from imgcore.blob.faked import is_faked
 from imgcore.codec import Codec, alternatives
 from imgcore.codec.binding import Bound
 from imgcore.codec.lz4 import compress_into, compress_into_address
-from imgcore.engine.protocol import Job, Kind, Piece, Spec
+from imgcore.engine.native_scan import scan
+from imgcore.engine.protocol import HostRun, Job, Kind, Piece, Scanned, Spec
 from imgcore.engine.pure import compress_all, hole_runs
 from imgcore.errors import ImgcoreError, SourceChanged, SourceError, SourceUnreadable
 from imgcore.events import Control
+from imgcore.store.base import Kept, StoreUse
 
 __all__ = ["NativeEngine", "Times", "xxh3"]
 
@@ -81,7 +84,7 @@ class NativeEngine:
         self._observe = observe
         self._hash_mask = hash_mask
 
-    def pack(self, files: Iterable[Job], spec: Spec, control: Control) -> Iterator[Piece]:
+    def pack(self, files: Iterable[Job | HostRun], spec: Spec, control: Control) -> Iterator[Piece]:
         """Yield the pieces of `files`; see `Engine.pack`."""
         run = _Run(spec, self._hash_mask)
         try:
@@ -91,6 +94,10 @@ class NativeEngine:
             if self._observe is not None:
                 self._observe(times)
 
+    def scan(self, top: bytes, skip: Collection[tuple[int, int, bytes]], xattrs: bool, control: Control) -> Scanned | None:
+        """Return a directory of the host as columns; see `Engine.scan`."""
+        return scan(top, skip, xattrs, control)
+
     def compress_all(self, blocks: Sequence[bytes], codec: Codec | None, jobs: int) -> list[tuple[bool, bytes]]:
         """Return (compressed, stored bytes) of each block."""
         return compress_all(blocks, codec, jobs)
@@ -99,8 +106,11 @@ class NativeEngine:
 class _Contents:
     """What the core's threads call back for; an exception is kept for the one who sees the core's answer."""
 
-    def __init__(self, codecs: tuple[Codec, ...]) -> None:
-        self.jobs: list[Job] = []
+    def __init__(self, codecs: tuple[Codec, ...], use: StoreUse | None) -> None:
+        self.use = use
+        self._runs: list[Sequence[Job] | HostRun] = []
+        self._starts: list[int] = []  # the number of the first job of each run
+        self.job_count = 0
         self.failures: dict[int, BaseException] = {}
         self.codec_failure: BaseException | None = None
         self._codecs = codecs
@@ -108,16 +118,28 @@ class _Contents:
         self._holes: Iterator[tuple[int, int]] = iter(())
         self._hole = (0, 0)
 
+    def add(self, run: Sequence[Job] | HostRun) -> None:
+        """Keep jobs that the core was given."""
+        self._runs.append(run)
+        self._starts.append(self.job_count)
+        self.job_count += len(run.paths) if isinstance(run, HostRun) else len(run)
+
+    def job(self, number: int) -> Job:
+        """Return a job by its number."""
+        place = bisect_right(self._starts, number) - 1
+        run, index = self._runs[place], number - self._starts[place]
+        return run.job(index) if isinstance(run, HostRun) else run[index]
+
     def read(self, job: int, at: int, size: int) -> bytes:
         """Return exactly the bytes asked for."""
-        data = self.jobs[job].blob.read_at(at, size)
+        data = self.job(job).blob.read_at(at, size)
         if len(data) != size:
             raise SourceChanged("content ended early", offset=at, found=f"{len(data)} bytes", allowed=f"{size} bytes")
         return data
 
     def next_hole(self, job: int, at: int) -> tuple[int, int]:
         """Return the first hole that ends after `at`, an empty one at the end if there is none; `at` only grows."""
-        blob = self.jobs[job].blob
+        blob = self.job(job).blob
         if self._holes_of != job:
             self._holes_of, self._holes, self._hole = job, hole_runs(blob), (0, 0)
         while self._hole[1] <= at:
@@ -171,6 +193,27 @@ def imgcore_call_compress(context: Any, codec: int, data: Any, size: int, out: A
 
 
 @ffi.def_extern(error=-1)  # type: ignore[untyped-decorator]
+def imgcore_call_recall(context: Any, data: Any, size: int, out: Any) -> int:
+    """imgcore_calls.recall; whatever goes wrong, the block is compressed."""
+    contents: _Contents = ffi.from_handle(context)
+    assert contents.use is not None
+    kept = contents.use.recall(ffi.buffer(data, size))
+    if kept is None:
+        return -1
+    ffi.memmove(out, kept.data, len(kept.data))
+    return len(kept.data)
+
+
+@ffi.def_extern()  # type: ignore[untyped-decorator]
+def imgcore_call_keep(context: Any, size: int, stored: Any, stored_size: int) -> None:
+    """imgcore_calls.keep."""
+    contents: _Contents = ffi.from_handle(context)
+    assert contents.use is not None
+    is_raw = stored == ffi.NULL
+    contents.use.keep(size, Kept(not is_raw, b"" if is_raw else ffi.buffer(stored, stored_size)[:]))
+
+
+@ffi.def_extern(error=-1)  # type: ignore[untyped-decorator]
 def imgcore_call_look(data: Any, out: Any, size: int, room: int) -> int:
     """imgcore_spec.look where LZ4_compress_default cannot be reached; nobody reads `out`."""
     try:
@@ -210,7 +253,7 @@ class _Run:
 
     def __init__(self, spec: Spec, hash_mask: int) -> None:
         codecs = () if spec.codec is None else alternatives(spec.codec)
-        self._contents = _Contents(codecs)
+        self._contents = _Contents(codecs, spec.store)
         self._handle = ffi.new_handle(self._contents)
         self._bounds = [getattr(codec, "bound", None) for codec in codecs]  # keeps the codecs' libraries loaded
         self._codecs = ffi.new("imgcore_codec[]", [_core_codec(bound) for bound in self._bounds])
@@ -230,6 +273,9 @@ class _Run:
         core.calls.compress = lib.imgcore_call_compress
         core.calls.read = lib.imgcore_call_read
         core.calls.next_hole = lib.imgcore_call_next_hole
+        if self._contents.use is not None:
+            core.calls.recall = lib.imgcore_call_recall
+            core.calls.keep = lib.imgcore_call_keep
         return core
 
     def close(self) -> Times:
@@ -240,7 +286,7 @@ class _Run:
         self._run = ffi.NULL
         return Times(found.read_ns, found.hash_ns, found.verify_ns, found.compress_ns, found.peak_bytes)
 
-    def pieces(self, files: Iterator[Job], control: Control) -> Iterator[Piece]:
+    def pieces(self, files: Iterator[Job | HostRun], control: Control) -> Iterator[Piece]:
         """Yield all pieces, feeding files as the core asks for them."""
         records, state = ffi.new("imgcore_piece[]", _PIECES), ffi.new("imgcore_state *")
         while True:
@@ -261,17 +307,37 @@ class _Run:
             if state.hungry:
                 self._feed(files)
 
-    def _feed(self, files: Iterator[Job]) -> None:
-        """Hand the next batch of files to the core, or say that there are no more.
-
-        The types are compared exactly: what a subclass reads is for its own read_at to say.
-        """
-        faked = is_faked()  # then Python alone finds the files
-        batch = list(islice(files, _BATCH))
-        if not batch:
+    def _feed(self, files: Iterator[Job | HostRun]) -> None:
+        """Hand the next batch of files to the core, or say that there are no more."""
+        batch: list[Job] = []
+        for one in files:
+            if isinstance(one, HostRun):
+                if batch:
+                    self._push(batch)
+                self._push_run(one)
+                return
+            batch.append(one)
+            if len(batch) == _BATCH:
+                break
+        if batch:
+            self._push(batch)
+        else:
             lib.imgcore_finish(self._run)
+
+    def _push_run(self, run: HostRun) -> None:
+        """Hand over files by the column."""
+        if is_faked() or max(map(len, run.places)) > _LONGEST_PATH:
+            self._push(list(map(run.job, range(len(run.paths)))))
             return
-        self._contents.jobs += batch
+        self._contents.add(run)
+        ends = list(accumulate([len(place) + 1 for place in run.places], initial=0))
+        identities = (run.sizes, run.devs, run.inos, run.mtimes, run.ctimes, run.blocks)
+        self._hand_over(b"".join(map(_FILE.pack, *identities, ends[:-1], repeat(0))), run.places)
+
+    def _push(self, batch: Sequence[Job]) -> None:
+        """Hand over files one by one; the types are compared exactly: what a subclass reads is for its own read_at to say."""
+        faked = is_faked()  # then Python alone finds the files
+        self._contents.add(batch)
         records, paths, paths_size = [], [], 0
         for job in batch:
             blob, flags = job.blob, _flags(job)
@@ -283,14 +349,17 @@ class _Run:
             else:
                 holes = _NO_HOLES if type(blob) is BytesBlob else _PERHAPS_HOLES
                 records.append(_FILE.pack(blob.size, 0, 0, 0, 0, holes, _NO_PATH, flags))
+        self._hand_over(b"".join(records), paths)
+
+    def _hand_over(self, records: bytes, paths: Sequence[bytes]) -> None:
         arena = b"\0".join(paths) + b"\0"
-        packed = ffi.from_buffer("imgcore_file[]", b"".join(records))
-        if lib.imgcore_push(self._run, packed, len(batch), arena, len(arena)) != 0:
+        packed = ffi.from_buffer("imgcore_file[]", records)
+        if lib.imgcore_push(self._run, packed, len(records) // _FILE.size, arena, len(arena)) != 0:
             raise MemoryError
 
     def _error(self, state: Any) -> BaseException:
         """Return the exception for what the core reports."""
-        code, job = state.error, self._contents.jobs[state.job]
+        code, job = state.error, self._contents.job(state.job)
         if code in _CHANGED:
             return SourceChanged(_CHANGED[code], path=job.path)
         if code == lib.IMGCORE_UNREADABLE:

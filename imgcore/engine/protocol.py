@@ -13,7 +13,9 @@ An engine takes `Job`s, the contents of regular files in the order of the image,
   other;
 * a fragment that is closed becomes FRAGMENT, in the place where it was closed (so it may come before the TAIL that
   closed it, and after TAILs that lie in it); the last open one comes at the end of all;
-* END closes the file; its `number` is the file's position among the jobs.
+* END closes the file; its `number` is the file's position among the jobs;
+* FILES is short for the pieces of `count` files in a row that have nothing but a tail, or nothing at all, when no fragment
+  is closed in between: `data` has 16 bytes for each, as `SMALL_FILE` unpacks them.
 
 A short last block equals an earlier block only when both have the same length. Blocks, fragments and tails are numbered
 apart. Stored bytes are the compressed ones when these are shorter than the raw ones, else the raw ones. Where the codec
@@ -47,16 +49,32 @@ yield the same, byte for byte, because they call the same codec functions.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import dataclasses
+import struct
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Literal, NamedTuple, Protocol, TypeAlias
+from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
 
-from imgcore.blob import Blob
+from imgcore.blob import Blob, HostFile, Identity
 from imgcore.codec import Codec
 from imgcore.events import Control
+from imgcore.store.base import BlockStore, StoreUse, key_prefix
 
-__all__ = ["Engine", "Job", "Kind", "Piece", "Spec", "Tails", "minimum_memory"]
+__all__ = [
+    "SMALL_FILE",
+    "Engine",
+    "HostRun",
+    "Job",
+    "Kind",
+    "Piece",
+    "ScanFailed",
+    "Scanned",
+    "Spec",
+    "Tails",
+    "each_job",
+    "minimum_memory",
+]
 
 Tails: TypeAlias = Literal["all", "small", "none"]
 """Which tails are packed: of every file, of files shorter than one block only, or none."""
@@ -76,6 +94,7 @@ class Kind(IntEnum):
     TAIL = 4
     FRAGMENT = 5
     END = 6
+    FILES = 7
 
 
 class Piece(NamedTuple):
@@ -84,6 +103,7 @@ class Piece(NamedTuple):
     BLOCK: number, raw_size, compressed, data. ZERO: count, raw_size (bytes of all of them). SAME: number, raw_size.
     TAIL: number (of the fragment), offset, raw_size, count (0 for a new tail, 1 for a duplicate).
     FRAGMENT: number, raw_size, compressed, data. END: number (of the job), raw_size (bytes of the file).
+    FILES: number (of the first job), raw_size (bytes of all of them), count, data.
     """
 
     kind: Kind
@@ -93,6 +113,10 @@ class Piece(NamedTuple):
     offset: int = 0
     compressed: bool = False
     data: bytes = b""
+
+
+SMALL_FILE: Final = struct.Struct("=4I")
+"""One file of FILES: fragment, offset in it, bytes (0: the file is empty, and the others say nothing), 1 for a duplicate."""
 
 
 class Job(NamedTuple):
@@ -106,6 +130,70 @@ class Job(NamedTuple):
     holes: bool = True
 
 
+class HostRun(NamedTuple):
+    """The contents of several regular files of the host, as columns; `jobs` says the same one by one.
+
+    `paths` are their names in the tree, for errors, `places` where they are; the rest is what stat said of each.
+    """
+
+    paths: Sequence[bytes]
+    places: Sequence[bytes]
+    devs: Sequence[int]
+    inos: Sequence[int]
+    sizes: Sequence[int]
+    mtimes: Sequence[int]
+    ctimes: Sequence[int]
+    blocks: Sequence[int]
+
+    def job(self, index: int) -> Job:
+        """Return one of them."""
+        identity = Identity(*(column[index] for column in self[2:]))
+        return Job(self.paths[index], HostFile(self.places[index], identity))
+
+
+def each_job(files: Iterable[Job | HostRun]) -> Iterator[Job]:
+    """Yield every job by itself."""
+    for one in files:
+        if isinstance(one, HostRun):
+            yield from map(one.job, range(len(one.paths)))
+        else:
+            yield one
+
+
+class Scanned(NamedTuple):
+    """A directory of the host and everything below, by the column; the rows are as in `imgcore.model.Table`.
+
+    `names` and `targets` (those of symbolic links, in order of rows) are what their names say; `dirs` are the rows of
+    directories in walk order, `children` how many rows each has, `xattr_rows` the rows that have extended attributes.
+    The other columns have what lstat says of each row; `rdevs` is major << 32 | minor.
+    """
+
+    names: Sequence[bytes]
+    targets: Sequence[bytes]
+    dirs: Sequence[int]
+    children: Sequence[int]
+    modes: Sequence[int]
+    nlinks: Sequence[int]
+    uids: Sequence[int]
+    gids: Sequence[int]
+    sizes: Sequence[int]
+    devs: Sequence[int]
+    inos: Sequence[int]
+    rdevs: Sequence[int]
+    blocks: Sequence[int]
+    mtimes: Sequence[int]
+    ctimes: Sequence[int]
+    xattr_rows: Sequence[int]
+
+
+class ScanFailed(Exception):
+    """A scan that cannot go on: what could not be read, the errno or 0 for a replaced directory, and where."""
+
+    def __init__(self, what: str, errno: int, path: bytes) -> None:
+        super().__init__(what)
+        self.what, self.errno, self.path = what, errno, path
+
+
 @dataclass(frozen=True, slots=True)
 class Spec:
     """How to pack.
@@ -113,7 +201,8 @@ class Spec:
     `codec` is None to store everything. `memory` bounds the bytes of content in flight, raw and compressed together;
     fewer than `minimum_memory()` raise ValueError. What dedup remembers of earlier content (some 100 bytes for each
     distinct block) is not in it. `dedup` off makes every block and tail new. `early_store` off has the codec try every block.
-    `raw_blocks` and `raw_fragments` keep the codec from what they name.
+    `raw_blocks` and `raw_fragments` keep the codec from what they name. `store` is asked for each block and fragment before
+    it is compressed, and handed what was made of it; the pieces do not depend on it.
     """
 
     block_size: int
@@ -125,6 +214,7 @@ class Spec:
     early_store: bool = True
     raw_blocks: bool = False
     raw_fragments: bool = False
+    store: StoreUse | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.block_size <= 1 << 30:
@@ -151,6 +241,15 @@ class Spec:
         """Whether there is a quick look at each block before the codec gets it."""
         return self.early_store and self.codec is not None and self.codec.slow
 
+    def with_store(self, store: BlockStore) -> Spec:
+        """Return this with a use of `store`; unchanged where nothing is compressed."""
+        if self.codec is None:
+            return self
+        from imgcore.codec.lz4 import Lz4Codec  # late: few have a store
+
+        look = Lz4Codec().fingerprint if self.looks_first else ""
+        return dataclasses.replace(self, store=StoreUse(store, key_prefix(self.codec, self.block_size, look)))
+
     def minimum_memory(self) -> int:
         """Return the least `memory` that works with these jobs and blocks."""
         return minimum_memory(self.block_size, self.jobs)
@@ -164,11 +263,18 @@ class Engine(Protocol):
         """`native` or `pure`."""
         ...
 
-    def pack(self, files: Iterable[Job], spec: Spec, control: Control) -> Iterator[Piece]:
+    def pack(self, files: Iterable[Job | HostRun], spec: Spec, control: Control) -> Iterator[Piece]:
         """Yield the pieces of `files`, which is consumed as needed.
 
         Raises SourceError (with the job's path) for a file that cannot be read or changed, Cancelled. Closing the
         iterator early ends all work; no thread outlives it.
+        """
+        ...
+
+    def scan(self, top: bytes, skip: Collection[tuple[int, int, bytes]], xattrs: bool, control: Control) -> Scanned | None:
+        """Return what is at and below the directory `top`, or None where this engine cannot or a path is too long.
+
+        `skip` are names to leave out, as (device and inode of the directory, name). Raises ScanFailed, Cancelled.
         """
         ...
 

@@ -10,6 +10,9 @@ names the path. Everything else that cannot be read (a directory, a link's targe
 SourceUnreadable here; what vanishes between being listed and being looked at is SourceChanged. Nothing is skipped in
 silence. Paths are used as they were given: a tree of a relative path needs the working directory to stay.
 
+The native engine reads whole directories by itself (`imgcore.engine.native_scan`); what is said here holds there too. It
+gives columns, of which a tree makes nodes when it is asked for one.
+
 Where links are dereferenced, what a link leads to is read by its real path, and every file is one node however many
 names and links lead to it.
 """
@@ -24,10 +27,12 @@ from typing import Literal, NamedTuple, NoReturn, TypeAlias, cast
 
 from imgcore.blob import HostFile, Identity, open_host
 from imgcore.blob.faked import is_faked, plain
+from imgcore.engine import Engine, ScanFailed, get_engine
 from imgcore.errors import SourceChanged, SourceUnreadable, show
 from imgcore.events import Control
+from imgcore.hosts.columns import table_of
 from imgcore.limits import Limits
-from imgcore.model import NO_XATTRS, Device, Dir, File, Meta, Node, Pipe, Socket, Symlink, Tree
+from imgcore.model import NO_XATTRS, Device, Dir, File, Meta, Node, Pipe, Socket, Symlink, Table, Tree
 
 __all__ = ["Mounts", "meta_at", "node_at", "scan"]
 
@@ -49,6 +54,7 @@ def scan(
     mounts: Mounts = "cross",
     dereference: bool = False,
     known: dict[tuple[int, int], Node] | None = None,
+    engine: Engine | None = None,
     control: Control | None = None,
 ) -> Tree:
     """Return the tree of the directory at `path`, which may be a symbolic link to one.
@@ -57,10 +63,33 @@ def scan(
     lie inside of its source. Unless `mounts` is "cross", files that are mounts are left out too. With `dereference`,
     symbolic links become what they lead to on the host; one that leads nowhere or around in a circle is SourceUnreadable.
     `known` maps device and inode to the node of what is no directory; it is filled, and what is in it is taken from it, so
-    that several scans share the nodes of the same files.
+    that several scans share the nodes of the same files. `engine` may have a faster way to read whole directories.
     Raises SourceUnreadable, SourceChanged, Cancelled; LimitExceeded where links to directories multiply them.
     """
-    return _Scan(xattrs, frozenset(skip), control or Control(), mounts, dereference, known).run(os.fsencode(path))
+    control = control or Control()
+    top = os.fsencode(path)
+    made = _Scan(xattrs, frozenset(skip), control, mounts, dereference, known)
+    if mounts == "cross" and not made.one_each and not is_faked():
+        found = _by_engine(engine or get_engine(), top, skip, made)
+        if found is not None:
+            return Tree.of_table(found)
+    return made.run(top)
+
+
+def _by_engine(engine: Engine, top: bytes, skip: Collection[tuple[int, int, bytes]], scan: _Scan) -> Table | None:
+    """Return the directory as columns, where the engine can read it."""
+    scan.require_directory(top)
+    try:
+        found = engine.scan(top, skip, scan.xattrs, scan.control)
+    except ScanFailed as failed:
+        if failed.errno == 0 and failed.what == "directory":
+            raise SourceChanged("directory was replaced during the scan", path=failed.path) from None
+        if failed.errno == errno.EINVAL and failed.what == "link target":
+            raise SourceChanged("was replaced during the scan", path=failed.path) from None
+        _fail(OSError(failed.errno, os.strerror(failed.errno)), failed.path, failed.what)
+    if found is None:
+        return None
+    return table_of(found, top, lambda path: scan.read_xattrs(path, -1, path) if scan.xattrs else NO_XATTRS)
 
 
 def node_at(
@@ -136,14 +165,20 @@ class _Scan:
         self.one_each = dereference or known is not None  # a node for each file, even of one link
         self.by_descriptor = os.scandir in os.supports_fd and not is_faked()
 
-    def run(self, top: bytes) -> Tree:
-        """Return the tree below `top`."""
+    @staticmethod
+    def require_directory(top: bytes) -> os.stat_result:
+        """Return the status of `top`; raise SourceUnreadable when it is no directory."""
         try:
             found = os.stat(plain(top))
         except OSError as error:
             raise SourceUnreadable(f"cannot read directory: {error.strerror}", path=top) from None
         if not stat.S_ISDIR(found.st_mode):
             raise SourceUnreadable("not a directory", path=top)
+        return found
+
+    def run(self, top: bytes) -> Tree:
+        """Return the tree below `top`."""
+        found = self.require_directory(top)
         # The trailing `/.` makes the l*xattr calls look at the directory when `top` is a symbolic link.
         children: dict[bytes, Node] = {}
         itself = os.fsencode(os.path.realpath(plain(top))) if is_faked() else os.path.join(top, b".")
@@ -258,11 +293,11 @@ class _Scan:
         return os.fsencode(os.readlink(os.fsdecode(path))) if is_faked() else os.readlink(path)
 
     def meta(self, found: os.stat_result, path: bytes, fd: int, name: bytes) -> Meta:
-        xattrs = self._read_xattrs(path, fd, name) if self.xattrs else NO_XATTRS
+        xattrs = self.read_xattrs(path, fd, name) if self.xattrs else NO_XATTRS
         return Meta(stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid, found.st_mtime_ns, xattrs)
 
-    def _read_xattrs(self, path: bytes, fd: int, name: bytes) -> Mapping[bytes, bytes]:
-        """Return every extended attribute; none where the file system has none."""
+    def read_xattrs(self, path: bytes, fd: int, name: bytes) -> Mapping[bytes, bytes]:
+        """Return every extended attribute of `path`, `name` in the open directory `fd`; none where none are supported."""
         # No system call takes a directory's descriptor and a name here; /proc gives a short path for the same.
         target = path if len(path) <= _LONGEST or fd < 0 else b"/proc/self/fd/%d/%s" % (fd, name)
         try:

@@ -22,6 +22,7 @@ from imgcore.model.node import (
     type_name,
 )
 from imgcore.model.path import PathLike, join, normalize, split
+from imgcore.model.table import HostColumns, Shape, Table
 from imgcore.model.tree import Entry, Tree
 
 __all__ = [
@@ -37,14 +38,17 @@ __all__ = [
     "File",
     "FileHints",
     "Hints",
+    "HostColumns",
     "Loss",
     "LossKind",
     "Meta",
     "Node",
     "PathLike",
     "Pipe",
+    "Shape",
     "Socket",
     "Symlink",
+    "Table",
     "Tree",
     "TreeBuilder",
     "TypeName",

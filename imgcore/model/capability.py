@@ -8,12 +8,14 @@ unrepresentable tree raises NotRepresentable with every loss listed, before a by
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterator
+import stat
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from imgcore.errors import NotRepresentable, show
 from imgcore.model.node import Device, Dir, File, Meta, Node, Pipe, Socket, Symlink, TypeName, Whiteout, type_name
+from imgcore.model.table import Table
 from imgcore.model.tree import Tree
 
 __all__ = ["LOSS_KINDS", "Capabilities", "Loss", "LossKind", "checked", "find_losses", "project"]
@@ -24,6 +26,15 @@ LOSS_KINDS: tuple[LossKind, ...] = ("link", "xattr", "device", "time", "name", "
 
 _WARN_ONLY = frozenset(("acl", "fraction"))
 _NO_OWNER = (1 << 32) - 1  # what chown takes for "leave it"
+_TYPE_OF: Final[dict[int, TypeName]] = {
+    stat.S_IFREG: "file",
+    stat.S_IFDIR: "dir",
+    stat.S_IFLNK: "symlink",
+    stat.S_IFCHR: "char",
+    stat.S_IFBLK: "block",
+    stat.S_IFIFO: "fifo",
+    stat.S_IFSOCK: "socket",
+}
 _ACLS = frozenset((b"system.posix_acl_access", b"system.posix_acl_default"))
 
 
@@ -76,10 +87,14 @@ class Loss:
 
 
 def find_losses(tree: Tree, caps: Capabilities) -> Iterator[Loss]:
-    """Yield everything in `tree` that a format with `caps` cannot hold, in walk order."""
+    """Yield everything in `tree` that a format with `caps` cannot hold, in walk order; fractions of times, all as one, last."""
+    if tree.table is not None and _only_fractions(tree.table, caps):
+        yield from _fraction_losses(tree.table, caps.time_step_ns)
+        return
     seen: dict[int, bytes] = {}
     ids: set[int] = set()
     over = False
+    fractions, first_fraction = 0, b""
     for path, node in tree.walk():
         if len(path) - path.rfind(b"/") - 1 > caps.max_name:
             yield Loss("tree", path, f"name of more than {caps.max_name} bytes")
@@ -90,11 +105,56 @@ def find_losses(tree: Tree, caps: Capabilities) -> Iterator[Loss]:
                     yield Loss("link", path, f"hard link to {show(first)}")
                 continue
         yield from _node_losses(path, node, caps)
+        if node.meta.mtime_ns % caps.time_step_ns and caps.min_time_ns <= node.meta.mtime_ns <= caps.max_time_ns:
+            fractions, first_fraction = fractions + 1, first_fraction or path
         ids.add(node.meta.uid)
         ids.add(node.meta.gid)
         if caps.max_ids is not None and len(ids) > caps.max_ids and not over:
             over = True
             yield Loss("tree", path, f"more than {caps.max_ids} different owners and groups, this one is beyond")
+    if fractions:
+        yield _fraction_loss(first_fraction, fractions)
+
+
+def _fraction_loss(first: bytes, count: int) -> Loss:
+    return Loss("fraction", first, f"the fraction of a second of {'its time' if count == 1 else f'{count} times, the first'}")
+
+
+def _only_fractions(table: Table, caps: Capabilities) -> bool:
+    """Return whether a tree of columns loses nothing, or nothing but fractions of a second: without a look at each node."""
+    ids = set(table.uids) | set(table.gids)
+    sizes = map(table.sizes.__getitem__, table.file_rows())
+    return (
+        {_TYPE_OF[kind] for kind in set(table.kinds())} <= caps.types
+        and (caps.hardlinks or not table.links)
+        and max(map(len, table.shape.names)) <= caps.max_name
+        and 0 <= min(ids) <= max(ids) < _NO_OWNER
+        and (caps.max_ids is None or len(ids) <= caps.max_ids)
+        and caps.min_time_ns <= min(table.mtimes) <= max(table.mtimes) <= caps.max_time_ns
+        and max(sizes, default=0) <= caps.max_file_size
+        and all(0 < len(target) <= caps.max_target and b"\0" not in target for target in table.targets.values())
+        and all(major <= caps.max_major and minor <= caps.max_minor for major, minor in table.devices.values())
+        and not any(any(_xattr_losses(b"", xattrs, caps)) for xattrs in table.xattrs.values())
+    )
+
+
+def _fraction_losses(table: Table, step: int) -> Iterator[Loss]:
+    rows = [] if step == 1 else [row for row, mtime in enumerate(table.mtimes) if mtime % step]
+    if table.links:
+        rows = [row for row in rows if row not in table.links]
+    if rows:
+        yield _fraction_loss(table.shape.path(min(rows)), len(rows))
+
+
+def _without_fractions(tree: Tree, table: Table, caps: Capabilities) -> tuple[Tree, list[Loss]]:
+    """Return what `checked` does for columns that lose nothing else."""
+    step = caps.time_step_ns
+    losses = list(_fraction_losses(table, step))
+    if not losses and step <= tree.time_step_ns:
+        return tree, losses
+    mtimes = [mtime - mtime % step for mtime in table.mtimes] if losses else table.mtimes
+    coarser = max(step, tree.time_step_ns)
+    return Tree.of_table(dataclasses.replace(table, mtimes=mtimes), tree.limits, time_step_ns=coarser), losses
 
 
 def _node_losses(path: bytes, node: Node, caps: Capabilities) -> Iterator[Loss]:
@@ -109,10 +169,8 @@ def _node_losses(path: bytes, node: Node, caps: Capabilities) -> Iterator[Loss]:
         yield Loss("tree", path, f"owner {meta.uid}:{meta.gid} is none that Linux has")
     if not caps.min_time_ns <= meta.mtime_ns <= caps.max_time_ns:
         yield Loss("time", path, f"time {meta.mtime_ns // 10**9} is outside of what can be stored")
-    elif meta.mtime_ns % caps.time_step_ns:
-        yield Loss("fraction", path, "the fraction of a second of its time")
     if meta.xattrs:
-        yield from _xattr_losses(path, meta, caps)
+        yield from _xattr_losses(path, meta.xattrs, caps)
     if isinstance(node, File) and node.content.size > caps.max_file_size:
         yield Loss("tree", path, f"file of {node.content.size} bytes, at most {caps.max_file_size} can be stored")
     elif isinstance(node, Symlink) and not 0 < len(node.target) <= caps.max_target:
@@ -137,9 +195,9 @@ def _possible(name: bytes, value: bytes, caps: Capabilities) -> bool:
     return len(name) <= 255 and b"\0" not in name and len(value) <= caps.max_xattr_value
 
 
-def _xattr_losses(path: bytes, meta: Meta, caps: Capabilities) -> Iterator[Loss]:
+def _xattr_losses(path: bytes, xattrs: Mapping[bytes, bytes], caps: Capabilities) -> Iterator[Loss]:
     total = 0
-    for name, value in sorted(meta.xattrs.items()):
+    for name, value in sorted(xattrs.items()):
         if _keeps(name, caps):
             total += len(name) + len(value)
             if not _possible(name, value, caps):
@@ -152,6 +210,10 @@ def _xattr_losses(path: bytes, meta: Meta, caps: Capabilities) -> Iterator[Loss]
 
 def project(tree: Tree, caps: Capabilities) -> Tree:
     """Return `tree` as a format with `caps` gives it back: times cut and clamped, what it cannot hold left out."""
+    step = max(caps.time_step_ns, tree.time_step_ns)
+    if tree.table is not None and _only_fractions(tree.table, caps):
+        mtimes = [mtime - mtime % caps.time_step_ns for mtime in tree.table.mtimes]
+        return Tree.of_table(dataclasses.replace(tree.table, mtimes=mtimes), tree.limits, time_step_ns=step)
 
     def change(path: bytes, node: Node) -> Node | None:
         if type_name(node) not in caps.types or isinstance(node, Whiteout):
@@ -161,7 +223,7 @@ def project(tree: Tree, caps: Capabilities) -> Tree:
         meta = _projected(node.meta, caps)
         return node if meta is node.meta else dataclasses.replace(node, meta=meta)
 
-    return Tree(tree.map(change).root, tree.limits, time_step_ns=max(caps.time_step_ns, tree.time_step_ns))
+    return Tree(tree.map(change).root, tree.limits, time_step_ns=step)
 
 
 def _projected(meta: Meta, caps: Capabilities) -> Meta:
@@ -184,6 +246,8 @@ def checked(tree: Tree, caps: Capabilities, *, allow: Collection[str] = (), form
 
     Raises NotRepresentable with all other losses.
     """
+    if tree.table is not None and _only_fractions(tree.table, caps):
+        return _without_fractions(tree, tree.table, caps)
     warned: list[Loss] = []
     refused: list[Loss] = []
     for loss in find_losses(tree, caps):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ from imgcore.errors import PathError, context
 from imgcore.limits import Limits
 from imgcore.model.node import Dir, File, Node, Symlink, Whiteout
 from imgcore.model.path import PathLike, join, normalize, split
+from imgcore.model.table import Table
 
 __all__ = ["Entry", "Tree", "path_order"]
 
@@ -24,16 +26,40 @@ class Entry(NamedTuple):
 class Tree:
     """Immutable names to nodes; `root` is always a directory.
 
+    A tree may be columns at first (`table`), of which nodes are made when somebody asks for one.
+
     `limits` bound every walk; a reader hands on its own. `time_step_ns` is the resolution of the source's times, so that a
     difference between two trees can compare them at the coarser one.
     """
 
-    __slots__ = ("limits", "root", "time_step_ns")
+    __slots__ = ("_lock", "_root", "limits", "table", "time_step_ns")
 
     def __init__(self, root: Dir, limits: Limits | None = None, *, time_step_ns: int = 1) -> None:
-        self.root = root
+        self._root: Dir | None = root
+        self._lock: threading.Lock | None = None
+        self.table: Table | None = None
         self.limits = limits if limits is not None else Limits.trusted()
         self.time_step_ns = time_step_ns
+
+    @classmethod
+    def of_table(cls, table: Table, limits: Limits | None = None, *, time_step_ns: int = 1) -> Tree:
+        """Return the tree whose columns these are."""
+        tree = cls.__new__(cls)
+        tree._root, tree._lock, tree.table = None, threading.Lock(), table
+        tree.limits = limits if limits is not None else Limits.trusted()
+        tree.time_step_ns = time_step_ns
+        return tree
+
+    @property
+    def root(self) -> Dir:
+        """The directory that everything is in."""
+        if self._root is None:
+            assert self._lock is not None
+            assert self.table is not None
+            with self._lock:
+                if self._root is None:
+                    self._root = self.table.root()
+        return self._root
 
     def walk(self) -> Iterator[Entry]:
         """Yield every entry, a directory before what it holds, names of one directory in bytewise order.
@@ -131,6 +157,9 @@ class Tree:
 
     def file_bytes(self) -> tuple[int, int]:
         """Return (number of distinct regular files, bytes in them)."""
+        if self.table is not None:
+            rows = self.table.file_rows()
+            return len(rows), sum(map(self.table.sizes.__getitem__, rows))
         seen: set[int] = set()
         total = 0
         for _, node in self.walk():

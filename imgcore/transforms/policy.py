@@ -11,11 +11,12 @@ from __future__ import annotations
 import dataclasses
 import fnmatch
 import re
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
-from imgcore.model import NO_XATTRS, Meta, Node, Tree
+from imgcore.model import NO_XATTRS, Meta, Node, Table, Tree
 
 __all__ = ["Clock", "IdRange", "Owners", "Policy"]
 
@@ -133,6 +134,9 @@ class Policy:
         """Return `tree` under this policy; the very same tree when nothing changes. Hard links survive."""
         if self == Policy(xattrs="all"):
             return tree
+        if tree.table is not None:
+            table = self._changed(tree.table)
+            return tree if table is tree.table else Tree.of_table(table, tree.limits, time_step_ns=tree.time_step_ns)
         change = self._change()
         if all(change(node.meta) is node.meta for _, node in tree.walk()):
             return tree
@@ -142,6 +146,22 @@ class Policy:
             return node if meta is node.meta else dataclasses.replace(node, meta=meta)
 
         return tree.map(changed)
+
+    def _changed(self, table: Table) -> Table:
+        """Return the columns under this policy; the very same when nothing changes."""
+        changes: dict[str, Any] = {}
+        if self.owners != Owners():
+            uids = {uid: self.owners.of(uid, 0)[0] for uid in set(table.uids)}
+            gids = {gid: self.owners.of(0, gid)[1] for gid in set(table.gids)}
+            changes["uids"] = array("q", map(uids.__getitem__, table.uids))
+            changes["gids"] = array("q", map(gids.__getitem__, table.gids))
+        if self.clock.kind == "fixed" or (self.clock.kind == "clamp" and max(table.mtimes) > self.clock.ns):
+            changes["mtimes"] = list(map(self.clock.of, table.mtimes))
+        stays = self._stays()
+        if not all(stays(name) for xattrs in table.xattrs.values() for name in xattrs):
+            kept = {row: {name: xattrs[name] for name in xattrs if stays(name)} for row, xattrs in table.xattrs.items()}
+            changes["xattrs"] = {row: xattrs for row, xattrs in kept.items() if xattrs}
+        return dataclasses.replace(table, **changes) if changes else table
 
     def _change(self) -> _Change:
         """Return the function from old to new metadata; it returns its argument itself when nothing changes."""

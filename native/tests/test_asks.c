@@ -5,6 +5,7 @@
 #define _GNU_SOURCE
 
 #include "check.h"
+#include "expand.h"
 #include "imgcore.h"
 
 #include <stdatomic.h>
@@ -80,7 +81,18 @@ static void require(imgcore_spec spec, uint64_t size, const int *flags, const ch
             const imgcore_piece *p = &pieces[i];
             const char *letters[] = {"", "bB", "ZZ", "SS", "Tt", "fF", "  "};
 
-            found[used++] = letters[p->kind][p->kind == IMGCORE_TAIL ? p->count : p->compressed];
+            if (p->kind != IMGCORE_FILES) {
+                found[used++] = letters[p->kind][p->kind == IMGCORE_TAIL ? p->count : p->compressed];
+                continue;
+            }
+            imgcore_piece parts[2 * MOST];
+            size_t part_count;
+
+            CHECK(p->count <= MOST);
+            part_count = expand_files(p, parts);
+
+            for (size_t k = 0; k < part_count && used < MOST; k++)
+                found[used++] = letters[parts[k].kind][parts[k].kind == IMGCORE_TAIL ? parts[k].count : 0];
         }
     imgcore_close(run);
     CHECK(state.done && strcmp(found, expected) == 0);

@@ -5,6 +5,7 @@
 #define _GNU_SOURCE
 
 #include "check.h"
+#include "expand.h"
 #include "imgcore.h"
 
 #include <stdatomic.h>
@@ -129,18 +130,22 @@ static result run_all(const imgcore_spec *spec)
     CHECK(run && all.pieces && all.bytes);
     push_all(run);
     while (!all.state.done && !all.state.error) {
-        imgcore_piece *pieces = all.pieces + all.count;
-        size_t count = imgcore_pull(run, pieces, MOST_PIECES, &all.state);
+        imgcore_piece got[MOST_PIECES];
+        size_t count = imgcore_pull(run, got, MOST_PIECES, &all.state);
 
         for (size_t i = 0; i < count; i++) {
-            if (!pieces[i].data_size)
-                continue;
-            memcpy(all.bytes + all.used, (const void *)(uintptr_t)pieces[i].data, pieces[i].data_size);
-            pieces[i].data = all.used;
-            all.used += pieces[i].data_size;
+            if (got[i].kind == IMGCORE_FILES) {
+                all.count += expand_files(&got[i], all.pieces + all.count);
+            } else {
+                if (got[i].data_size) {
+                    memcpy(all.bytes + all.used, (const void *)(uintptr_t)got[i].data, got[i].data_size);
+                    got[i].data = all.used;
+                    all.used += got[i].data_size;
+                }
+                all.pieces[all.count++] = got[i];
+            }
+            CHECK(all.count < FILES * 7);
         }
-        all.count += count;
-        CHECK(all.count + MOST_PIECES < FILES * 8);
     }
     imgcore_measure(run, &times);
     all.peak = times.peak_bytes;

@@ -4,6 +4,7 @@
  */
 #define _GNU_SOURCE
 
+#include "../../native/tests/expand.h"
 #include "imgcore.h"
 
 #include <stdatomic.h>
@@ -118,12 +119,17 @@ static void collect(output *out, const imgcore_piece *pieces, size_t count)
             REQUIRE(pieces[i].number < MOST_STORED);
             keep((pieces[i].kind == IMGCORE_BLOCK ? out->blocks : out->fragments) + pieces[i].number, &pieces[i]);
         }
-        if (out->count == out->room) {
-            out->room = 2 * out->room + 64;
+        size_t more = pieces[i].kind == IMGCORE_FILES ? 2 * pieces[i].count : 1;
+
+        if (out->count + more > out->room) {
+            out->room = 2 * out->room + 64 + more;
             out->pieces = realloc(out->pieces, out->room * sizeof *out->pieces);
             REQUIRE(out->pieces);
         }
-        out->pieces[out->count++] = pieces[i];
+        if (pieces[i].kind == IMGCORE_FILES)
+            out->count += expand_files(&pieces[i], out->pieces + out->count);
+        else
+            out->pieces[out->count++] = pieces[i];
     }
 }
 

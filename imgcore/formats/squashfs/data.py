@@ -14,27 +14,67 @@ from __future__ import annotations
 import zlib
 from array import array
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import compress
+from typing import NamedTuple
 
 from imgcore.blob import Sink
 from imgcore.engine.protocol import Kind, Piece
 from imgcore.formats.squashfs.layout import BLOCK_RAW, NO_FRAGMENT, FragmentEntry, block_length
 
-__all__ = ["FileData", "Placer", "Totals", "pieces_of"]
+__all__ = ["FileData", "Placed", "Placer", "Totals", "pieces_of"]
 
 _STEP = 4096
 _MOST_CANDIDATES = 32  # runs that are followed at once, for a block that is stored many times
 
 
-@dataclass(slots=True)
-class FileData:
+class FileData(NamedTuple):
     """Where one file's content is: what its inode says."""
 
-    start_block: int = 0
-    words: array[int] = field(default_factory=lambda: array("I"))
-    fragment: int = NO_FRAGMENT
-    offset: int = 0
-    sparse: int = 0
+    start_block: int
+    words: array[int]
+    fragment: int
+    offset: int
+    sparse: int
+
+
+class Placed:
+    """Where the content of every file is, by the column; `words` has the size words of all, `counts` says how many."""
+
+    __slots__ = ("counts", "fragments", "offsets", "sparses", "starts", "words")
+
+    def __init__(self) -> None:
+        self.starts = array("Q")
+        self.fragments = array("I")
+        self.offsets = array("I")
+        self.sparses = array("Q")
+        self.counts = array("I")
+        self.words = array("I")
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+    def __getitem__(self, number: int) -> FileData:
+        """Return one of them; for tests, since it counts all words before."""
+        begin = sum(self.counts[:number])
+        words = self.words[begin : begin + self.counts[number]]
+        return FileData(self.starts[number], words, self.fragments[number], self.offsets[number], self.sparses[number])
+
+    def add_small(self, count: int, records: bytes) -> tuple[int, int]:
+        """Add the files of a FILES piece; return how many tails among them were duplicates, and the bytes in those."""
+        fields = array("I", records)
+        sizes = fields[2::4]
+        first = len(self.fragments)
+        self.starts.frombytes(bytes(8 * count))
+        self.sparses.frombytes(bytes(8 * count))
+        self.counts.frombytes(bytes(4 * count))
+        self.fragments.extend(fields[0::4])
+        self.offsets.extend(fields[1::4])
+        if 0 in sizes:
+            for at in compress(range(first, first + count), [size == 0 for size in sizes]):
+                self.fragments[at], self.offsets[at] = NO_FRAGMENT, 0
+        same = fields[3::4]
+        return (sum(same), sum(compress(sizes, same))) if 1 in same else (0, 0)
 
 
 @dataclass(slots=True)
@@ -69,9 +109,10 @@ class Placer:
     """
 
     def __init__(self, sink: Sink, align_of: Callable[[int], int] = lambda job: 1, resync: int = 0) -> None:
-        self.files: list[FileData] = []
+        self.files = Placed()
         self.fragments: list[FragmentEntry] = []
         self.totals = Totals()
+        self._words = self.files.words
         self._sink = sink
         self._align_of = align_of
         self._resync = resync
@@ -80,15 +121,24 @@ class Placer:
         self._slot_word = array("I")
         self._slot_block = array("Q")
         self._slots_of: list[int | list[int]] = []  # block number to its slots; one slot, the usual case, without a list
-        self._file = FileData()
+        # The current file: where its words begin, and what else its inode says.
+        self._first_word = 0
+        self._start_block = self._offset = self._sparse = 0
+        self._fragment = NO_FRAGMENT
         self._held: list[int] = []  # blocks of the current file that so far match an earlier run
         self._runs: list[int] | None = []  # the slots that the next block may be in; None once the file has its own run
         self._started = False  # whether that run has a first block
 
-    def feed(self, piece: Piece) -> bool:
-        """Take one piece; return whether it ended a file."""
+    def feed(self, piece: Piece) -> None:
+        """Take one piece."""
         kind = piece.kind
-        if kind is Kind.BLOCK:
+        if kind is Kind.FILES:
+            duplicates, size = self.files.add_small(piece.count, piece.data)
+            self.totals.files += piece.count
+            self.totals.bytes_in += piece.raw_size
+            self.totals.duplicate_tails += duplicates
+            self.totals.duplicate_bytes += size
+        elif kind is Kind.BLOCK:
             self._leave_runs()
             self._place(piece.number, piece.data, len(piece.data) | (0 if piece.compressed else BLOCK_RAW))
         elif kind is Kind.SAME:
@@ -96,11 +146,11 @@ class Placer:
             self.totals.duplicate_bytes += piece.raw_size
             self._same(piece.number)
         elif kind is Kind.ZERO:
-            self._file.words.extend([0] * piece.count)
-            self._file.sparse += piece.raw_size
+            self._words.frombytes(bytes(self._words.itemsize * piece.count))
+            self._sparse += piece.raw_size
             self.totals.hole_bytes += piece.raw_size
         elif kind is Kind.TAIL:
-            self._file.fragment, self._file.offset = piece.number, piece.offset
+            self._fragment, self._offset = piece.number, piece.offset
             if piece.count:
                 self.totals.duplicate_tails += 1
                 self.totals.duplicate_bytes += piece.raw_size
@@ -112,8 +162,6 @@ class Placer:
             self.totals.bytes_stored += len(piece.data)
         else:
             self._end(piece)
-            return True
-        return False
 
     def feed_all(self, pieces: Iterable[Piece]) -> None:
         """Take all pieces."""
@@ -122,19 +170,26 @@ class Placer:
 
     def _end(self, piece: Piece) -> None:
         if self._runs and self._held:
-            self._file.start_block = self._slot_at[self._runs[0] - len(self._held)]
-        self._file.sparse = min(self._file.sparse, max(piece.raw_size - 1, 0))
-        self.files.append(self._file)
+            self._start_block = self._slot_at[self._runs[0] - len(self._held)]
+        files = self.files
+        files.starts.append(self._start_block)
+        files.fragments.append(self._fragment)
+        files.offsets.append(self._offset)
+        files.sparses.append(min(self._sparse, max(piece.raw_size - 1, 0)))
+        files.counts.append(len(self._words) - self._first_word)
         self.totals.files += 1
         self.totals.bytes_in += piece.raw_size
-        self._file, self._held, self._runs, self._started = FileData(), [], [], False
+        self._first_word = len(self._words)
+        self._start_block = self._offset = self._sparse = 0
+        self._fragment = NO_FRAGMENT
+        self._held, self._runs, self._started = [], [], False
 
     def _same(self, block: int) -> None:
         """Follow a block that is stored already: along the runs that match so far, else as a copy."""
         if self._runs is not None:
             following = self._next_slots(block)
             if following:
-                self._file.words.append(self._slot_word[following[0]])
+                self._words.append(self._slot_word[following[0]])
                 self._held.append(block)
                 self._runs = [slot + 1 for slot in following]
                 return
@@ -163,14 +218,14 @@ class Placer:
             return
         self._runs = None
         if self._held:
-            words = self._file.words
-            self._file.words = array("I")
+            words = self._words[self._first_word :]
+            del self._words[self._first_word :]
             held = iter(self._held)
             for word in words:
                 if word:
                     self._copy(next(held))
                 else:
-                    self._file.words.append(0)
+                    self._words.append(0)
             self._held = []
 
     def _copy(self, block: int) -> None:
@@ -195,7 +250,7 @@ class Placer:
         if not self._started:
             self._started = True
             self._fill_to(max(self._align_of(len(self.files)), self._step_of(data)))
-            self._file.start_block = self._sink.position
+            self._start_block = self._sink.position
         at = self._sink.append(data)
         slot = len(self._slot_at)
         self._slot_at.append(at)
@@ -208,5 +263,5 @@ class Placer:
             self._slots_of[block] = [known, slot] if isinstance(known, int) else known
             if not isinstance(known, int) and len(known) < _MOST_CANDIDATES:
                 known.append(slot)
-        self._file.words.append(word)
+        self._words.append(word)
         self.totals.bytes_stored += len(data)

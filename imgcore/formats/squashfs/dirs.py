@@ -10,27 +10,21 @@ other readers, which ignore it, see nothing; so a header is begun wherever the l
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from imgcore.errors import NotRepresentable
 from imgcore.formats.squashfs.layout import LISTING_EXTRA, MAX_DIR_COUNT, METADATA_SIZE, DirEntry, DirHeader, DirIndex
 from imgcore.formats.squashfs.metadata import MetadataWriter
+from imgcore.wire import chain
 
-__all__ = ["ListedEntry", "Listing", "write_listing"]
+__all__ = ["Listing", "write_listing"]
 
+_ENTRY: Final = chain(DirEntry)
+_HEADER: Final = chain(DirHeader)
 _MAX_INDEX: Final = 0xFFFF
 _MAX_LISTING: Final = (1 << 32) - 1 - LISTING_EXTRA
-
-
-class ListedEntry(NamedTuple):
-    """One name to be listed; `start` and `offset` are where its inode lies."""
-
-    name: bytes
-    start: int
-    offset: int
-    number: int
-    kind: int
 
 
 class Listing(NamedTuple):
@@ -49,42 +43,69 @@ class Listing(NamedTuple):
         ]
 
 
-def write_listing(stream: MetadataWriter, entries: Iterable[ListedEntry], path: bytes) -> Listing:
-    """Append the listing of `entries`, which are sorted by name, to the directory stream."""
+def _one_run(begin: int, names: Sequence[bytes], places: Sequence[tuple[int, int]], numbers: Sequence[int]) -> int:
+    """Return the size of a listing that takes one header, within one metadata block but for the last entry; else 0."""
+    count = len(names)
+    if not 0 < count <= MAX_DIR_COUNT:
+        return 0
+    size = _HEADER.size + _ENTRY.size * count + sum(map(len, names))
+    last = begin + size - _ENTRY.size - len(names[-1])  # where the last entry begins
+    start = places[0][0]
+    if last // METADATA_SIZE != begin // METADATA_SIZE or any(place[0] != start for place in places):
+        return 0
+    return size if max(numbers) - numbers[0] <= 32767 and min(numbers) - numbers[0] >= -32768 else 0
+
+
+def write_listing(
+    stream: MetadataWriter,
+    names: Sequence[bytes],
+    places: Sequence[tuple[int, int]],
+    numbers: Sequence[int],
+    kinds: Sequence[int],
+    path: bytes,
+) -> Listing:
+    """Append the listing of sorted `names` to the directory stream.
+
+    Of each: `places` is (start of the metadata block, offset in it) of its inode, `numbers` the inode's number, `kinds` its
+    basic type.
+    """
     begin = len(stream)
-    size = 0
+    simple = _one_run(begin, names, places, numbers)
+    if simple:
+        first = numbers[0]
+        lengths = list(map(len, names))
+        entries = map(
+            _ENTRY.pack,
+            [offset for _, offset in places],
+            [number - first for number in numbers],
+            kinds,
+            [length - 1 for length in lengths],
+        )
+        head = _HEADER.pack(len(names) - 1, places[0][0], first)
+        stream.append(head + b"".join(itertools.chain.from_iterable(zip(entries, names, strict=True))))
+        return Listing(begin, simple, [])
+    size = header_at = count = head_start = head_number = 0
     headers: list[tuple[int, bytes]] = []
-    run: list[bytes] = []
-    head = ListedEntry(b"", -1, 0, 0, 0)
-    header_at = 0
     block = begin // METADATA_SIZE
     out: list[bytes] = []
-
-    def close() -> None:
-        if run:
-            out[header_at] = DirHeader(len(run) - 1, head.start, head.number).pack()
-            out.extend(run)
-            run.clear()
-
-    for entry in entries:
+    pack, entry_size = _ENTRY.pack, _ENTRY.size
+    for name, (start, offset), number, kind in zip(names, places, numbers, kinds, strict=True):
         crossed = (begin + size) // METADATA_SIZE != block
-        if (
-            not run
-            or len(run) == MAX_DIR_COUNT
-            or entry.start != head.start
-            or not -32768 <= entry.number - head.number <= 32767
-            or crossed
-        ):
-            close()
+        if not count or count == MAX_DIR_COUNT or start != head_start or not -32768 <= number - head_number <= 32767 or crossed:
+            if count:
+                out[header_at] = DirHeader(count - 1, head_start, head_number).pack()
             if crossed:
                 block = (begin + size) // METADATA_SIZE
-                headers.append((size, entry.name))
-            head, header_at = entry, len(out)
+                headers.append((size, name))
+            head_start, head_number, header_at, count = start, number, len(out), 0
             out.append(b"")
             size += DirHeader.SIZE
-        run.append(DirEntry(entry.offset, entry.number - head.number, entry.kind, len(entry.name) - 1).pack() + entry.name)
-        size += len(run[-1])
-    close()
+        out.append(pack(offset, number - head_number, kind, len(name) - 1))
+        out.append(name)
+        count += 1
+        size += entry_size + len(name)
+    if count:
+        out[header_at] = DirHeader(count - 1, head_start, head_number).pack()
     if size > _MAX_LISTING:
         raise NotRepresentable("squashfs cannot hold a directory whose listing takes 4 GiB", path=path)
     stream.append(b"".join(out))

@@ -1,21 +1,26 @@
-"""Inodes as bytes: the basic form where it can say everything, else the extended one."""
+"""Inodes as bytes: the basic form where it can say everything, else the extended one.
+
+Most inodes are those of files in the basic form, so these are packed many at once, by the column; the others one by one.
+"""
 
 from __future__ import annotations
 
 import sys
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate, compress, repeat
+from operator import itemgetter
 from typing import Final
 
-from imgcore.formats.squashfs.data import FileData
+from imgcore.formats.squashfs.data import Placed
 from imgcore.formats.squashfs.layout import (
     BLOCK_DEVICE,
     CHAR_DEVICE,
     DIR,
     EXTENDED,
-    FIFO,
     LISTING_EXTRA,
     NO_XATTR,
     REG,
-    SOCKET,
     SYMLINK,
     DevInode,
     DirInode,
@@ -29,78 +34,148 @@ from imgcore.formats.squashfs.layout import (
     SymlinkInode,
     device_number,
 )
-from imgcore.model import Device, Dir, File, Meta, Node, Pipe, Socket, Symlink
+from imgcore.formats.squashfs.plan import Plan
+from imgcore.wire import chain
 
-__all__ = ["InodeEncoder", "basic_type"]
+__all__ = ["InodeEncoder"]
 
 _SECOND: Final = 1_000_000_000
 _U32: Final = 1 << 32
+_BATCH: Final = 8192  # inodes that are held at once
+_BASE: Final = chain(InodeBase)
+_BASIC_FILE: Final = chain(InodeBase, RegInode)
+_BASIC_DIR: Final = chain(DirInode)
+_LITTLE: Final = sys.byteorder == "little"
 
 
-def basic_type(node: Node) -> int:
-    """Return the type that a directory entry says: the basic one, also for an extended inode."""
-    if isinstance(node, File):
-        return REG
-    if isinstance(node, Dir):
-        return DIR
-    if isinstance(node, Symlink):
-        return SYMLINK
-    if isinstance(node, Device):
-        return CHAR_DEVICE if node.kind == "char" else BLOCK_DEVICE
-    if isinstance(node, Pipe):
-        return FIFO
-    assert isinstance(node, Socket)
-    return SOCKET
+def _picker(places: Sequence[int]) -> Callable[[Sequence[int]], Sequence[int]]:
+    """Return the function that picks these places of a column."""
+    if isinstance(places, range):
+        return lambda column: column[places.start : places.stop]
+    if len(places) > 1:
+        return itemgetter(*places)
+    return lambda column: [column[place] for place in places]
 
 
 class InodeEncoder:
-    """Encodes inodes and numbers owners and groups as they are first met."""
+    """Encodes the inodes of a plan and numbers owners and groups as they are first met."""
 
-    def __init__(self) -> None:
+    def __init__(self, plan: Plan) -> None:
         self.ids: dict[int, int] = {}
+        self._plan = plan
+        self._table = plan.table
 
-    def _base(self, kind: int, meta: Meta, number: int) -> bytes:
-        uid = self.ids.setdefault(meta.uid, len(self.ids))
-        gid = self.ids.setdefault(meta.gid, len(self.ids))
-        return InodeBase(kind, meta.mode, uid, gid, meta.mtime_ns // _SECOND, number).pack()
+    def leaves(self, files: Placed, places: Sequence[int] | None) -> Iterator[tuple[list[int], list[bytes]]]:
+        """Yield batches of (rows, their inodes): all but directories, in walk order.
 
-    def file(self, node: File, number: int, data: FileData, nlink: int, xattr: int) -> bytes:
-        """Return the inode of a regular file."""
-        size = node.content.size
-        words = (
-            data.words.tobytes()
-            if data.words.itemsize == 4 and _LITTLE
-            else b"".join(w.to_bytes(4, "little") for w in data.words)
+        `files` has the contents; `places` says which of them each file in walk order is, None where that is its number.
+        """
+        types = self._plan.types
+        leaves = self._plan.leaves()
+        word_ends = array("Q", accumulate(files.counts, initial=0))
+        number = 0
+        for at in range(0, len(leaves), _BATCH):
+            rows = leaves[at : at + _BATCH]
+            is_file = [types[row] == REG for row in rows]
+            count = sum(is_file)
+            which: Sequence[int] = range(number, number + count)
+            if places is not None:
+                which = [places[place] for place in which]
+            number += count
+            if count == len(rows):
+                yield rows, self._files(rows, which, files, word_ends)
+                continue
+            encoded = iter(self._files(list(compress(rows, is_file)), which, files, word_ends))
+            yield rows, [next(encoded) if regular else self._other(row) for row, regular in zip(rows, is_file, strict=True)]
+
+    def _files(self, rows: Sequence[int], which: Sequence[int], files: Placed, word_ends: Sequence[int]) -> list[bytes]:
+        """Return the inodes of regular files, whose contents are `which` of `files`."""
+        table, plan, ids = self._table, self._plan, self.ids
+        of_row, of_file = _picker(rows), _picker(which)
+        uids, gids = of_row(table.uids), of_row(table.gids)
+        for uid, gid in dict.fromkeys(zip(uids, gids, strict=True)):
+            ids.setdefault(uid, len(ids))
+            ids.setdefault(gid, len(ids))
+        starts, sizes = of_file(files.starts), of_row(table.sizes)
+        short = [size & 0xFFFFFFFF for size in sizes] if max(sizes, default=0) >= _U32 else sizes
+        raws = list(
+            map(
+                _BASIC_FILE.pack,
+                repeat(REG),
+                [mode & 0o7777 for mode in of_row(table.modes)],
+                map(ids.__getitem__, uids),
+                map(ids.__getitem__, gids),
+                [mtime // _SECOND for mtime in of_row(table.mtimes)],
+                of_row(plan.numbers),
+                [start & 0xFFFFFFFF for start in starts] if max(starts, default=0) >= _U32 else starts,
+                of_file(files.fragments),
+                of_file(files.offsets),
+                short,
+            )
         )
-        if nlink > 1 or data.sparse or xattr != NO_XATTR or size >= _U32 or data.start_block >= _U32:
-            body = LRegInode(data.start_block, size, data.sparse, nlink, data.fragment, data.offset, xattr)
-            return self._base(REG + EXTENDED, node.meta, number) + body.pack() + words
-        return self._base(REG, node.meta, number) + RegInode(data.start_block, data.fragment, data.offset, size).pack() + words
+        for place, count in enumerate(of_file(files.counts)):
+            if count:
+                one = which[place]
+                words = files.words[word_ends[one] : word_ends[one + 1]]
+                if not _LITTLE:
+                    words.byteswap()
+                raws[place] += words.tobytes()
+        for place in self._extended(rows, which, files, starts, sizes):
+            row, one = rows[place], which[place]
+            xattr = plan.xattrs.get(row, NO_XATTR)
+            nlink = plan.nlinks.get(row, 1)
+            body = LRegInode(
+                starts[place], sizes[place], files.sparses[one], nlink, files.fragments[one], files.offsets[one], xattr
+            )
+            raws[place] = self._base(REG + EXTENDED, row) + body.pack() + raws[place][_BASIC_FILE.size :]
+        return raws
 
-    def other(self, node: Node, number: int, nlink: int, xattr: int) -> bytes:
+    def _extended(
+        self, rows: Sequence[int], which: Sequence[int], files: Placed, starts: Sequence[int], sizes: Sequence[int]
+    ) -> list[int]:
+        """Return the places in `rows` of files that need the extended form."""
+        found: set[int] = set()
+        for by_row in (self._plan.nlinks, self._plan.xattrs):
+            if by_row:
+                found.update(place for place, row in enumerate(rows) if row in by_row)
+        for numbers in (starts, sizes):
+            if max(numbers, default=0) >= _U32:
+                found.update(place for place, value in enumerate(numbers) if value >= _U32)
+        if any(files.sparses):
+            found.update(place for place, one in enumerate(which) if files.sparses[one])
+        return sorted(found)
+
+    def _base(self, kind: int, row: int) -> bytes:
+        table = self._table
+        uid = self.ids.setdefault(table.uids[row], len(self.ids))
+        gid = self.ids.setdefault(table.gids[row], len(self.ids))
+        mtime = table.mtimes[row] // _SECOND
+        return _BASE.pack(kind, table.modes[row] & 0o7777, uid, gid, mtime, self._plan.numbers[row])
+
+    def _other(self, row: int) -> bytes:
         """Return the inode of a symbolic link, device, fifo or socket."""
-        kind = basic_type(node)
+        plan = self._plan
+        kind, nlink = plan.types[row], plan.nlinks.get(row, 1)
+        xattr = plan.xattrs.get(row, NO_XATTR)
         extended = xattr != NO_XATTR
-        base = self._base(kind + EXTENDED if extended else kind, node.meta, number)
-        if isinstance(node, Symlink):
-            body = SymlinkInode(nlink, len(node.target)).pack() + node.target
-            return base + body + (xattr.to_bytes(4, "little") if extended else b"")
-        if isinstance(node, Device):
-            rdev = device_number(node.major, node.minor)
+        base = self._base(kind + EXTENDED if extended else kind, row)
+        if kind == SYMLINK:
+            target = self._table.targets[row]
+            return base + SymlinkInode(nlink, len(target)).pack() + target + (xattr.to_bytes(4, "little") if extended else b"")
+        if kind in (CHAR_DEVICE, BLOCK_DEVICE):
+            rdev = device_number(*self._table.devices[row])
             return base + (LDevInode(nlink, rdev, xattr).pack() if extended else DevInode(nlink, rdev).pack())
         return base + (LIpcInode(nlink, xattr).pack() if extended else IpcInode(nlink).pack())
 
-    def directory(
-        self, node: Dir, number: int, parent: int, place: tuple[int, int], listing: int, index: list[bytes], xattr: int
-    ) -> bytes:
+    def directory(self, row: int, subdirs: int, place: tuple[int, int], listing: int, index: list[bytes]) -> bytes:
         """Return the inode of a directory whose listing of `listing` bytes begins at `place`, with its index."""
+        plan = self._plan
         start, offset = place
-        subdirs = sum(isinstance(child, Dir) for child in node.children.values())
+        # What mksquashfs says of the root's parent; Linux does not look at it.
+        parent = plan.numbers[self._table.shape.parents[row]] if row else len(plan.order) + 1
+        xattr = plan.xattrs.get(row, NO_XATTR)
         size = listing + LISTING_EXTRA
         if index or xattr != NO_XATTR or size > 0xFFFF:
             body = LDirInode(subdirs + 2, size, start, parent, len(index), offset, xattr)
-            return self._base(DIR + EXTENDED, node.meta, number) + body.pack() + b"".join(index)
-        return self._base(DIR, node.meta, number) + DirInode(start, subdirs + 2, size, offset, parent).pack()
-
-
-_LITTLE: Final = sys.byteorder == "little"
+            return self._base(DIR + EXTENDED, row) + body.pack() + b"".join(index)
+        return self._base(DIR, row) + _BASIC_DIR.pack(start, subdirs + 2, size, offset, parent)

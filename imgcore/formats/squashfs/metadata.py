@@ -10,7 +10,8 @@ A record that begins exactly where a block ends is referenced as (next block, 0)
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import accumulate
 from typing import Final, TypeAlias
 
 from imgcore.blob import Blob, Sink
@@ -44,6 +45,12 @@ class MetadataWriter:
     def __len__(self) -> int:
         return self._length
 
+    def append_all(self, records: Sequence[bytes]) -> list[int]:
+        """Add several records; return the position where each begins."""
+        ends = list(accumulate(map(len, records), initial=self._length))
+        self.append(b"".join(records))
+        return ends[:-1]
+
     def append(self, data: bytes) -> int:
         """Add `data` to the stream; return the position where it begins."""
         at = self._length
@@ -59,6 +66,14 @@ class MetadataWriter:
         if block >= len(self._starts):
             self._compress(len(self._pending) // METADATA_SIZE)
         return self._starts[block], offset
+
+    def places(self, positions: Sequence[int]) -> list[tuple[int, int]]:
+        """Return the places of several positions."""
+        if not positions:
+            return []
+        self.place(max(positions))
+        starts = self._starts
+        return [(starts[position // METADATA_SIZE], position % METADATA_SIZE) for position in positions]
 
     def reference(self, position: int) -> int:
         """Return the reference of a position of the stream."""

@@ -1,112 +1,104 @@
-"""What the writer knows of a tree before it writes: numbers, link counts, sorted names, and the height of directories.
+"""What the writer knows of a tree before it writes: numbers, link counts, order, and the height of directories.
 
-The root is number 1, the children of one directory are numbered one after another, so that a listing needs few headers.
-A node of several names has one number and one item, unless hard links are not wanted: then each name has its own.
+All of it goes by the rows of a `Table`. The root is number 1, the children of one directory are numbered one after
+another, so that a listing needs few headers. A node of several names has one number, that of its first row, unless hard
+links are not wanted: then each name has its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import stat
+from array import array
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
-from imgcore.errors import NotRepresentable
-from imgcore.events import Control
-from imgcore.formats.squashfs.layout import NO_XATTR
-from imgcore.model import Dir, Node, Tree, join
+from imgcore.formats.squashfs.layout import BLOCK_DEVICE, CHAR_DEVICE, DIR, FIFO, REG, SOCKET, SYMLINK
+from imgcore.model import Table
 
-__all__ = ["Item", "Plan", "plan_tree"]
+__all__ = ["Plan", "plan_table"]
 
-
-@dataclass(slots=True, eq=False)
-class Item:
-    """One node. `position` is where its inode begins in the inode stream, once it is there; `further_paths` are its others.
-
-    Of a directory: `children` are its names, sorted, and their items; `parent` the number of the directory above;
-    `height` is 0 when no directory is below.
-    """
-
-    node: Node
-    path: bytes
-    number: int
-    parent: int = 0
-    nlink: int = 1
-    xattr: int = NO_XATTR
-    position: int = -1
-    height: int = 0
-    planned: bool = False
-    children: Sequence[tuple[bytes, Item]] = ()
-    further_paths: list[bytes] | None = None
+_TYPES: Final = {
+    stat.S_IFREG: REG,
+    stat.S_IFDIR: DIR,
+    stat.S_IFLNK: SYMLINK,
+    stat.S_IFBLK: BLOCK_DEVICE,
+    stat.S_IFCHR: CHAR_DEVICE,
+    stat.S_IFIFO: FIFO,
+    stat.S_IFSOCK: SOCKET,
+}
 
 
 @dataclass(slots=True, eq=False)
 class Plan:
-    """All nodes in walk order, the root first; `names` counts names, the root's among them."""
+    """A table, and what follows from it.
 
-    items: list[Item]
-    names: int = 1
+    Attributes:
+        links: the first row of the same node, for each further name that shares an inode.
+        types: the basic type of each row's inode.
+        order: the rows of distinct nodes as a walk comes to them, the root first.
+        numbers: the inode number of each row.
+        nlinks: how many names a node has, by its first row, where they are several.
+        positions: where each row's inode begins in the inode stream, once it is there.
+        xattrs: the id of the extended attributes, by row, where there are any.
+    """
 
-    def levels(self) -> list[list[Item]]:
-        """Return the directories by height, the lowest first, each level in walk order."""
-        dirs = [item for item in self.items if isinstance(item.node, Dir)]
-        for item in reversed(dirs):  # walk order has a directory before those below it
-            below = [child.height for _, child in item.children if isinstance(child.node, Dir)]
-            item.height = max(below) + 1 if below else 0
-        levels: list[list[Item]] = [[] for _ in range(self.items[0].height + 1)]
-        for item in dirs:
-            levels[item.height].append(item)
+    table: Table
+    links: Mapping[int, int]
+    types: Sequence[int]
+    order: Sequence[int]
+    numbers: Sequence[int]
+    nlinks: Mapping[int, int]
+    positions: array[int]
+    xattrs: dict[int, int]
+
+    def leaves(self) -> list[int]:
+        """Return the rows of distinct nodes but directories, in walk order."""
+        types = self.types
+        return [row for row in self.order if types[row] != DIR]
+
+    def files(self) -> list[int]:
+        """Return the rows of distinct regular files, in walk order."""
+        types = self.types
+        return [row for row in self.order if types[row] == REG]
+
+    def levels(self) -> list[list[int]]:
+        """Return the directories by height (0: nothing but leaves in it), as places in `shape.dirs`, in walk order."""
+        shape = self.table.shape
+        heights = dict.fromkeys(shape.dirs, 0)
+        for row in reversed(shape.dirs[1:]):  # a directory comes before those below it
+            parent = shape.parents[row]
+            heights[parent] = max(heights[parent], heights[row] + 1)
+        levels: list[list[int]] = [[] for _ in range(heights[0] + 1)]
+        for place, height in enumerate(heights.values()):
+            levels[height].append(place)
         return levels
 
+    def subdirs(self) -> Counter[int]:
+        """Return how many directories are in each directory, by row."""
+        return Counter(map(self.table.shape.parents.__getitem__, self.table.shape.dirs[1:]))
 
-class _Planner:
-    def __init__(self, root: Dir, hardlinks: bool) -> None:
-        first = Item(root, b"/", 1)
-        self.plan = Plan([first])
-        self._hardlinks = hardlinks
-        self._numbers = 1
-        self._by_node: dict[int, Item] = {id(root): first}
-
-    def number_children(self, parent: Item) -> None:
-        """Give each child of a directory that has none yet an item and a number."""
-        assert isinstance(parent.node, Dir)
-        nodes = parent.node.children
-        children: list[tuple[bytes, Item]] = []
-        for name in sorted(nodes):
-            node = nodes[name]
-            self.plan.names += 1
-            item = self._by_node.get(id(node))
-            if item is None:
-                self._numbers += 1
-                item = Item(node, join(parent.path, name), self._numbers, parent.number)
-                if self._hardlinks or isinstance(node, Dir):
-                    self._by_node[id(node)] = item
-            elif isinstance(node, Dir):
-                raise NotRepresentable("a directory with two names", path=join(parent.path, name))
-            else:
-                item.nlink += 1
-                item.further_paths = item.further_paths or []
-                item.further_paths.append(join(parent.path, name))
-            children.append((name, item))
-        parent.children = children
+    def paths_of(self, row: int) -> list[bytes]:
+        """Return all names of a node, the first one first."""
+        path = self.table.shape.path
+        return [path(row), *(path(other) for other, first in self.links.items() if first == row)]
 
 
-def plan_tree(tree: Tree, control: Control, *, hardlinks: bool = True) -> Plan:
-    """Return the plan of `tree`, whose limits were tested by an earlier walk. Raises NotRepresentable, Cancelled."""
-    planner = _Planner(tree.root, hardlinks)
-    items = planner.plan.items
-    planner.number_children(items[0])
-    stack = [iter(items[0].children)]
-    while stack:
-        for _, item in stack[-1]:
-            if item.planned:
-                continue
-            item.planned = True
-            items.append(item)
-            if isinstance(item.node, Dir):
-                control.check()
-                planner.number_children(item)
-                stack.append(iter(item.children))
-                break
-        else:
-            stack.pop()
-    items[0].parent = len(items) + 1  # what mksquashfs says of the root; Linux does not look at it
-    return planner.plan
+def plan_table(table: Table, *, hardlinks: bool = True) -> Plan:
+    """Return the plan of a table."""
+    links = table.links if hardlinks else {}
+    rows = table.shape.walk()
+    numbers: Sequence[int] = range(1, len(table) + 1)
+    order: Sequence[int] = rows
+    if links:
+        order = array("I", dict.fromkeys(links.get(row, row) for row in rows))
+        made, number = array("I"), 0
+        for row in range(len(table)):
+            first = links.get(row)
+            number += first is None
+            made.append(number if first is None else made[first])
+        numbers = made
+    nlinks = {row: count + 1 for row, count in Counter(links.values()).items()}
+    types = bytes([_TYPES[mode & 0o170000] for mode in table.modes])
+    return Plan(table, links, types, order, numbers, nlinks, array("q", [-1]) * len(table), {})

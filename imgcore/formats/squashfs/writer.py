@@ -17,29 +17,29 @@ from __future__ import annotations
 
 import dataclasses
 import struct
-from collections.abc import Iterator
 from typing import Final
 
 from imgcore.blob import Sink
 from imgcore.codec import Codec
 from imgcore.engine import Engine
-from imgcore.engine.protocol import Job, Spec
+from imgcore.engine.protocol import Spec
 from imgcore.errors import NotRepresentable
 from imgcore.events import Advanced, Control, Warned
 from imgcore.formats.base import Options as AnyOptions
 from imgcore.formats.base import Report
 from imgcore.formats.squashfs import layout
 from imgcore.formats.squashfs.codecs import codec_for, compressor_options
-from imgcore.formats.squashfs.data import FileData, Placer, pieces_of
-from imgcore.formats.squashfs.dirs import ListedEntry, write_listing
-from imgcore.formats.squashfs.inodes import InodeEncoder, basic_type
+from imgcore.formats.squashfs.data import Placer, pieces_of
+from imgcore.formats.squashfs.dirs import Listing, write_listing
+from imgcore.formats.squashfs.inodes import InodeEncoder
 from imgcore.formats.squashfs.layout import SUPERBLOCK_SIZE, Superblock
 from imgcore.formats.squashfs.metadata import MetadataWriter, write_table
 from imgcore.formats.squashfs.options import CAPABILITIES, PARTS, Options
-from imgcore.formats.squashfs.order import OrderedFile, layout_order
-from imgcore.formats.squashfs.plan import Item, Plan, plan_tree
+from imgcore.formats.squashfs.order import layout_order
+from imgcore.formats.squashfs.plan import plan_table
 from imgcore.formats.squashfs.xattrs import XattrWriter
-from imgcore.model import Dir, File, Symlink, Tree, checked
+from imgcore.model import Table, Tree, checked
+from imgcore.store.base import StoreUse
 
 __all__ = ["write_image"]
 
@@ -61,41 +61,45 @@ def write_image(tree: Tree, sink: Sink, options: AnyOptions, control: Control, e
 
 class _Writer:
     def __init__(self, tree: Tree, sink: Sink, options: Options, control: Control, engine: Engine) -> None:
-        self.tree, self.sink, self.options, self.control, self.engine = tree, sink, options, control, engine
+        self.sink, self.options, self.control, self.engine = sink, options, control, engine
+        self.table = Table.of(tree)
+        self.plan = plan_table(self.table, hardlinks=options.hardlinks)
         self.data_codec = codec_for(options)
         self.codec = codec_for(options, metadata=True)
         self.inodes = MetadataWriter(engine, self._codec_of("inodes"), options.jobs)
         self.listings = MetadataWriter(engine, self._codec_of("inodes"), options.jobs)
         self.xattrs = XattrWriter(engine, self._codec_of("xattrs"), options.jobs)
-        self.encoder = InodeEncoder()
+        self.encoder = InodeEncoder(self.plan)
+        self.order = layout_order(self.plan, options)
         self.placer = Placer(sink, self._align_of, options.resync)
-        self.order: list[OrderedFile] = []
+        self.use: StoreUse | None = None
 
     def _codec_of(self, part: str) -> Codec | None:
         """Return the codec of the metadata in one of `options.PARTS`."""
         return None if part in self.options.uncompressed else self.codec
 
     def _align_of(self, job: int) -> int:
-        return max(self.options.align, self.order[job].hints.align)
+        return max(self.options.align, self.order.align_of(job))
 
     def run(self) -> Report:
         settings = compressor_options(self.options)
         self.sink.append(bytes(SUPERBLOCK_SIZE))
         if settings:
             self.sink.append(struct.pack("<H", layout.METADATA_RAW | len(settings)) + settings)
-        plan = plan_tree(self.tree, self.control, hardlinks=self.options.hardlinks)
-        for item in plan.items:
-            item.xattr = self.xattrs.add(item.node.meta.xattrs)
-        self._write_contents(plan)
-        self._encode_leaves(plan)
-        self._encode_directories(plan)
-        super_block = self._write_tables(plan, bool(settings))
+        known = self.table.xattrs
+        self.plan.xattrs.update(
+            (row, self.xattrs.add(known[row])) for row in (self.plan.order if known else ()) if row in known
+        )
+        self._write_contents()
+        self._encode_leaves()
+        self._encode_directories()
+        super_block = self._write_tables(bool(settings))
         for size in pieces_of(-self.sink.position % self.options.pad):
             self.sink.append(bytes(size))
         self.sink.patch(0, super_block.pack())
-        return self._report(plan)
+        return self._report()
 
-    def _write_contents(self, plan: Plan) -> None:
+    def _write_contents(self) -> None:
         options, totals = self.options, self.placer.totals
         spec = Spec(
             options.block_size,
@@ -108,61 +112,55 @@ class _Writer:
             raw_blocks="data" in options.uncompressed,
             raw_fragments="fragments" in options.uncompressed,
         )
-        files = self.order = layout_order(plan, options)
-        jobs = (
-            Job(file.path, file.node.content, wish.compress, wish.fragment, wish.dedup, wish.holes and options.holes)
-            for file in files
-            for wish in (file.hints,)
-        )
+        if options.store is not None:
+            spec = spec.with_store(options.store)
+        self.use = spec.store
+        rows = self.order.rows
         told = 0
-        for piece in self.engine.pack(jobs, spec, self.control):
+        for piece in self.engine.pack(self.order.jobs(self.plan, options.holes), spec, self.control):
             self.placer.feed(piece)
-            if totals.bytes_in + totals.files - told >= _PROGRESS_BYTES or totals.files == len(files):
+            if totals.bytes_in + totals.files - told >= _PROGRESS_BYTES or totals.files == len(rows):
                 told = totals.bytes_in + totals.files
-                path = files[min(totals.files, len(files) - 1)].path
+                path = self.table.shape.path(rows[min(totals.files, len(rows) - 1)])
                 self.control.emit(Advanced(totals.files, totals.bytes_in, totals.bytes_stored, path))
-        assert len(self.placer.files) == len(files)
+        assert len(self.placer.files) == len(rows)
 
-    def _encode_leaves(self, plan: Plan) -> None:
+    def _encode_leaves(self) -> None:
         """Encode the inodes of everything but directories, in walk order."""
-        contents = iter(self._contents_in_walk_order())
-        for item in plan.items:
-            node = item.node
-            if isinstance(node, Dir):
-                continue
-            if isinstance(node, File):
-                data = next(contents)
-                raw = self.encoder.file(node, item.number, data, item.nlink, item.xattr)
-                data.words = data.words[:0]  # a million files' block lists are needed no longer
-            else:
-                raw = self.encoder.other(node, item.number, item.nlink, item.xattr)
-            item.position = self.inodes.append(raw)
+        positions = self.plan.positions
+        for rows, raws in self.encoder.leaves(self.placer.files, self.order.places):
+            self.control.check()
+            for row, position in zip(rows, self.inodes.append_all(raws), strict=True):
+                positions[row] = position
+        for row, first in self.plan.links.items():
+            positions[row] = positions[first]
 
-    def _contents_in_walk_order(self) -> list[FileData]:
-        found = self.placer.files[:]
-        for file, data in zip(self.order, self.placer.files, strict=True):
-            found[file.number] = data
-        return found
-
-    def _encode_directories(self, plan: Plan) -> None:
+    def _encode_directories(self) -> None:
         """Encode directories, the deepest levels first."""
+        shape, plan, subdirs = self.table.shape, self.plan, self.plan.subdirs()
         for level in plan.levels():
             self.control.check()
-            written = [(item, write_listing(self.listings, self._entries(item), item.path)) for item in level]
-            for item, listing in written:
-                assert isinstance(item.node, Dir)
-                place = self.listings.place(listing.position)
-                index = listing.encode_index(self.listings)
-                raw = self.encoder.directory(item.node, item.number, item.parent, place, listing.size, index, item.xattr)
-                item.position = self.inodes.append(raw)
+            listings = [self._write_listing(place) for place in level]
+            for place, listing in zip(level, listings, strict=True):
+                row = shape.dirs[place]
+                at = self.listings.place(listing.position)
+                raw = self.encoder.directory(row, subdirs[row], at, listing.size, listing.encode_index(self.listings))
+                plan.positions[row] = self.inodes.append(raw)
 
-    def _entries(self, directory: Item) -> Iterator[ListedEntry]:
-        for name, child in directory.children:
-            start, offset = self.inodes.place(child.position)
-            yield ListedEntry(name, start, offset, child.number, basic_type(child.node))
+    def _write_listing(self, place: int) -> Listing:
+        shape, plan = self.table.shape, self.plan
+        begin, end = shape.starts[place], shape.starts[place + 1]
+        return write_listing(
+            self.listings,
+            shape.names[begin:end],
+            self.inodes.places(plan.positions[begin:end]),
+            plan.numbers[begin:end],
+            plan.types[begin:end],
+            shape.path(shape.dirs[place]),
+        )
 
-    def _write_tables(self, plan: Plan, has_settings: bool) -> Superblock:
-        sink, options = self.sink, self.options
+    def _write_tables(self, has_settings: bool) -> Superblock:
+        sink, options, plan = self.sink, self.options, self.plan
         inode_start, inode_bytes = sink.position, self.inodes.finish()
         self.inodes.write_to(sink)
         dir_start, dir_bytes = sink.position, self.listings.finish()
@@ -173,15 +171,15 @@ class _Writer:
         fragment_start = self._table("fragments", entries)  # a position even without fragments: unsquashfs 4.5 refuses -1
         lookup_start = layout.NO_TABLE
         if options.export:
-            by_number = sorted(plan.items, key=lambda item: item.number)
-            references = [self.inodes.reference(item.position) for item in by_number]
+            by_number = [plan.positions[row] for row in range(len(self.table)) if row not in plan.links]
+            references = [start << 16 | offset for start, offset in self.inodes.places(by_number)]
             lookup_start = self._table("inodes", struct.pack(f"<{len(references)}Q", *references))
         id_start = self._table("ids", struct.pack(f"<{len(self.encoder.ids)}I", *self.encoder.ids))
         xattr_start = self.xattrs.write(sink)
-        newest = max(item.node.meta.mtime_ns for item in plan.items) // 1_000_000_000
+        newest = max(self.table.mtimes) // 1_000_000_000
         return Superblock(
             s_magic=layout.MAGIC,
-            inodes=len(plan.items),
+            inodes=len(plan.order),
             mkfs_time=newest if options.time is None else options.time,
             block_size=options.block_size,
             fragments=len(self.placer.fragments),
@@ -191,7 +189,7 @@ class _Writer:
             no_ids=len(self.encoder.ids),
             s_major=4,
             s_minor=0,
-            root_inode=self.inodes.reference(plan.items[0].position),
+            root_inode=self.inodes.reference(plan.positions[0]),
             bytes_used=sink.position,
             id_table_start=id_start,
             xattr_id_table_start=xattr_start,
@@ -224,11 +222,11 @@ class _Writer:
             flags |= layout.FLAG_COMPRESSOR_OPTIONS
         return flags
 
-    def _report(self, plan: Plan) -> Report:
-        totals = self.placer.totals
-        nodes = [item.node for item in plan.items]
-        dirs = sum(isinstance(node, Dir) for node in nodes)
-        symlinks = sum(isinstance(node, Symlink) for node in nodes)
+    def _report(self) -> Report:
+        totals, nodes = self.placer.totals, len(self.plan.order)
+        types = self.plan.types
+        dirs = len(self.table.shape.dirs)
+        symlinks = sum(types[row] == layout.SYMLINK for row in self.table.targets if row not in self.plan.links)
         return Report(
             format="squashfs",
             codec="none" if self.data_codec is None else self.data_codec.fingerprint,
@@ -237,8 +235,8 @@ class _Writer:
             files=totals.files,
             dirs=dirs,
             symlinks=symlinks,
-            others=len(nodes) - totals.files - dirs - symlinks,
-            hard_links=plan.names - len(nodes),
+            others=nodes - totals.files - dirs - symlinks,
+            hard_links=len(self.table) - nodes,
             bytes_in=totals.bytes_in,
             bytes_stored=totals.bytes_stored,
             duplicate_blocks=totals.duplicate_blocks,
@@ -246,4 +244,5 @@ class _Writer:
             duplicate_bytes=totals.duplicate_bytes,
             hole_bytes=totals.hole_bytes,
             fragments=len(self.placer.fragments),
+            recalled=0 if self.use is None else self.use.hits,
         )

@@ -10,7 +10,8 @@ import pytest
 
 from imgcore.blob import Blob, BytesBlob, HostFile, Identity
 from imgcore.codec import make_codec
-from imgcore.engine import Engine, Job, Piece, Spec, Tails, native_available
+from imgcore.engine import Engine, Job, Kind, Piece, Spec, Tails, native_available
+from imgcore.engine.protocol import SMALL_FILE
 from imgcore.events import Control
 
 
@@ -38,6 +39,23 @@ def jobs_of(contents: Iterable[bytes | Blob]) -> list[Job]:
     ]
 
 
+def one_by_one(pieces: Iterable[Piece]) -> list[Piece]:
+    """Return pieces with those that FILES stands for in its place."""
+    found = []
+    for piece in pieces:
+        if piece.kind is not Kind.FILES:
+            found.append(piece)
+            continue
+        records = list(SMALL_FILE.iter_unpack(piece.data))
+        assert len(records) == piece.count > 0
+        assert sum(size for _, _, size, _ in records) == piece.raw_size
+        for number, (fragment, offset, size, same) in enumerate(records, piece.number):
+            if size:
+                found.append(Piece(Kind.TAIL, fragment, size, same, offset))
+            found.append(Piece(Kind.END, number, size))
+    return found
+
+
 def pack(
     engine: Engine,
     contents: Iterable[bytes | Blob],
@@ -54,4 +72,4 @@ def pack(
     """Return all pieces of these contents."""
     made = make_codec(codec, level, block_size=block_size) if codec else None
     spec = Spec(block_size, made, tails, dedup, jobs, max(memory, (2 * jobs + 4) * block_size), early_store)
-    return list(engine.pack(jobs_of(contents), spec, Control()))
+    return one_by_one(engine.pack(jobs_of(contents), spec, Control()))

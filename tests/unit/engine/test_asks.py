@@ -14,7 +14,7 @@ from imgcore.blob import Blob, BytesBlob, ZeroBlob
 from imgcore.codec import BestCodec, make_codec
 from imgcore.engine import Engine, Job, Kind, Piece, Spec, Tails
 from imgcore.events import Control
-from tests.unit.engine.runs import host_file, require_native
+from tests.unit.engine.runs import host_file, one_by_one, require_native
 
 BLOCK = 4096
 TEXT = (b"text that shrinks; " * 300)[:BLOCK]
@@ -25,7 +25,7 @@ NOISE = random.Random(1).randbytes(BLOCK)
 def run(engine: Engine, jobs: Sequence[Job], **more: object) -> list[Piece]:
     usual = {"codec": make_codec("lz4", block_size=BLOCK), "jobs": 2, "memory": 1 << 20}
     spec = Spec(BLOCK, **{**usual, **more})  # type: ignore[arg-type]
-    return list(engine.pack(jobs, spec, Control()))
+    return one_by_one(engine.pack(jobs, spec, Control()))
 
 
 def job(data: bytes | Blob, **asks: bool) -> Job:

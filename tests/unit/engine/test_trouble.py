@@ -20,7 +20,7 @@ from imgcore.codec import make_codec
 from imgcore.engine import Engine, Job, Kind, Spec
 from imgcore.errors import Cancelled, Corrupt, SourceChanged, SourceError, SourceUnreadable
 from imgcore.events import Control
-from tests.unit.engine.runs import host_file, jobs_of, pack, require_native
+from tests.unit.engine.runs import host_file, jobs_of, one_by_one, pack, require_native
 
 SIZES = [10, 4096, 5000, 300000]  # a tail, a block, a block and a tail, many blocks
 
@@ -76,8 +76,8 @@ def test_files_before_the_bad_one_come_first(engine: Engine, tmp_path: Path) -> 
     (tmp_path / "file").unlink()
     ends = []
     with pytest.raises(SourceChanged):
-        for piece in engine.pack(jobs_of([b"a" * 9000, b"b", blob]), Spec(4096, None), Control()):
-            ends += [piece.number] if piece.kind is Kind.END else []
+        for found in engine.pack(jobs_of([b"a" * 9000, b"b", blob]), Spec(4096, None), Control()):
+            ends += [piece.number for piece in one_by_one([found]) if piece.kind is Kind.END]
     assert ends == [0, 1]
 
 
@@ -182,7 +182,7 @@ class OwnCodec:
 def test_own_codec(engine: Engine, pure: Engine) -> None:
     contents = [bytes([i]) * 5000 for i in range(1, 50)]
     spec = Spec(4096, OwnCodec(), jobs=3)
-    pieces = list(engine.pack(jobs_of(contents), spec, Control()))
+    pieces = one_by_one(engine.pack(jobs_of(contents), spec, Control()))
     assert pieces == list(pure.pack(jobs_of(contents), spec, Control()))
     assert len(pieces[0].data) == 2048
 

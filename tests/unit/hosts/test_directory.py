@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from imgcore.blob import read_all
+from imgcore.engine import get_engine
 from imgcore.errors import Cancelled, LimitExceeded, SourceChanged, SourceUnreadable
 from imgcore.events import Control
 from imgcore.hosts import directory as directory_module
@@ -206,7 +207,7 @@ def test_a_file_that_vanishes_during_the_scan(tmp_path: Path, monkeypatch: pytes
 
     monkeypatch.setattr(os, "readlink", late)
     with pytest.raises(SourceChanged) as caught:
-        scan(tmp_path)
+        scan(tmp_path, engine=get_engine("pure"))
     assert caught.value.path == os.fsencode(tmp_path / "f")
 
 
@@ -223,7 +224,7 @@ def test_a_directory_that_is_replaced_by_a_link_is_not_followed(tmp_path: Path, 
 
     monkeypatch.setattr(directory_module, "open_host", swapped)
     with pytest.raises(SourceChanged):
-        scan(tmp_path / "t")
+        scan(tmp_path / "t", engine=get_engine("pure"))
 
 
 def test_cancellation(tmp_path: Path) -> None:
