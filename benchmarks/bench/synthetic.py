@@ -1,4 +1,4 @@
-"""Files made up from a seed, for machines that have too little: texts of made-up words, and binaries that shrink by about half."""
+"""Files made up from a seed, for machines that have too little: texts, and binaries that shrink by about half."""
 
 from __future__ import annotations
 
