@@ -20,6 +20,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
 __version__: Final = "0.1.0"
@@ -297,8 +298,8 @@ __all__ = [
 ]
 
 
-_made_up: set[str] = set()  # our modules that were first imported while `os` was pyfakefs's: they are of use until it ends
-_made_up_by: object = None
+_faked_by: object = None  # pyfakefs's `os`, while one of its file systems is or was there
+_real: frozenset[str] = frozenset()  # modules that were imported before: they hold the real system
 
 
 def __getattr__(name: str) -> object:
@@ -306,29 +307,30 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module `imgcore` has no attribute `{name}`")
     module, attribute = _PLACES[name]
     faked = os if type(os).__module__.partition(".")[0] == "pyfakefs" else None
-    if _made_up and faked is not _made_up_by:
-        _forget_made_up()
-    before = set(sys.modules) if faked is not None else set()
+    if faked is not _faked_by:
+        _change_to(faked)
     found: object = importlib.import_module(module)
     if attribute:
         found = getattr(found, attribute)
     if faked is None:
         globals()[name] = found
-    else:
-        _made_up.update(other for other in set(sys.modules) - before if other.startswith("imgcore."))
-        globals()["_made_up_by"] = faked
     return found
 
 
-def _forget_made_up() -> None:
-    """Have modules imported anew that hold a file system which is no more."""
-    for name in _made_up:
-        stale = sys.modules.pop(name, None)
-        parent, _, last = name.rpartition(".")
-        holder = sys.modules.get(parent)
-        if stale is not None and holder is not None and getattr(holder, "__dict__", {}).get(last) is stale:
-            delattr(holder, last)
-    _made_up.clear()
+def _change_to(faked: object) -> None:
+    """Have our modules imported anew that hold a file system which is no more; `faked` comes, or none."""
+    global _faked_by, _real
+    ours = {name for name in sys.modules if name.startswith("imgcore.")}
+    if _faked_by is not None:
+        for name in ours - _real:
+            del sys.modules[name]
+        ours &= _real
+        # Packages that stay have the others as attributes; also those that pyfakefs itself has taken out already.
+        for holder in (vars(sys.modules[name]) for name in ("imgcore", *ours)):
+            for name, value in list(holder.items()):
+                if isinstance(value, ModuleType) and value.__name__.startswith("imgcore.") and value.__name__ not in ours:
+                    del holder[name]
+    _faked_by, _real = faked, frozenset(ours)
 
 
 def __dir__() -> list[str]:

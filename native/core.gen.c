@@ -587,43 +587,43 @@ static void (*_cffi_call_python_org)(struct _cffi_externpy_s *, char *);
 
 static void *_cffi_types[] = {
 /*  0 */ _CFFI_OP(_CFFI_OP_FUNCTION, 20), // imgcore_run *()(imgcore_spec const *)
-/*  1 */ _CFFI_OP(_CFFI_OP_POINTER, 100), // imgcore_spec const *
+/*  1 */ _CFFI_OP(_CFFI_OP_POINTER, 112), // imgcore_spec const *
 /*  2 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/*  3 */ _CFFI_OP(_CFFI_OP_FUNCTION, 67), // imgcore_scan *()(char const *, uint32_t, uint32_t, imgcore_skip const *, size_t)
-/*  4 */ _CFFI_OP(_CFFI_OP_POINTER, 89), // char const *
+/*  3 */ _CFFI_OP(_CFFI_OP_FUNCTION, 73), // imgcore_scan *()(char const *, uint32_t, uint32_t, imgcore_skip const *, size_t)
+/*  4 */ _CFFI_OP(_CFFI_OP_POINTER, 101), // char const *
 /*  5 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22), // uint32_t
 /*  6 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
-/*  7 */ _CFFI_OP(_CFFI_OP_POINTER, 99), // imgcore_skip const *
+/*  7 */ _CFFI_OP(_CFFI_OP_POINTER, 111), // imgcore_skip const *
 /*  8 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28), // size_t
 /*  9 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
 /* 10 */ _CFFI_OP(_CFFI_OP_FUNCTION, 27), // imgcore_unpack *()(imgcore_unpack_spec const *)
-/* 11 */ _CFFI_OP(_CFFI_OP_POINTER, 104), // imgcore_unpack_spec const *
+/* 11 */ _CFFI_OP(_CFFI_OP_POINTER, 116), // imgcore_unpack_spec const *
 /* 12 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
 /* 13 */ _CFFI_OP(_CFFI_OP_FUNCTION, 16), // int()(char const *, char *, int, int)
 /* 14 */ _CFFI_OP(_CFFI_OP_NOOP, 4),
-/* 15 */ _CFFI_OP(_CFFI_OP_POINTER, 89), // char *
+/* 15 */ _CFFI_OP(_CFFI_OP_POINTER, 101), // char *
 /* 16 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 7), // int
 /* 17 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 7),
 /* 18 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
 /* 19 */ _CFFI_OP(_CFFI_OP_FUNCTION, 16), // int()(imgcore_run *, imgcore_file const *, size_t, char const *, size_t)
-/* 20 */ _CFFI_OP(_CFFI_OP_POINTER, 96), // imgcore_run *
-/* 21 */ _CFFI_OP(_CFFI_OP_POINTER, 94), // imgcore_file const *
+/* 20 */ _CFFI_OP(_CFFI_OP_POINTER, 108), // imgcore_run *
+/* 21 */ _CFFI_OP(_CFFI_OP_POINTER, 106), // imgcore_file const *
 /* 22 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
 /* 23 */ _CFFI_OP(_CFFI_OP_NOOP, 4),
 /* 24 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
 /* 25 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
 /* 26 */ _CFFI_OP(_CFFI_OP_FUNCTION, 16), // int()(imgcore_unpack *, int32_t, uint64_t, uint64_t)
-/* 27 */ _CFFI_OP(_CFFI_OP_POINTER, 103), // imgcore_unpack *
+/* 27 */ _CFFI_OP(_CFFI_OP_POINTER, 115), // imgcore_unpack *
 /* 28 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 21), // int32_t
 /* 29 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24), // uint64_t
 /* 30 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
 /* 31 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
 /* 32 */ _CFFI_OP(_CFFI_OP_FUNCTION, 16), // int()(void *, uint64_t, uint64_t, size_t, uint8_t *)
-/* 33 */ _CFFI_OP(_CFFI_OP_POINTER, 121), // void *
+/* 33 */ _CFFI_OP(_CFFI_OP_POINTER, 135), // void *
 /* 34 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
 /* 35 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
 /* 36 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 37 */ _CFFI_OP(_CFFI_OP_POINTER, 115), // uint8_t *
+/* 37 */ _CFFI_OP(_CFFI_OP_POINTER, 128), // uint8_t *
 /* 38 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
 /* 39 */ _CFFI_OP(_CFFI_OP_FUNCTION, 16), // int()(void *, uint64_t, uint64_t, uint64_t *, uint64_t *)
 /* 40 */ _CFFI_OP(_CFFI_OP_NOOP, 33),
@@ -632,82 +632,96 @@ static void *_cffi_types[] = {
 /* 43 */ _CFFI_OP(_CFFI_OP_POINTER, 29), // uint64_t *
 /* 44 */ _CFFI_OP(_CFFI_OP_NOOP, 43),
 /* 45 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 46 */ _CFFI_OP(_CFFI_OP_FUNCTION, 112), // int64_t()(void *, uint32_t, uint8_t const *, size_t, uint8_t *)
+/* 46 */ _CFFI_OP(_CFFI_OP_FUNCTION, 125), // int64_t()(void *, uint32_t, uint8_t const *, size_t, uint8_t *)
 /* 47 */ _CFFI_OP(_CFFI_OP_NOOP, 33),
 /* 48 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
-/* 49 */ _CFFI_OP(_CFFI_OP_POINTER, 115), // uint8_t const *
+/* 49 */ _CFFI_OP(_CFFI_OP_POINTER, 128), // uint8_t const *
 /* 50 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
 /* 51 */ _CFFI_OP(_CFFI_OP_NOOP, 37),
 /* 52 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 53 */ _CFFI_OP(_CFFI_OP_FUNCTION, 8), // size_t()(imgcore_run *, imgcore_piece *, size_t, imgcore_state *)
-/* 54 */ _CFFI_OP(_CFFI_OP_NOOP, 20),
-/* 55 */ _CFFI_OP(_CFFI_OP_POINTER, 95), // imgcore_piece *
+/* 53 */ _CFFI_OP(_CFFI_OP_FUNCTION, 125), // int64_t()(void *, uint8_t const *, size_t, uint8_t *)
+/* 54 */ _CFFI_OP(_CFFI_OP_NOOP, 33),
+/* 55 */ _CFFI_OP(_CFFI_OP_NOOP, 49),
 /* 56 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 57 */ _CFFI_OP(_CFFI_OP_POINTER, 101), // imgcore_state *
+/* 57 */ _CFFI_OP(_CFFI_OP_NOOP, 37),
 /* 58 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 59 */ _CFFI_OP(_CFFI_OP_FUNCTION, 121), // void()(imgcore_run *)
+/* 59 */ _CFFI_OP(_CFFI_OP_FUNCTION, 8), // size_t()(imgcore_run *, imgcore_piece *, size_t, imgcore_state *)
 /* 60 */ _CFFI_OP(_CFFI_OP_NOOP, 20),
-/* 61 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 62 */ _CFFI_OP(_CFFI_OP_FUNCTION, 121), // void()(imgcore_run *, imgcore_times *)
-/* 63 */ _CFFI_OP(_CFFI_OP_NOOP, 20),
-/* 64 */ _CFFI_OP(_CFFI_OP_POINTER, 102), // imgcore_times *
-/* 65 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 66 */ _CFFI_OP(_CFFI_OP_FUNCTION, 121), // void()(imgcore_scan *)
-/* 67 */ _CFFI_OP(_CFFI_OP_POINTER, 97), // imgcore_scan *
-/* 68 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 69 */ _CFFI_OP(_CFFI_OP_FUNCTION, 121), // void()(imgcore_scan *, imgcore_scanned *)
-/* 70 */ _CFFI_OP(_CFFI_OP_NOOP, 67),
-/* 71 */ _CFFI_OP(_CFFI_OP_POINTER, 98), // imgcore_scanned *
-/* 72 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 73 */ _CFFI_OP(_CFFI_OP_FUNCTION, 121), // void()(imgcore_unpack *)
-/* 74 */ _CFFI_OP(_CFFI_OP_NOOP, 27),
-/* 75 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 76 */ _CFFI_OP(_CFFI_OP_FUNCTION, 121), // void()(imgcore_unpack *, uint64_t, uint64_t, imgcore_unset *, uint64_t, imgcore_unpack_state *)
-/* 77 */ _CFFI_OP(_CFFI_OP_NOOP, 27),
-/* 78 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
-/* 79 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
-/* 80 */ _CFFI_OP(_CFFI_OP_POINTER, 106), // imgcore_unset *
-/* 81 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
-/* 82 */ _CFFI_OP(_CFFI_OP_POINTER, 105), // imgcore_unpack_state *
-/* 83 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 84 */ _CFFI_OP(_CFFI_OP_FUNCTION, 121), // void()(uint8_t const *, size_t, uint64_t *)
-/* 85 */ _CFFI_OP(_CFFI_OP_NOOP, 49),
-/* 86 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 87 */ _CFFI_OP(_CFFI_OP_NOOP, 43),
-/* 88 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 89 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 2), // char
-/* 90 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 0), // imgcore_calls
-/* 91 */ _CFFI_OP(_CFFI_OP_POINTER, 92), // imgcore_codec const *
-/* 92 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 1), // imgcore_codec
-/* 93 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 2), // imgcore_decoder
-/* 94 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 3), // imgcore_file
-/* 95 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 4), // imgcore_piece
-/* 96 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 13), // imgcore_run
-/* 97 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 14), // imgcore_scan
-/* 98 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 5), // imgcore_scanned
-/* 99 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 6), // imgcore_skip
-/* 100 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 7), // imgcore_spec
-/* 101 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 8), // imgcore_state
-/* 102 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 9), // imgcore_times
-/* 103 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 15), // imgcore_unpack
-/* 104 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 10), // imgcore_unpack_spec
-/* 105 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 11), // imgcore_unpack_state
-/* 106 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 12), // imgcore_unset
-/* 107 */ _CFFI_OP(_CFFI_OP_POINTER, 13), // int(*)(char const *, char *, int, int)
-/* 108 */ _CFFI_OP(_CFFI_OP_POINTER, 32), // int(*)(void *, uint64_t, uint64_t, size_t, uint8_t *)
-/* 109 */ _CFFI_OP(_CFFI_OP_POINTER, 39), // int(*)(void *, uint64_t, uint64_t, uint64_t *, uint64_t *)
-/* 110 */ _CFFI_OP(_CFFI_OP_POINTER, 112), // int64_t const *
-/* 111 */ _CFFI_OP(_CFFI_OP_POINTER, 46), // int64_t(*)(void *, uint32_t, uint8_t const *, size_t, uint8_t *)
-/* 112 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 23), // int64_t
-/* 113 */ _CFFI_OP(_CFFI_OP_POINTER, 5), // uint32_t const *
-/* 114 */ _CFFI_OP(_CFFI_OP_POINTER, 29), // uint64_t const *
-/* 115 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 18), // uint8_t
-/* 116 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 26), // uintptr_t
-/* 117 */ _CFFI_OP(_CFFI_OP_ARRAY, 116), // uintptr_t[4]
-/* 118 */ (_cffi_opcode_t)(4),
-/* 119 */ _CFFI_OP(_CFFI_OP_ARRAY, 116), // uintptr_t[6]
-/* 120 */ (_cffi_opcode_t)(6),
-/* 121 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 0), // void
+/* 61 */ _CFFI_OP(_CFFI_OP_POINTER, 107), // imgcore_piece *
+/* 62 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 63 */ _CFFI_OP(_CFFI_OP_POINTER, 113), // imgcore_state *
+/* 64 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 65 */ _CFFI_OP(_CFFI_OP_FUNCTION, 135), // void()(imgcore_run *)
+/* 66 */ _CFFI_OP(_CFFI_OP_NOOP, 20),
+/* 67 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 68 */ _CFFI_OP(_CFFI_OP_FUNCTION, 135), // void()(imgcore_run *, imgcore_times *)
+/* 69 */ _CFFI_OP(_CFFI_OP_NOOP, 20),
+/* 70 */ _CFFI_OP(_CFFI_OP_POINTER, 114), // imgcore_times *
+/* 71 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 72 */ _CFFI_OP(_CFFI_OP_FUNCTION, 135), // void()(imgcore_scan *)
+/* 73 */ _CFFI_OP(_CFFI_OP_POINTER, 109), // imgcore_scan *
+/* 74 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 75 */ _CFFI_OP(_CFFI_OP_FUNCTION, 135), // void()(imgcore_scan *, imgcore_scanned *)
+/* 76 */ _CFFI_OP(_CFFI_OP_NOOP, 73),
+/* 77 */ _CFFI_OP(_CFFI_OP_POINTER, 110), // imgcore_scanned *
+/* 78 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 79 */ _CFFI_OP(_CFFI_OP_FUNCTION, 135), // void()(imgcore_unpack *)
+/* 80 */ _CFFI_OP(_CFFI_OP_NOOP, 27),
+/* 81 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 82 */ _CFFI_OP(_CFFI_OP_FUNCTION, 135), // void()(imgcore_unpack *, uint64_t, uint64_t, imgcore_unset *, uint64_t, imgcore_unpack_state *)
+/* 83 */ _CFFI_OP(_CFFI_OP_NOOP, 27),
+/* 84 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
+/* 85 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
+/* 86 */ _CFFI_OP(_CFFI_OP_POINTER, 118), // imgcore_unset *
+/* 87 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
+/* 88 */ _CFFI_OP(_CFFI_OP_POINTER, 117), // imgcore_unpack_state *
+/* 89 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 90 */ _CFFI_OP(_CFFI_OP_FUNCTION, 135), // void()(uint8_t const *, size_t, uint64_t *)
+/* 91 */ _CFFI_OP(_CFFI_OP_NOOP, 49),
+/* 92 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 93 */ _CFFI_OP(_CFFI_OP_NOOP, 43),
+/* 94 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 95 */ _CFFI_OP(_CFFI_OP_FUNCTION, 135), // void()(void *, size_t, uint8_t const *, size_t)
+/* 96 */ _CFFI_OP(_CFFI_OP_NOOP, 33),
+/* 97 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 98 */ _CFFI_OP(_CFFI_OP_NOOP, 49),
+/* 99 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 100 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 101 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 2), // char
+/* 102 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 0), // imgcore_calls
+/* 103 */ _CFFI_OP(_CFFI_OP_POINTER, 104), // imgcore_codec const *
+/* 104 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 1), // imgcore_codec
+/* 105 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 2), // imgcore_decoder
+/* 106 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 3), // imgcore_file
+/* 107 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 4), // imgcore_piece
+/* 108 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 13), // imgcore_run
+/* 109 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 14), // imgcore_scan
+/* 110 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 5), // imgcore_scanned
+/* 111 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 6), // imgcore_skip
+/* 112 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 7), // imgcore_spec
+/* 113 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 8), // imgcore_state
+/* 114 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 9), // imgcore_times
+/* 115 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 15), // imgcore_unpack
+/* 116 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 10), // imgcore_unpack_spec
+/* 117 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 11), // imgcore_unpack_state
+/* 118 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 12), // imgcore_unset
+/* 119 */ _CFFI_OP(_CFFI_OP_POINTER, 13), // int(*)(char const *, char *, int, int)
+/* 120 */ _CFFI_OP(_CFFI_OP_POINTER, 32), // int(*)(void *, uint64_t, uint64_t, size_t, uint8_t *)
+/* 121 */ _CFFI_OP(_CFFI_OP_POINTER, 39), // int(*)(void *, uint64_t, uint64_t, uint64_t *, uint64_t *)
+/* 122 */ _CFFI_OP(_CFFI_OP_POINTER, 125), // int64_t const *
+/* 123 */ _CFFI_OP(_CFFI_OP_POINTER, 46), // int64_t(*)(void *, uint32_t, uint8_t const *, size_t, uint8_t *)
+/* 124 */ _CFFI_OP(_CFFI_OP_POINTER, 53), // int64_t(*)(void *, uint8_t const *, size_t, uint8_t *)
+/* 125 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 23), // int64_t
+/* 126 */ _CFFI_OP(_CFFI_OP_POINTER, 5), // uint32_t const *
+/* 127 */ _CFFI_OP(_CFFI_OP_POINTER, 29), // uint64_t const *
+/* 128 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 18), // uint8_t
+/* 129 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 26), // uintptr_t
+/* 130 */ _CFFI_OP(_CFFI_OP_ARRAY, 129), // uintptr_t[4]
+/* 131 */ (_cffi_opcode_t)(4),
+/* 132 */ _CFFI_OP(_CFFI_OP_ARRAY, 129), // uintptr_t[6]
+/* 133 */ (_cffi_opcode_t)(6),
+/* 134 */ _CFFI_OP(_CFFI_OP_POINTER, 95), // void(*)(void *, size_t, uint8_t const *, size_t)
+/* 135 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 0), // void
 };
 
 _CFFI_UNUSED_FN
@@ -719,6 +733,8 @@ static void _cffi_checkfld_typedef_imgcore_calls(imgcore_calls *p)
   { int64_t(* *tmp)(void *, uint32_t, uint8_t const *, size_t, uint8_t *) = &p->compress; (void)tmp; }
   { int(* *tmp)(void *, uint64_t, uint64_t, size_t, uint8_t *) = &p->read; (void)tmp; }
   { int(* *tmp)(void *, uint64_t, uint64_t, uint64_t *, uint64_t *) = &p->next_hole; (void)tmp; }
+  { int64_t(* *tmp)(void *, uint8_t const *, size_t, uint8_t *) = &p->recall; (void)tmp; }
+  { void(* *tmp)(void *, size_t, uint8_t const *, size_t) = &p->keep; (void)tmp; }
 }
 struct _cffi_align_typedef_imgcore_calls { char x; imgcore_calls y; };
 
@@ -960,6 +976,20 @@ static int64_t imgcore_call_compress(void * a0, uint32_t a1, uint8_t const * a2,
   return *(int64_t *)p;
 }
 
+static struct _cffi_externpy_s _cffi_externpy__imgcore_call_keep =
+  { "imgcore._core.imgcore_call_keep", 0, 0, 0 };
+
+static void imgcore_call_keep(void * a0, size_t a1, uint8_t const * a2, size_t a3)
+{
+  char a[32];
+  char *p = a;
+  *(void * *)(p + 0) = a0;
+  *(size_t *)(p + 8) = a1;
+  *(uint8_t const * *)(p + 16) = a2;
+  *(size_t *)(p + 24) = a3;
+  _cffi_call_python(&_cffi_externpy__imgcore_call_keep, p);
+}
+
 static struct _cffi_externpy_s _cffi_externpy__imgcore_call_look =
   { "imgcore._core.imgcore_call_look", (int)sizeof(int), 0, 0 };
 
@@ -1005,6 +1035,21 @@ static int imgcore_call_read(void * a0, uint64_t a1, uint64_t a2, size_t a3, uin
   *(uint8_t * *)(p + 32) = a4;
   _cffi_call_python(&_cffi_externpy__imgcore_call_read, p);
   return *(int *)p;
+}
+
+static struct _cffi_externpy_s _cffi_externpy__imgcore_call_recall =
+  { "imgcore._core.imgcore_call_recall", (int)sizeof(int64_t), 0, 0 };
+
+static int64_t imgcore_call_recall(void * a0, uint8_t const * a1, size_t a2, uint8_t * a3)
+{
+  char a[32];
+  char *p = a;
+  *(void * *)(p + 0) = a0;
+  *(uint8_t const * *)(p + 8) = a1;
+  *(size_t *)(p + 16) = a2;
+  *(uint8_t * *)(p + 24) = a3;
+  _cffi_call_python(&_cffi_externpy__imgcore_call_recall, p);
+  return *(int64_t *)p;
 }
 
 static void _cffi_d_imgcore_close(imgcore_run * x0)
@@ -1107,10 +1152,10 @@ _cffi_f_imgcore_measure(PyObject *self, PyObject *args)
   }
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(64), arg1, (char **)&x1);
+      _cffi_type(70), arg1, (char **)&x1);
   if (datasize != 0) {
     x1 = ((size_t)datasize) <= 640 ? (imgcore_times *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(64), arg1, (char **)&x1,
+    if (_cffi_convert_array_argument(_cffi_type(70), arg1, (char **)&x1,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -1202,10 +1247,10 @@ _cffi_f_imgcore_pull(PyObject *self, PyObject *args)
   }
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(55), arg1, (char **)&x1);
+      _cffi_type(61), arg1, (char **)&x1);
   if (datasize != 0) {
     x1 = ((size_t)datasize) <= 640 ? (imgcore_piece *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(55), arg1, (char **)&x1,
+    if (_cffi_convert_array_argument(_cffi_type(61), arg1, (char **)&x1,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -1215,10 +1260,10 @@ _cffi_f_imgcore_pull(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(57), arg3, (char **)&x3);
+      _cffi_type(63), arg3, (char **)&x3);
   if (datasize != 0) {
     x3 = ((size_t)datasize) <= 640 ? (imgcore_state *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(57), arg3, (char **)&x3,
+    if (_cffi_convert_array_argument(_cffi_type(63), arg3, (char **)&x3,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -1327,10 +1372,10 @@ _cffi_f_imgcore_scan_close(PyObject *self, PyObject *arg0)
   struct _cffi_freeme_s *large_args_free = NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(67), arg0, (char **)&x0);
+      _cffi_type(73), arg0, (char **)&x0);
   if (datasize != 0) {
     x0 = ((size_t)datasize) <= 640 ? (imgcore_scan *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(67), arg0, (char **)&x0,
+    if (_cffi_convert_array_argument(_cffi_type(73), arg0, (char **)&x0,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -1413,7 +1458,7 @@ _cffi_f_imgcore_scan_open(PyObject *self, PyObject *args)
   Py_END_ALLOW_THREADS
 
   (void)self; /* unused */
-  pyresult = _cffi_from_c_pointer((char *)result, _cffi_type(67));
+  pyresult = _cffi_from_c_pointer((char *)result, _cffi_type(73));
   if (large_args_free != NULL) _cffi_free_array_arguments(large_args_free);
   return pyresult;
 }
@@ -1440,19 +1485,19 @@ _cffi_f_imgcore_scan_wait(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(67), arg0, (char **)&x0);
+      _cffi_type(73), arg0, (char **)&x0);
   if (datasize != 0) {
     x0 = ((size_t)datasize) <= 640 ? (imgcore_scan *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(67), arg0, (char **)&x0,
+    if (_cffi_convert_array_argument(_cffi_type(73), arg0, (char **)&x0,
             datasize, &large_args_free) < 0)
       return NULL;
   }
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(71), arg1, (char **)&x1);
+      _cffi_type(77), arg1, (char **)&x1);
   if (datasize != 0) {
     x1 = ((size_t)datasize) <= 640 ? (imgcore_scanned *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(71), arg1, (char **)&x1,
+    if (_cffi_convert_array_argument(_cffi_type(77), arg1, (char **)&x1,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -1650,10 +1695,10 @@ _cffi_f_imgcore_unpack_wait(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(80), arg3, (char **)&x3);
+      _cffi_type(86), arg3, (char **)&x3);
   if (datasize != 0) {
     x3 = ((size_t)datasize) <= 640 ? (imgcore_unset *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(80), arg3, (char **)&x3,
+    if (_cffi_convert_array_argument(_cffi_type(86), arg3, (char **)&x3,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -1663,10 +1708,10 @@ _cffi_f_imgcore_unpack_wait(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(82), arg5, (char **)&x5);
+      _cffi_type(88), arg5, (char **)&x5);
   if (datasize != 0) {
     x5 = ((size_t)datasize) <= 640 ? (imgcore_unpack_state *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(82), arg5, (char **)&x5,
+    if (_cffi_convert_array_argument(_cffi_type(88), arg5, (char **)&x5,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -2164,24 +2209,26 @@ static const struct _cffi_global_s _cffi_globals[] = {
   { "IMGCORE_XZ", (void *)_cffi_const_IMGCORE_XZ, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
   { "IMGCORE_ZLIB", (void *)_cffi_const_IMGCORE_ZLIB, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
   { "IMGCORE_ZSTD", (void *)_cffi_const_IMGCORE_ZSTD, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
-  { "imgcore_call_compress", (void *)&_cffi_externpy__imgcore_call_compress, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 111), (void *)imgcore_call_compress },
-  { "imgcore_call_look", (void *)&_cffi_externpy__imgcore_call_look, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 107), (void *)imgcore_call_look },
-  { "imgcore_call_next_hole", (void *)&_cffi_externpy__imgcore_call_next_hole, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 109), (void *)imgcore_call_next_hole },
-  { "imgcore_call_read", (void *)&_cffi_externpy__imgcore_call_read, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 108), (void *)imgcore_call_read },
-  { "imgcore_close", (void *)_cffi_f_imgcore_close, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 59), (void *)_cffi_d_imgcore_close },
-  { "imgcore_finish", (void *)_cffi_f_imgcore_finish, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 59), (void *)_cffi_d_imgcore_finish },
-  { "imgcore_measure", (void *)_cffi_f_imgcore_measure, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 62), (void *)_cffi_d_imgcore_measure },
+  { "imgcore_call_compress", (void *)&_cffi_externpy__imgcore_call_compress, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 123), (void *)imgcore_call_compress },
+  { "imgcore_call_keep", (void *)&_cffi_externpy__imgcore_call_keep, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 134), (void *)imgcore_call_keep },
+  { "imgcore_call_look", (void *)&_cffi_externpy__imgcore_call_look, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 119), (void *)imgcore_call_look },
+  { "imgcore_call_next_hole", (void *)&_cffi_externpy__imgcore_call_next_hole, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 121), (void *)imgcore_call_next_hole },
+  { "imgcore_call_read", (void *)&_cffi_externpy__imgcore_call_read, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 120), (void *)imgcore_call_read },
+  { "imgcore_call_recall", (void *)&_cffi_externpy__imgcore_call_recall, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 124), (void *)imgcore_call_recall },
+  { "imgcore_close", (void *)_cffi_f_imgcore_close, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 65), (void *)_cffi_d_imgcore_close },
+  { "imgcore_finish", (void *)_cffi_f_imgcore_finish, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 65), (void *)_cffi_d_imgcore_finish },
+  { "imgcore_measure", (void *)_cffi_f_imgcore_measure, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 68), (void *)_cffi_d_imgcore_measure },
   { "imgcore_open", (void *)_cffi_f_imgcore_open, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 0), (void *)_cffi_d_imgcore_open },
-  { "imgcore_pull", (void *)_cffi_f_imgcore_pull, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 53), (void *)_cffi_d_imgcore_pull },
+  { "imgcore_pull", (void *)_cffi_f_imgcore_pull, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 59), (void *)_cffi_d_imgcore_pull },
   { "imgcore_push", (void *)_cffi_f_imgcore_push, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 19), (void *)_cffi_d_imgcore_push },
-  { "imgcore_scan_close", (void *)_cffi_f_imgcore_scan_close, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 66), (void *)_cffi_d_imgcore_scan_close },
+  { "imgcore_scan_close", (void *)_cffi_f_imgcore_scan_close, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 72), (void *)_cffi_d_imgcore_scan_close },
   { "imgcore_scan_open", (void *)_cffi_f_imgcore_scan_open, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 3), (void *)_cffi_d_imgcore_scan_open },
-  { "imgcore_scan_wait", (void *)_cffi_f_imgcore_scan_wait, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 69), (void *)_cffi_d_imgcore_scan_wait },
-  { "imgcore_unpack_close", (void *)_cffi_f_imgcore_unpack_close, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 73), (void *)_cffi_d_imgcore_unpack_close },
+  { "imgcore_scan_wait", (void *)_cffi_f_imgcore_scan_wait, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 75), (void *)_cffi_d_imgcore_scan_wait },
+  { "imgcore_unpack_close", (void *)_cffi_f_imgcore_unpack_close, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 79), (void *)_cffi_d_imgcore_unpack_close },
   { "imgcore_unpack_files", (void *)_cffi_f_imgcore_unpack_files, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 26), (void *)_cffi_d_imgcore_unpack_files },
   { "imgcore_unpack_open", (void *)_cffi_f_imgcore_unpack_open, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 10), (void *)_cffi_d_imgcore_unpack_open },
-  { "imgcore_unpack_wait", (void *)_cffi_f_imgcore_unpack_wait, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 76), (void *)_cffi_d_imgcore_unpack_wait },
-  { "imgcore_xxh3", (void *)_cffi_f_imgcore_xxh3, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 84), (void *)_cffi_d_imgcore_xxh3 },
+  { "imgcore_unpack_wait", (void *)_cffi_f_imgcore_unpack_wait, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 82), (void *)_cffi_d_imgcore_unpack_wait },
+  { "imgcore_xxh3", (void *)_cffi_f_imgcore_xxh3, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 90), (void *)_cffi_d_imgcore_xxh3 },
 };
 
 static const struct _cffi_field_s _cffi_fields[] = {
@@ -2190,13 +2237,19 @@ static const struct _cffi_field_s _cffi_fields[] = {
                _CFFI_OP(_CFFI_OP_NOOP, 33) },
   { "compress", offsetof(imgcore_calls, compress),
                 sizeof(((imgcore_calls *)0)->compress),
-                _CFFI_OP(_CFFI_OP_NOOP, 111) },
+                _CFFI_OP(_CFFI_OP_NOOP, 123) },
   { "read", offsetof(imgcore_calls, read),
             sizeof(((imgcore_calls *)0)->read),
-            _CFFI_OP(_CFFI_OP_NOOP, 108) },
+            _CFFI_OP(_CFFI_OP_NOOP, 120) },
   { "next_hole", offsetof(imgcore_calls, next_hole),
                  sizeof(((imgcore_calls *)0)->next_hole),
-                 _CFFI_OP(_CFFI_OP_NOOP, 109) },
+                 _CFFI_OP(_CFFI_OP_NOOP, 121) },
+  { "recall", offsetof(imgcore_calls, recall),
+              sizeof(((imgcore_calls *)0)->recall),
+              _CFFI_OP(_CFFI_OP_NOOP, 124) },
+  { "keep", offsetof(imgcore_calls, keep),
+            sizeof(((imgcore_calls *)0)->keep),
+            _CFFI_OP(_CFFI_OP_NOOP, 134) },
   { "kind", offsetof(imgcore_codec, kind),
             sizeof(((imgcore_codec *)0)->kind),
             _CFFI_OP(_CFFI_OP_NOOP, 5) },
@@ -2223,7 +2276,7 @@ static const struct _cffi_field_s _cffi_fields[] = {
           _CFFI_OP(_CFFI_OP_NOOP, 28) },
   { "function", offsetof(imgcore_codec, function),
                 sizeof(((imgcore_codec *)0)->function),
-                _CFFI_OP(_CFFI_OP_NOOP, 119) },
+                _CFFI_OP(_CFFI_OP_NOOP, 132) },
   { "kind", offsetof(imgcore_decoder, kind),
             sizeof(((imgcore_decoder *)0)->kind),
             _CFFI_OP(_CFFI_OP_NOOP, 5) },
@@ -2232,7 +2285,7 @@ static const struct _cffi_field_s _cffi_fields[] = {
               _CFFI_OP(_CFFI_OP_NOOP, 5) },
   { "function", offsetof(imgcore_decoder, function),
                 sizeof(((imgcore_decoder *)0)->function),
-                _CFFI_OP(_CFFI_OP_NOOP, 117) },
+                _CFFI_OP(_CFFI_OP_NOOP, 130) },
   { "size", offsetof(imgcore_file, size),
             sizeof(((imgcore_file *)0)->size),
             _CFFI_OP(_CFFI_OP_NOOP, 29) },
@@ -2244,13 +2297,13 @@ static const struct _cffi_field_s _cffi_fields[] = {
            _CFFI_OP(_CFFI_OP_NOOP, 29) },
   { "mtime_ns", offsetof(imgcore_file, mtime_ns),
                 sizeof(((imgcore_file *)0)->mtime_ns),
-                _CFFI_OP(_CFFI_OP_NOOP, 112) },
+                _CFFI_OP(_CFFI_OP_NOOP, 125) },
   { "ctime_ns", offsetof(imgcore_file, ctime_ns),
                 sizeof(((imgcore_file *)0)->ctime_ns),
-                _CFFI_OP(_CFFI_OP_NOOP, 112) },
+                _CFFI_OP(_CFFI_OP_NOOP, 125) },
   { "blocks", offsetof(imgcore_file, blocks),
               sizeof(((imgcore_file *)0)->blocks),
-              _CFFI_OP(_CFFI_OP_NOOP, 112) },
+              _CFFI_OP(_CFFI_OP_NOOP, 125) },
   { "path_at", offsetof(imgcore_file, path_at),
                sizeof(((imgcore_file *)0)->path_at),
                _CFFI_OP(_CFFI_OP_NOOP, 29) },
@@ -2316,43 +2369,43 @@ static const struct _cffi_field_s _cffi_fields[] = {
                _CFFI_OP(_CFFI_OP_NOOP, 4) },
   { "dirs", offsetof(imgcore_scanned, dirs),
             sizeof(((imgcore_scanned *)0)->dirs),
-            _CFFI_OP(_CFFI_OP_NOOP, 113) },
+            _CFFI_OP(_CFFI_OP_NOOP, 126) },
   { "children", offsetof(imgcore_scanned, children),
                 sizeof(((imgcore_scanned *)0)->children),
-                _CFFI_OP(_CFFI_OP_NOOP, 113) },
+                _CFFI_OP(_CFFI_OP_NOOP, 126) },
   { "mode", offsetof(imgcore_scanned, mode),
             sizeof(((imgcore_scanned *)0)->mode),
-            _CFFI_OP(_CFFI_OP_NOOP, 113) },
+            _CFFI_OP(_CFFI_OP_NOOP, 126) },
   { "nlink", offsetof(imgcore_scanned, nlink),
              sizeof(((imgcore_scanned *)0)->nlink),
-             _CFFI_OP(_CFFI_OP_NOOP, 113) },
+             _CFFI_OP(_CFFI_OP_NOOP, 126) },
   { "uid", offsetof(imgcore_scanned, uid),
            sizeof(((imgcore_scanned *)0)->uid),
-           _CFFI_OP(_CFFI_OP_NOOP, 113) },
+           _CFFI_OP(_CFFI_OP_NOOP, 126) },
   { "gid", offsetof(imgcore_scanned, gid),
            sizeof(((imgcore_scanned *)0)->gid),
-           _CFFI_OP(_CFFI_OP_NOOP, 113) },
+           _CFFI_OP(_CFFI_OP_NOOP, 126) },
   { "size", offsetof(imgcore_scanned, size),
             sizeof(((imgcore_scanned *)0)->size),
-            _CFFI_OP(_CFFI_OP_NOOP, 114) },
+            _CFFI_OP(_CFFI_OP_NOOP, 127) },
   { "dev", offsetof(imgcore_scanned, dev),
            sizeof(((imgcore_scanned *)0)->dev),
-           _CFFI_OP(_CFFI_OP_NOOP, 114) },
+           _CFFI_OP(_CFFI_OP_NOOP, 127) },
   { "ino", offsetof(imgcore_scanned, ino),
            sizeof(((imgcore_scanned *)0)->ino),
-           _CFFI_OP(_CFFI_OP_NOOP, 114) },
+           _CFFI_OP(_CFFI_OP_NOOP, 127) },
   { "rdev", offsetof(imgcore_scanned, rdev),
             sizeof(((imgcore_scanned *)0)->rdev),
-            _CFFI_OP(_CFFI_OP_NOOP, 114) },
+            _CFFI_OP(_CFFI_OP_NOOP, 127) },
   { "blocks", offsetof(imgcore_scanned, blocks),
               sizeof(((imgcore_scanned *)0)->blocks),
-              _CFFI_OP(_CFFI_OP_NOOP, 110) },
+              _CFFI_OP(_CFFI_OP_NOOP, 122) },
   { "mtime_ns", offsetof(imgcore_scanned, mtime_ns),
                 sizeof(((imgcore_scanned *)0)->mtime_ns),
-                _CFFI_OP(_CFFI_OP_NOOP, 110) },
+                _CFFI_OP(_CFFI_OP_NOOP, 122) },
   { "ctime_ns", offsetof(imgcore_scanned, ctime_ns),
                 sizeof(((imgcore_scanned *)0)->ctime_ns),
-                _CFFI_OP(_CFFI_OP_NOOP, 110) },
+                _CFFI_OP(_CFFI_OP_NOOP, 122) },
   { "has_xattrs", offsetof(imgcore_scanned, has_xattrs),
                   sizeof(((imgcore_scanned *)0)->has_xattrs),
                   _CFFI_OP(_CFFI_OP_NOOP, 49) },
@@ -2391,16 +2444,16 @@ static const struct _cffi_field_s _cffi_fields[] = {
                  _CFFI_OP(_CFFI_OP_NOOP, 29) },
   { "look", offsetof(imgcore_spec, look),
             sizeof(((imgcore_spec *)0)->look),
-            _CFFI_OP(_CFFI_OP_NOOP, 116) },
+            _CFFI_OP(_CFFI_OP_NOOP, 129) },
   { "codecs", offsetof(imgcore_spec, codecs),
               sizeof(((imgcore_spec *)0)->codecs),
-              _CFFI_OP(_CFFI_OP_NOOP, 91) },
+              _CFFI_OP(_CFFI_OP_NOOP, 103) },
   { "codec_count", offsetof(imgcore_spec, codec_count),
                    sizeof(((imgcore_spec *)0)->codec_count),
                    _CFFI_OP(_CFFI_OP_NOOP, 29) },
   { "calls", offsetof(imgcore_spec, calls),
              sizeof(((imgcore_spec *)0)->calls),
-             _CFFI_OP(_CFFI_OP_NOOP, 90) },
+             _CFFI_OP(_CFFI_OP_NOOP, 102) },
   { "done", offsetof(imgcore_state, done),
             sizeof(((imgcore_state *)0)->done),
             _CFFI_OP(_CFFI_OP_NOOP, 5) },
@@ -2457,7 +2510,7 @@ static const struct _cffi_field_s _cffi_fields[] = {
                   _CFFI_OP(_CFFI_OP_NOOP, 29) },
   { "decoder", offsetof(imgcore_unpack_spec, decoder),
                sizeof(((imgcore_unpack_spec *)0)->decoder),
-               _CFFI_OP(_CFFI_OP_NOOP, 93) },
+               _CFFI_OP(_CFFI_OP_NOOP, 105) },
   { "rows", offsetof(imgcore_unpack_spec, rows),
             sizeof(((imgcore_unpack_spec *)0)->rows),
             _CFFI_OP(_CFFI_OP_NOOP, 29) },
@@ -2466,67 +2519,67 @@ static const struct _cffi_field_s _cffi_fields[] = {
              _CFFI_OP(_CFFI_OP_NOOP, 4) },
   { "name_at", offsetof(imgcore_unpack_spec, name_at),
                sizeof(((imgcore_unpack_spec *)0)->name_at),
-               _CFFI_OP(_CFFI_OP_NOOP, 114) },
+               _CFFI_OP(_CFFI_OP_NOOP, 127) },
   { "wanted", offsetof(imgcore_unpack_spec, wanted),
               sizeof(((imgcore_unpack_spec *)0)->wanted),
               _CFFI_OP(_CFFI_OP_NOOP, 49) },
   { "modes", offsetof(imgcore_unpack_spec, modes),
              sizeof(((imgcore_unpack_spec *)0)->modes),
-             _CFFI_OP(_CFFI_OP_NOOP, 113) },
+             _CFFI_OP(_CFFI_OP_NOOP, 126) },
   { "uids", offsetof(imgcore_unpack_spec, uids),
             sizeof(((imgcore_unpack_spec *)0)->uids),
-            _CFFI_OP(_CFFI_OP_NOOP, 113) },
+            _CFFI_OP(_CFFI_OP_NOOP, 126) },
   { "gids", offsetof(imgcore_unpack_spec, gids),
             sizeof(((imgcore_unpack_spec *)0)->gids),
-            _CFFI_OP(_CFFI_OP_NOOP, 113) },
+            _CFFI_OP(_CFFI_OP_NOOP, 126) },
   { "mtimes_ns", offsetof(imgcore_unpack_spec, mtimes_ns),
                  sizeof(((imgcore_unpack_spec *)0)->mtimes_ns),
-                 _CFFI_OP(_CFFI_OP_NOOP, 110) },
+                 _CFFI_OP(_CFFI_OP_NOOP, 122) },
   { "sizes", offsetof(imgcore_unpack_spec, sizes),
              sizeof(((imgcore_unpack_spec *)0)->sizes),
-             _CFFI_OP(_CFFI_OP_NOOP, 114) },
+             _CFFI_OP(_CFFI_OP_NOOP, 127) },
   { "positions", offsetof(imgcore_unpack_spec, positions),
                  sizeof(((imgcore_unpack_spec *)0)->positions),
-                 _CFFI_OP(_CFFI_OP_NOOP, 114) },
+                 _CFFI_OP(_CFFI_OP_NOOP, 127) },
   { "words_at", offsetof(imgcore_unpack_spec, words_at),
                 sizeof(((imgcore_unpack_spec *)0)->words_at),
-                _CFFI_OP(_CFFI_OP_NOOP, 114) },
+                _CFFI_OP(_CFFI_OP_NOOP, 127) },
   { "words", offsetof(imgcore_unpack_spec, words),
              sizeof(((imgcore_unpack_spec *)0)->words),
-             _CFFI_OP(_CFFI_OP_NOOP, 113) },
+             _CFFI_OP(_CFFI_OP_NOOP, 126) },
   { "word_count", offsetof(imgcore_unpack_spec, word_count),
                   sizeof(((imgcore_unpack_spec *)0)->word_count),
                   _CFFI_OP(_CFFI_OP_NOOP, 29) },
   { "fragments", offsetof(imgcore_unpack_spec, fragments),
                  sizeof(((imgcore_unpack_spec *)0)->fragments),
-                 _CFFI_OP(_CFFI_OP_NOOP, 113) },
+                 _CFFI_OP(_CFFI_OP_NOOP, 126) },
   { "offsets", offsetof(imgcore_unpack_spec, offsets),
                sizeof(((imgcore_unpack_spec *)0)->offsets),
-               _CFFI_OP(_CFFI_OP_NOOP, 113) },
+               _CFFI_OP(_CFFI_OP_NOOP, 126) },
   { "fragment_positions", offsetof(imgcore_unpack_spec, fragment_positions),
                           sizeof(((imgcore_unpack_spec *)0)->fragment_positions),
-                          _CFFI_OP(_CFFI_OP_NOOP, 114) },
+                          _CFFI_OP(_CFFI_OP_NOOP, 127) },
   { "fragment_words", offsetof(imgcore_unpack_spec, fragment_words),
                       sizeof(((imgcore_unpack_spec *)0)->fragment_words),
-                      _CFFI_OP(_CFFI_OP_NOOP, 113) },
+                      _CFFI_OP(_CFFI_OP_NOOP, 126) },
   { "fragment_count", offsetof(imgcore_unpack_spec, fragment_count),
                       sizeof(((imgcore_unpack_spec *)0)->fragment_count),
                       _CFFI_OP(_CFFI_OP_NOOP, 29) },
   { "xattrs", offsetof(imgcore_unpack_spec, xattrs),
               sizeof(((imgcore_unpack_spec *)0)->xattrs),
-              _CFFI_OP(_CFFI_OP_NOOP, 113) },
+              _CFFI_OP(_CFFI_OP_NOOP, 126) },
   { "set_at", offsetof(imgcore_unpack_spec, set_at),
               sizeof(((imgcore_unpack_spec *)0)->set_at),
-              _CFFI_OP(_CFFI_OP_NOOP, 114) },
+              _CFFI_OP(_CFFI_OP_NOOP, 127) },
   { "xattr_name_at", offsetof(imgcore_unpack_spec, xattr_name_at),
                      sizeof(((imgcore_unpack_spec *)0)->xattr_name_at),
-                     _CFFI_OP(_CFFI_OP_NOOP, 114) },
+                     _CFFI_OP(_CFFI_OP_NOOP, 127) },
   { "xattr_value_at", offsetof(imgcore_unpack_spec, xattr_value_at),
                       sizeof(((imgcore_unpack_spec *)0)->xattr_value_at),
-                      _CFFI_OP(_CFFI_OP_NOOP, 114) },
+                      _CFFI_OP(_CFFI_OP_NOOP, 127) },
   { "xattr_value_size", offsetof(imgcore_unpack_spec, xattr_value_size),
                         sizeof(((imgcore_unpack_spec *)0)->xattr_value_size),
-                        _CFFI_OP(_CFFI_OP_NOOP, 114) },
+                        _CFFI_OP(_CFFI_OP_NOOP, 127) },
   { "xattr_may_fail", offsetof(imgcore_unpack_spec, xattr_may_fail),
                       sizeof(((imgcore_unpack_spec *)0)->xattr_may_fail),
                       _CFFI_OP(_CFFI_OP_NOOP, 49) },
@@ -2574,61 +2627,61 @@ static const struct _cffi_field_s _cffi_fields[] = {
              _CFFI_OP(_CFFI_OP_NOOP, 29) },
   { "system_error", offsetof(imgcore_unset, system_error),
                     sizeof(((imgcore_unset *)0)->system_error),
-                    _CFFI_OP(_CFFI_OP_NOOP, 112) },
+                    _CFFI_OP(_CFFI_OP_NOOP, 125) },
 };
 
 static const struct _cffi_struct_union_s _cffi_struct_unions[] = {
-  { "$imgcore_calls", 90, _CFFI_F_CHECK_FIELDS,
-    sizeof(imgcore_calls), offsetof(struct _cffi_align_typedef_imgcore_calls, y), 0, 4 },
-  { "$imgcore_codec", 92, _CFFI_F_CHECK_FIELDS,
-    sizeof(imgcore_codec), offsetof(struct _cffi_align_typedef_imgcore_codec, y), 4, 9 },
-  { "$imgcore_decoder", 93, _CFFI_F_CHECK_FIELDS,
-    sizeof(imgcore_decoder), offsetof(struct _cffi_align_typedef_imgcore_decoder, y), 13, 3 },
-  { "$imgcore_file", 94, _CFFI_F_CHECK_FIELDS,
-    sizeof(imgcore_file), offsetof(struct _cffi_align_typedef_imgcore_file, y), 16, 8 },
-  { "$imgcore_piece", 95, _CFFI_F_CHECK_FIELDS,
-    sizeof(imgcore_piece), offsetof(struct _cffi_align_typedef_imgcore_piece, y), 24, 8 },
-  { "$imgcore_scanned", 98, _CFFI_F_CHECK_FIELDS,
-    sizeof(imgcore_scanned), offsetof(struct _cffi_align_typedef_imgcore_scanned, y), 32, 25 },
-  { "$imgcore_skip", 99, _CFFI_F_CHECK_FIELDS,
-    sizeof(imgcore_skip), offsetof(struct _cffi_align_typedef_imgcore_skip, y), 57, 3 },
-  { "$imgcore_spec", 100, _CFFI_F_CHECK_FIELDS,
-    sizeof(imgcore_spec), offsetof(struct _cffi_align_typedef_imgcore_spec, y), 60, 12 },
-  { "$imgcore_state", 101, _CFFI_F_CHECK_FIELDS,
-    sizeof(imgcore_state), offsetof(struct _cffi_align_typedef_imgcore_state, y), 72, 5 },
-  { "$imgcore_times", 102, _CFFI_F_CHECK_FIELDS,
-    sizeof(imgcore_times), offsetof(struct _cffi_align_typedef_imgcore_times, y), 77, 5 },
-  { "$imgcore_unpack_spec", 104, _CFFI_F_CHECK_FIELDS,
-    sizeof(imgcore_unpack_spec), offsetof(struct _cffi_align_typedef_imgcore_unpack_spec, y), 82, 34 },
-  { "$imgcore_unpack_state", 105, _CFFI_F_CHECK_FIELDS,
-    sizeof(imgcore_unpack_state), offsetof(struct _cffi_align_typedef_imgcore_unpack_state, y), 116, 11 },
-  { "$imgcore_unset", 106, _CFFI_F_CHECK_FIELDS,
-    sizeof(imgcore_unset), offsetof(struct _cffi_align_typedef_imgcore_unset, y), 127, 3 },
-  { "imgcore_run", 96, _CFFI_F_OPAQUE,
+  { "$imgcore_calls", 102, _CFFI_F_CHECK_FIELDS,
+    sizeof(imgcore_calls), offsetof(struct _cffi_align_typedef_imgcore_calls, y), 0, 6 },
+  { "$imgcore_codec", 104, _CFFI_F_CHECK_FIELDS,
+    sizeof(imgcore_codec), offsetof(struct _cffi_align_typedef_imgcore_codec, y), 6, 9 },
+  { "$imgcore_decoder", 105, _CFFI_F_CHECK_FIELDS,
+    sizeof(imgcore_decoder), offsetof(struct _cffi_align_typedef_imgcore_decoder, y), 15, 3 },
+  { "$imgcore_file", 106, _CFFI_F_CHECK_FIELDS,
+    sizeof(imgcore_file), offsetof(struct _cffi_align_typedef_imgcore_file, y), 18, 8 },
+  { "$imgcore_piece", 107, _CFFI_F_CHECK_FIELDS,
+    sizeof(imgcore_piece), offsetof(struct _cffi_align_typedef_imgcore_piece, y), 26, 8 },
+  { "$imgcore_scanned", 110, _CFFI_F_CHECK_FIELDS,
+    sizeof(imgcore_scanned), offsetof(struct _cffi_align_typedef_imgcore_scanned, y), 34, 25 },
+  { "$imgcore_skip", 111, _CFFI_F_CHECK_FIELDS,
+    sizeof(imgcore_skip), offsetof(struct _cffi_align_typedef_imgcore_skip, y), 59, 3 },
+  { "$imgcore_spec", 112, _CFFI_F_CHECK_FIELDS,
+    sizeof(imgcore_spec), offsetof(struct _cffi_align_typedef_imgcore_spec, y), 62, 12 },
+  { "$imgcore_state", 113, _CFFI_F_CHECK_FIELDS,
+    sizeof(imgcore_state), offsetof(struct _cffi_align_typedef_imgcore_state, y), 74, 5 },
+  { "$imgcore_times", 114, _CFFI_F_CHECK_FIELDS,
+    sizeof(imgcore_times), offsetof(struct _cffi_align_typedef_imgcore_times, y), 79, 5 },
+  { "$imgcore_unpack_spec", 116, _CFFI_F_CHECK_FIELDS,
+    sizeof(imgcore_unpack_spec), offsetof(struct _cffi_align_typedef_imgcore_unpack_spec, y), 84, 34 },
+  { "$imgcore_unpack_state", 117, _CFFI_F_CHECK_FIELDS,
+    sizeof(imgcore_unpack_state), offsetof(struct _cffi_align_typedef_imgcore_unpack_state, y), 118, 11 },
+  { "$imgcore_unset", 118, _CFFI_F_CHECK_FIELDS,
+    sizeof(imgcore_unset), offsetof(struct _cffi_align_typedef_imgcore_unset, y), 129, 3 },
+  { "imgcore_run", 108, _CFFI_F_OPAQUE,
     (size_t)-1, -1, -1, 0 /* opaque */ },
-  { "imgcore_scan", 97, _CFFI_F_OPAQUE,
+  { "imgcore_scan", 109, _CFFI_F_OPAQUE,
     (size_t)-1, -1, -1, 0 /* opaque */ },
-  { "imgcore_unpack", 103, _CFFI_F_OPAQUE,
+  { "imgcore_unpack", 115, _CFFI_F_OPAQUE,
     (size_t)-1, -1, -1, 0 /* opaque */ },
 };
 
 static const struct _cffi_typename_s _cffi_typenames[] = {
-  { "imgcore_calls", 90 },
-  { "imgcore_codec", 92 },
-  { "imgcore_decoder", 93 },
-  { "imgcore_file", 94 },
-  { "imgcore_piece", 95 },
-  { "imgcore_run", 96 },
-  { "imgcore_scan", 97 },
-  { "imgcore_scanned", 98 },
-  { "imgcore_skip", 99 },
-  { "imgcore_spec", 100 },
-  { "imgcore_state", 101 },
-  { "imgcore_times", 102 },
-  { "imgcore_unpack", 103 },
-  { "imgcore_unpack_spec", 104 },
-  { "imgcore_unpack_state", 105 },
-  { "imgcore_unset", 106 },
+  { "imgcore_calls", 102 },
+  { "imgcore_codec", 104 },
+  { "imgcore_decoder", 105 },
+  { "imgcore_file", 106 },
+  { "imgcore_piece", 107 },
+  { "imgcore_run", 108 },
+  { "imgcore_scan", 109 },
+  { "imgcore_scanned", 110 },
+  { "imgcore_skip", 111 },
+  { "imgcore_spec", 112 },
+  { "imgcore_state", 113 },
+  { "imgcore_times", 114 },
+  { "imgcore_unpack", 115 },
+  { "imgcore_unpack_spec", 116 },
+  { "imgcore_unpack_state", 117 },
+  { "imgcore_unset", 118 },
 };
 
 static const struct _cffi_type_context_s _cffi_type_context = {
@@ -2638,12 +2691,12 @@ static const struct _cffi_type_context_s _cffi_type_context = {
   _cffi_struct_unions,
   NULL,  /* no enums */
   _cffi_typenames,
-  60,  /* num_globals */
+  62,  /* num_globals */
   16,  /* num_struct_unions */
   0,  /* num_enums */
   16,  /* num_typenames */
   NULL,  /* no includes */
-  122,  /* num_types */
+  136,  /* num_types */
   1,  /* flags */
 };
 

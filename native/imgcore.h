@@ -66,6 +66,14 @@ typedef struct imgcore_calls {
     int (*read)(void *context, uint64_t job, uint64_t at, size_t size, uint8_t *out);
     /* Set the first hole of file `job` that ends after `at`, [size, size) if there is none; 0, or -1 on failure. */
     int (*next_hole)(void *context, uint64_t job, uint64_t at, uint64_t *start, uint64_t *end);
+    /*
+     * Both may be NULL. Before a block is compressed, `recall` is asked for its stored form: it returns the size of the
+     * compressed bytes that it put into `out`, which has room for `size`, 0 when the block is to be stored raw, -1 when
+     * it does not know. Then the block is compressed, and `keep` told by the same thread: `stored` is NULL when it is to
+     * be stored raw.
+     */
+    int64_t (*recall)(void *context, const uint8_t *data, size_t size, uint8_t *out);
+    void (*keep)(void *context, size_t size, const uint8_t *stored, size_t stored_size);
 } imgcore_calls;
 
 enum imgcore_tails { IMGCORE_TAILS_NONE = 0, IMGCORE_TAILS_SMALL = 1, IMGCORE_TAILS_ALL = 2 };

@@ -118,18 +118,48 @@ static bool is_stopping(imgcore_run *run)
     return stop;
 }
 
+/* Ask the caller for what was made of this before; returns whether it knew. */
+static bool recall(worker *w, payload *p, failure *problem)
+{
+    const imgcore_calls *calls = &w->run->spec.calls;
+    int64_t size = calls->recall ? calls->recall(calls->context, p->raw, p->raw_size, w->scratch) : -1;
+
+    if (size < 0 || size >= (int64_t)p->raw_size)
+        return false;
+    if (!size)
+        return true;
+    p->stored = malloc((size_t)size);
+    if (!p->stored) {
+        *problem = (failure){IMGCORE_NO_MEMORY, 0};
+        return true;
+    }
+    memcpy(p->stored, w->scratch, (size_t)size);
+    p->stored_size = (uint32_t)size;
+    return true;
+}
+
 /* Compress with all codecs and keep the shortest result; none when the raw bytes are not longer. */
 static failure compress(worker *w, payload *p, imgcore_times *times)
 {
+    const imgcore_calls *calls = &w->run->spec.calls;
     uint64_t start = now_ns();
-    int tries = look(w, p);
-    failure problem = {tries < 0 ? IMGCORE_NO_MEMORY : IMGCORE_OK, 0};
+    failure problem = {IMGCORE_OK, 0};
+    bool complete = true;
+    int tries;
 
+    if (recall(w, p, &problem))
+        return problem;
+    tries = look(w, p);
+    problem.code = tries < 0 ? IMGCORE_NO_MEMORY : IMGCORE_OK;
     for (uint64_t i = 0; tries > 0 && i < w->run->spec.codec_count && !problem.code; i++) {
-        if (i && is_stopping(w->run)) /* nobody will look at the result */
+        if (i && is_stopping(w->run)) { /* nobody will look at the result */
+            complete = false;
             break;
+        }
         problem = try_codec(w, &w->codecs[i], p);
     }
+    if (calls->keep && complete && !problem.code)
+        calls->keep(calls->context, p->raw_size, p->stored, p->stored_size);
     times->compress_ns += now_ns() - start;
     return problem;
 }

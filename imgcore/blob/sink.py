@@ -14,9 +14,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import stat
-import tempfile
 from typing import BinaryIO, Protocol, Self
 
 from imgcore.blob.faked import fchmod, is_faked, open_existing, pread, pwrite, resize
@@ -111,7 +109,7 @@ class _DescriptorSink:
 
 def _name_beside(target: bytes) -> bytes:
     """Return a free name in the target's directory."""
-    return os.path.join(os.path.dirname(target), b".imgcore-" + secrets.token_hex(8).encode() + b".part")
+    return os.path.join(os.path.dirname(target), b".imgcore-" + os.urandom(8).hex().encode() + b".part")
 
 
 def _open_beside(target: bytes) -> tuple[int, bytes | None]:
@@ -303,6 +301,8 @@ class StreamSink(_DescriptorSink):
         self._stream = stream
         self._name = name
         self._close = close
+        import tempfile  # late, like all that few need
+
         self._spool = tempfile.TemporaryFile(prefix="imgcore-")  # noqa: SIM115 - __exit__ closes it
         super().__init__(self._spool.fileno(), b"temporary spool file")
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import os
-import tempfile
 import threading
 from collections.abc import Iterator
 from typing import Self
@@ -49,6 +48,8 @@ class Spool(FileBlob):
         if self._memory is not None:
             return
         try:
+            import tempfile  # late: few sources are streams
+
             with tempfile.TemporaryFile(prefix="imgcore-") as stream:
                 self._fd = os.dup(stream.fileno())
         except OSError as error:
@@ -132,4 +133,6 @@ class Spool(FileBlob):
 def _refused(error: OSError) -> OutputError:
     full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     hint = "TMPDIR names a directory with more room" if full else "TMPDIR names a directory that can be written to"
+    import tempfile
+
     return OutputError(f"cannot write a temporary file: {error.strerror}", path=os.fsencode(tempfile.gettempdir()), hint=hint)

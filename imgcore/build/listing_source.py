@@ -6,11 +6,9 @@ import os
 from typing import Final
 
 from imgcore.blob import Blob
-from imgcore.build.host_files import HostFiles
 from imgcore.errors import context
 from imgcore.events import Control
 from imgcore.limits import Limits
-from imgcore.listings import apply_pseudo, read_manifest, read_pack_file, read_pseudo_file
 from imgcore.model import Tree
 
 __all__ = ["LISTINGS", "is_manifest", "read_listing"]
@@ -32,6 +30,9 @@ def read_listing(
     Unless it is `trusted`, it may name none: what is taken for an image must not be a way to read the host's files.
     Raises what the readers of `imgcore.listings` raise.
     """
+    from imgcore.build.host_files import HostFiles
+    from imgcore.listings import apply_pseudo, read_manifest, read_pack_file, read_pseudo_file  # late: few sources are texts
+
     base = os.fsencode(os.path.dirname(name)) if name != "-" else b""
     with context(image=name):
         if kind == "manifest":

@@ -26,6 +26,7 @@ from imgcore.formats.base import Format, Options, Report
 from imgcore.hosts import Mounts
 from imgcore.limits import Limits
 from imgcore.model import Loss, Tree, checked, diff, project
+from imgcore.store.base import BlockStore
 from imgcore.transforms import Globs, Policy
 from imgcore.transforms import dereference as dereference_links
 from imgcore.transforms import exclude as leave_out
@@ -88,6 +89,7 @@ def pack(
     force: bool = False,
     sync: bool = True,
     verify: bool = False,
+    cache: str | bytes | os.PathLike[str] | BlockStore | None = None,
     limits: Limits | None = None,
     stdin: BinaryIO | None = None,
     control: Control | None = None,
@@ -100,6 +102,8 @@ def pack(
     files of a source that is a manifest. `mounts` and `dereference` are for sources that are directories, as in `scan`;
     other sources are dereferenced inside their own tree.
     `offset` writes the image into the file `dest` from that byte on, in place: what is before it stays.
+    `cache` is a directory, or another store, of compressed blocks: what it has is not compressed again, what it has not is
+    added. The image does not depend on it; a cache that cannot be used is warned of, never an error.
     `force` replaces an existing image, `sync` forces it to disk before it appears, `verify` reads it back and
     compares before it appears. `limits` are for sources that are images. `stdin` is what a source called `-` reads.
     Raises ValueError for an unknown format or a bad glob, TargetExists, NotRepresentable, SourceError, FormatError,
@@ -112,6 +116,9 @@ def pack(
     worker = get_engine(engine)
     skip = _look_at_target(dest, force, offset)
     with contextlib.ExitStack() as stack:
+        store = None if cache is None else stack.enter_context(_store(cache, control))
+        if store is not None:
+            options = _with_store(kind, options, store)
         reading = _Reading(limits, skip, overwrite, contents, mounts, dereference, stdin, control, worker)
         tree = _prepared(reading.tree(source, stack), globs, transforms, policy or Policy(), control)
         files, total = tree.file_bytes()
@@ -125,6 +132,28 @@ def pack(
             control.check()
     control.emit(Finished("pack", _summary(report)))
     return report
+
+
+@contextlib.contextmanager
+def _store(cache: str | bytes | os.PathLike[str] | BlockStore, control: Control) -> Iterator[BlockStore]:
+    """Give the store that is named; afterwards tell what went wrong with it. Raises OutputError, SourceUnreadable."""
+    from imgcore.store.local import LocalStore  # late: few have one
+
+    store = LocalStore(cache) if isinstance(cache, (str, bytes, os.PathLike)) else cache
+    try:
+        yield store
+    finally:
+        if store is not cache:
+            store.close()
+        for warning in store.warnings():
+            control.emit(Warned(warning))
+
+
+def _with_store(kind: Format, options: Options, store: BlockStore) -> Options:
+    if not hasattr(options, "store"):
+        raise ValueError(f"{kind.name} has no cache: nothing in it is compressed by blocks")
+    changed: Options = dataclasses.replace(options, store=store)  # type: ignore[type-var]
+    return changed
 
 
 @contextlib.contextmanager

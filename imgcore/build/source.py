@@ -19,7 +19,7 @@ from imgcore.blob import Blob, FileBlob, SliceBlob, Spool, read_chunks
 from imgcore.build.listing_source import LISTINGS, is_manifest, read_listing
 from imgcore.build.spec import Part, SourceSpec
 from imgcore.codec import StreamDecoder, detect_stream
-from imgcore.codec.stream import HEAD_SIZE
+from imgcore.codec.stream_detect import HEAD_SIZE
 from imgcore.engine import Engine
 from imgcore.errors import NotThisFormat, PathError, SourceUnreadable, Unsupported, context, show
 from imgcore.events import Control

@@ -10,7 +10,6 @@ import dataclasses
 import os
 import re
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import click
@@ -350,7 +349,8 @@ def _root_change(values: dict[str, str]) -> Change:
 
 def _read(path: str) -> bytes:
     try:
-        return Path(path).read_bytes()
+        with open(path, "rb") as stream:
+            return stream.read()
     except OSError as error:
         raise SourceUnreadable(f"cannot open: {error.strerror}", path=os.fsencode(path)) from None
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -159,6 +158,8 @@ def _run(function: Callable[..., int | None], output: Output, progress: Mode, va
     """Run a verb; return its exit code."""
     view = choose_view(progress, output)
     if output.verbose:
+        import logging
+
         logging.basicConfig(stream=sys.stderr, level=logging.DEBUG, format="%(name)s: %(message)s")
 
     def on_event(event: Event) -> None:

@@ -25,6 +25,7 @@ from imgcore.cli.system import allowed_cpus, source_date_epoch
 from imgcore.engine.protocol import minimum_memory
 from imgcore.errors import show
 from imgcore.formats.base import Format, Options, Report
+from imgcore.store.base import BlockStore
 from imgcore.transforms import Clock, Policy
 
 __all__ = ["command"]
@@ -83,6 +84,13 @@ _NS = 10**9
     help="Who does the work; the image is the same.",
 )
 @click.option("--memory", type=SIZE, metavar="SIZE", help="Bytes of content in flight at most.  [default: 128M]")
+@click.option(
+    "--cache",
+    type=click.Path(file_okay=False),
+    metavar="DIR",
+    help="Take compressed blocks from DIR, and add what is new: a rebuild compresses only what changed.",
+)
+@click.option("--cache-size", type=SIZE, metavar="SIZE", help="Bytes that --cache keeps; what was not used for longest goes.")
 @limits_option
 @click.option(
     "--offset",
@@ -138,6 +146,7 @@ def command(run: Run, paths: Sequence[str], **values: Any) -> int | None:
                 sources,
                 dest,
                 **common,
+                cache=_cache(values, stack),
                 offset=values["offset"],
                 engine=values["engine"],
                 force=values["force"],
@@ -152,6 +161,18 @@ def command(run: Run, paths: Sequence[str], **values: Any) -> int | None:
     run.output.flush_warnings()
     _show(run, report, dest_text)
     return None
+
+
+def _cache(values: dict[str, Any], stack: contextlib.ExitStack) -> BlockStore | None:
+    """Return the store that was asked for."""
+    if values["cache"] is None:
+        if values["cache_size"] is not None:
+            raise ValueError("--cache-size is for --cache")
+        return None
+    from imgcore.store.local import DEFAULT_LIMIT, LocalStore
+
+    limit = DEFAULT_LIMIT if values["cache_size"] is None else values["cache_size"]
+    return stack.enter_context(contextlib.closing(LocalStore(values["cache"], limit=limit)))
 
 
 def _target(text: str) -> str | BinaryIO:
@@ -257,4 +278,6 @@ def _show(run: Run, report: Report, dest: str) -> None:
         f"  duplicates {report.duplicate_blocks} blocks and {report.duplicate_tails} tails"
         f" ({human(report.duplicate_bytes)}), holes {human(report.hole_bytes)}, {report.fragments} fragments"
     )
+    if report.recalled:
+        run.output.note(f"  {report.recalled} blocks and fragments from the cache")
     run.output.note(f"  {report.format}, {report.codec}, {report.engine} engine")

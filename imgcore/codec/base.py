@@ -7,11 +7,11 @@ and data that would give more raises Corrupt. Both are thread-safe and release t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
-__all__ = ["Codec", "CodecInfo", "Decoder"]
+__all__ = ["Codec", "CodecInfo", "Decoder", "require_level"]
 
 Decoder: TypeAlias = Callable[[bytes | memoryview, int], bytes]
 """decoder(data, max_size) -> raw bytes; raises Corrupt."""
@@ -56,3 +56,10 @@ class Codec(Protocol):
     def compress(self, data: bytes | memoryview) -> bytes:
         """Return `data` compressed."""
         ...
+
+
+def require_level(name: str, level: int | None, levels: Sequence[int]) -> None:
+    """Raise ValueError for a level that the codec does not have."""
+    if level is not None and level not in levels:
+        allowed = f"levels {levels[0]} to {levels[-1]}" if levels else "no levels"
+        raise ValueError(f"{name} has {allowed}, not {level}")

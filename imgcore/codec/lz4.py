@@ -13,7 +13,7 @@ import threading
 
 import lz4.block
 
-from imgcore.codec.base import CodecInfo, Decoder
+from imgcore.codec.base import CodecInfo, Decoder, require_level
 from imgcore.codec.binding import Bound, ScratchBuffers, address, lz4_library
 from imgcore.errors import Corrupt
 
@@ -107,6 +107,12 @@ def _scratch(local: threading.local) -> ScratchBuffers:
     if scratch is None:
         scratch = local.scratch = ScratchBuffers()
     return scratch
+
+
+def make(level: int | None, block_size: int) -> Lz4Codec:
+    """Return the compressor of a level, None for the default one. Raises ValueError for another level."""
+    require_level("lz4", level, LEVELS)
+    return Lz4Codec(level)
 
 
 def make_decoder() -> Decoder:

@@ -7,10 +7,9 @@ much is measured first (`output_size`).
 from __future__ import annotations
 
 import functools
-import importlib.metadata
 import threading
 
-from imgcore.codec.base import CodecInfo, Decoder
+from imgcore.codec.base import CodecInfo, Decoder, require_level
 from imgcore.codec.binding import Bound
 from imgcore.errors import Corrupt, Unsupported
 
@@ -118,6 +117,12 @@ def _decode(data: bytes | memoryview, max_size: int) -> bytes:
     return out
 
 
+def make(level: int | None, block_size: int) -> LzoCodec:
+    """Return the compressor of a level, None for the default one. Raises ValueError for another level."""
+    require_level("lzo", level, ())
+    return LzoCodec()
+
+
 def make_decoder() -> Decoder:
     """Return the decoder. Raises Unsupported where the package is missing."""
     _require()
@@ -126,6 +131,8 @@ def make_decoder() -> Decoder:
 
 @functools.cache
 def _version() -> str:
+    import importlib.metadata
+
     return importlib.metadata.version("lzallright")
 
 

@@ -19,45 +19,16 @@ import zstandard
 
 from imgcore.codec.binding import zstd_module
 from imgcore.codec.registry import get_decoder
+from imgcore.codec.stream_detect import HEAD_SIZE, detect_stream
 from imgcore.errors import Corrupt, ImgcoreError, LimitExceeded
 
-__all__ = ["HEAD_SIZE", "STREAMS", "StreamDecoder", "decompress_stream", "detect_stream"]
-
-HEAD_SIZE: Final = 16
-"""Bytes that `detect_stream` wants to see."""
+__all__ = ["STREAMS", "StreamDecoder", "decompress_stream"]
 
 _PIECE: Final = 1 << 20
 _STEP: Final = 64 << 10
 _FIRST_STEP: Final = 512
 _MEMORY: Final = 256 << 20
 _LEGACY_BLOCK: Final = 8 << 20
-_MAGICS: Final = (
-    (b"\x1f\x8b\x08", "gzip"),
-    (b"BZh", "bzip2"),
-    (b"\xfd7zXZ\0", "xz"),
-    (b"\x28\xb5\x2f\xfd", "zstd"),
-    (b"\x04\x22\x4d\x18", "lz4"),
-    (b"\x02\x21\x4c\x18", "lz4-legacy"),
-)
-
-
-def detect_stream(head: bytes) -> str | None:
-    """Return the kind of the compressed stream that begins with `head`, of `HEAD_SIZE` bytes or all; None for another."""
-    for magic, name in _MAGICS:
-        if head.startswith(magic):
-            return name
-    if len(head) >= 4 and 0x50 <= head[0] <= 0x5F and head[1:4] == b"\x2a\x4d\x18":
-        return "zstd"  # a frame to be skipped, with which pzstd and `zstd --adapt` begin
-    return "lzma" if _is_lzma(head) else None
-
-
-def _is_lzma(head: bytes) -> bool:
-    """Return whether this is a .lzma file as lzma and xz write it; the format has no magic."""
-    if len(head) < 13 or head[0] != 0x5D:
-        return False
-    dictionary, size = struct.unpack_from("<IQ", head, 1)
-    lowest = dictionary & -dictionary
-    return dictionary >= 4096 and dictionary in (lowest, 3 * lowest) and (size == (1 << 64) - 1 or size < 1 << 40)
 
 
 class _Member(Protocol):

@@ -15,7 +15,7 @@ import functools
 import lzma
 import threading
 
-from imgcore.codec.base import CodecInfo, Decoder
+from imgcore.codec.base import CodecInfo, Decoder, require_level
 from imgcore.codec.binding import Bound, ScratchBuffers, address, lzma_library
 from imgcore.errors import Corrupt
 
@@ -219,6 +219,12 @@ def _decode(data: bytes | memoryview, max_size: int) -> bytes:
     if not decoder.eof:
         raise Corrupt("xz data is cut")
     return out
+
+
+def make(level: int | None, block_size: int) -> XzCodec:
+    """Return the compressor of a level, None for the default one. Raises ValueError for another level."""
+    require_level("xz", level, LEVELS)
+    return XzCodec(DEFAULT_LEVEL if level is None else level, block_size=block_size)
 
 
 def make_decoder() -> Decoder:

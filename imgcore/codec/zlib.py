@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import importlib.metadata
 import threading
 import zlib as stdlib_zlib
 
-from imgcore.codec.base import CodecInfo, Decoder
+from imgcore.codec.base import CodecInfo, Decoder, require_level
 from imgcore.codec.binding import Bound, ScratchBuffers, address, deflate_library
 from imgcore.errors import Corrupt
 
@@ -151,6 +150,12 @@ class _Decompressor:
             self._library.libdeflate_free_decompressor(self._state)
 
 
+def make(level: int | None, block_size: int) -> ZlibCodec:
+    """Return the compressor of a level, None for the default one. Raises ValueError for another level."""
+    require_level("zlib", level, LEVELS)
+    return ZlibCodec(DEFAULT_LEVEL if level is None else level)
+
+
 def make_decoder() -> Decoder:
     """Return the decoder. Bytes after the stream are ignored, as Linux does."""
     library = deflate_library()
@@ -182,7 +187,9 @@ def _decode_stdlib(data: bytes | memoryview, max_size: int) -> bytes:
 
 @functools.cache
 def _version() -> str:
-    return importlib.metadata.version("deflate")
+    import deflate
+
+    return str(deflate.__version__)
 
 
 def info() -> CodecInfo:

@@ -12,7 +12,7 @@ from typing import Any
 
 import zstandard
 
-from imgcore.codec.base import CodecInfo, Decoder
+from imgcore.codec.base import CodecInfo, Decoder, require_level
 from imgcore.codec.binding import Bound, ScratchBuffers, zstd_address, zstd_module
 from imgcore.errors import Corrupt
 
@@ -115,6 +115,13 @@ class _Decompressor:
             text = self._ffi.string(self._lib.ZSTD_getErrorName(size)).decode("ascii", "replace")
             raise Corrupt(f"zstd data is broken ({text})", allowed=f"at most {max_size} bytes")
         return ctypes.string_at(buffer, size)
+
+
+def make(level: int | None, block_size: int) -> ZstdCodec:
+    """Return the compressor of a level, None for the default one. Raises ValueError for another level."""
+    if level not in FAST_LEVELS:
+        require_level("zstd", level, LEVELS)
+    return ZstdCodec(DEFAULT_LEVEL if level is None else level)
 
 
 def make_decoder() -> Decoder:

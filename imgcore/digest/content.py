@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-
 from imgcore.blob import Blob
 from imgcore.events import Control
 
@@ -14,6 +12,8 @@ _CHUNK = 1 << 20  # at 300 MB/s and more, a cancelled call ends within a few mil
 
 def sha256(blob: Blob, control: Control) -> str:
     """Return the digest in hex. Raises SourceError, FormatError or Cancelled."""
+    import hashlib  # OpenSSL with it: late
+
     digest = hashlib.sha256()
     zeros = bytes(0)
     for at, size, hole in blob.segments():

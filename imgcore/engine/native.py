@@ -26,6 +26,7 @@ from imgcore.engine.protocol import HostRun, Job, Kind, Piece, Scanned, Spec
 from imgcore.engine.pure import compress_all, hole_runs
 from imgcore.errors import ImgcoreError, SourceChanged, SourceError, SourceUnreadable
 from imgcore.events import Control
+from imgcore.store.base import Kept, StoreUse
 
 __all__ = ["NativeEngine", "Times", "xxh3"]
 
@@ -105,7 +106,8 @@ class NativeEngine:
 class _Contents:
     """What the core's threads call back for; an exception is kept for the one who sees the core's answer."""
 
-    def __init__(self, codecs: tuple[Codec, ...]) -> None:
+    def __init__(self, codecs: tuple[Codec, ...], use: StoreUse | None) -> None:
+        self.use = use
         self._runs: list[Sequence[Job] | HostRun] = []
         self._starts: list[int] = []  # the number of the first job of each run
         self.job_count = 0
@@ -191,6 +193,27 @@ def imgcore_call_compress(context: Any, codec: int, data: Any, size: int, out: A
 
 
 @ffi.def_extern(error=-1)  # type: ignore[untyped-decorator]
+def imgcore_call_recall(context: Any, data: Any, size: int, out: Any) -> int:
+    """imgcore_calls.recall; whatever goes wrong, the block is compressed."""
+    contents: _Contents = ffi.from_handle(context)
+    assert contents.use is not None
+    kept = contents.use.recall(ffi.buffer(data, size))
+    if kept is None:
+        return -1
+    ffi.memmove(out, kept.data, len(kept.data))
+    return len(kept.data)
+
+
+@ffi.def_extern()  # type: ignore[untyped-decorator]
+def imgcore_call_keep(context: Any, size: int, stored: Any, stored_size: int) -> None:
+    """imgcore_calls.keep."""
+    contents: _Contents = ffi.from_handle(context)
+    assert contents.use is not None
+    is_raw = stored == ffi.NULL
+    contents.use.keep(size, Kept(not is_raw, b"" if is_raw else ffi.buffer(stored, stored_size)[:]))
+
+
+@ffi.def_extern(error=-1)  # type: ignore[untyped-decorator]
 def imgcore_call_look(data: Any, out: Any, size: int, room: int) -> int:
     """imgcore_spec.look where LZ4_compress_default cannot be reached; nobody reads `out`."""
     try:
@@ -230,7 +253,7 @@ class _Run:
 
     def __init__(self, spec: Spec, hash_mask: int) -> None:
         codecs = () if spec.codec is None else alternatives(spec.codec)
-        self._contents = _Contents(codecs)
+        self._contents = _Contents(codecs, spec.store)
         self._handle = ffi.new_handle(self._contents)
         self._bounds = [getattr(codec, "bound", None) for codec in codecs]  # keeps the codecs' libraries loaded
         self._codecs = ffi.new("imgcore_codec[]", [_core_codec(bound) for bound in self._bounds])
@@ -250,6 +273,9 @@ class _Run:
         core.calls.compress = lib.imgcore_call_compress
         core.calls.read = lib.imgcore_call_read
         core.calls.next_hole = lib.imgcore_call_next_hole
+        if self._contents.use is not None:
+            core.calls.recall = lib.imgcore_call_recall
+            core.calls.keep = lib.imgcore_call_keep
         return core
 
     def close(self) -> Times:

@@ -49,6 +49,7 @@ yield the same, byte for byte, because they call the same codec functions.
 
 from __future__ import annotations
 
+import dataclasses
 import struct
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -58,6 +59,7 @@ from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
 from imgcore.blob import Blob, HostFile, Identity
 from imgcore.codec import Codec
 from imgcore.events import Control
+from imgcore.store.base import BlockStore, StoreUse, key_prefix
 
 __all__ = [
     "SMALL_FILE",
@@ -199,7 +201,8 @@ class Spec:
     `codec` is None to store everything. `memory` bounds the bytes of content in flight, raw and compressed together;
     fewer than `minimum_memory()` raise ValueError. What dedup remembers of earlier content (some 100 bytes for each
     distinct block) is not in it. `dedup` off makes every block and tail new. `early_store` off has the codec try every block.
-    `raw_blocks` and `raw_fragments` keep the codec from what they name.
+    `raw_blocks` and `raw_fragments` keep the codec from what they name. `store` is asked for each block and fragment before
+    it is compressed, and handed what was made of it; the pieces do not depend on it.
     """
 
     block_size: int
@@ -211,6 +214,7 @@ class Spec:
     early_store: bool = True
     raw_blocks: bool = False
     raw_fragments: bool = False
+    store: StoreUse | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.block_size <= 1 << 30:
@@ -236,6 +240,15 @@ class Spec:
     def looks_first(self) -> bool:
         """Whether there is a quick look at each block before the codec gets it."""
         return self.early_store and self.codec is not None and self.codec.slow
+
+    def with_store(self, store: BlockStore) -> Spec:
+        """Return this with a use of `store`; unchanged where nothing is compressed."""
+        if self.codec is None:
+            return self
+        from imgcore.codec.lz4 import Lz4Codec  # late: few have a store
+
+        look = Lz4Codec().fingerprint if self.looks_first else ""
+        return dataclasses.replace(self, store=StoreUse(store, key_prefix(self.codec, self.block_size, look)))
 
     def minimum_memory(self) -> int:
         """Return the least `memory` that works with these jobs and blocks."""

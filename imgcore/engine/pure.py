@@ -9,13 +9,10 @@ needs no comparing of bytes afterwards; no digest is in any result.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import threading
 from collections import Counter, deque
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as FutureTimeoutError
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from imgcore.blob import Blob
 from imgcore.codec import Codec, alternatives
@@ -23,6 +20,10 @@ from imgcore.codec.lz4 import compress_into
 from imgcore.engine.protocol import HostRun, Job, Kind, Piece, Scanned, Spec, each_job
 from imgcore.errors import ImgcoreError, SourceChanged, SourceError
 from imgcore.events import Control
+from imgcore.store.base import Kept, StoreUse
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 __all__ = ["PureEngine", "cannot_shrink", "compress_all", "hole_runs"]
 
@@ -48,11 +49,25 @@ def cannot_shrink(raw: bytes) -> bool:
     return sum(count * count for count in Counter(raw).values()) * 256 * 32 <= size * size * 33
 
 
-def _store(codec: Codec | None, raw: bytes, looks_first: bool = False, stop: threading.Event | None = None) -> _Stored:
+def _store(
+    codec: Codec | None,
+    raw: bytes,
+    looks_first: bool = False,
+    stop: threading.Event | None = None,
+    use: StoreUse | None = None,
+) -> _Stored:
     """Return what is to be stored of a block: what the best alternative of the codec makes of it, when that is shorter.
 
-    Once `stop` is set nobody wants the answer any more.
+    Once `stop` is set nobody wants the answer any more. `use` is asked for it first, and told of what it did not know.
     """
+    if codec is not None and use is not None:
+        kept = use.recall(raw)
+        if kept is not None:
+            return _Stored(kept.compressed, kept.data if kept.compressed else raw)
+        made = _store(codec, raw, looks_first, stop)
+        if stop is None or not stop.is_set():
+            use.keep(len(raw), Kept(made.compressed, made.data if made.compressed else b""))
+        return made
     best = _Stored(False, raw)
     if codec is None or (looks_first and cannot_shrink(raw)):
         return best
@@ -75,9 +90,26 @@ def compress_all(blocks: Sequence[bytes], codec: Codec | None, jobs: int) -> lis
     parts = [blocks[at : at + step] for at in range(0, len(blocks), step)]
     if codec is None or jobs <= 1 or len(parts) <= 1:
         return _store_many(codec, blocks)
-    with ThreadPoolExecutor(jobs, thread_name_prefix="imgcore") as pool:
-        done = pool.map(_store_many, [codec] * len(parts), parts)
-        return [stored for part in done for stored in part]
+    done: list[list[tuple[bool, bytes]]] = [[] for _ in parts]
+    failures: list[BaseException] = []
+    todo = iter(range(len(parts)))  # the threads take from it in turn
+
+    def work() -> None:
+        try:
+            for number in todo:
+                done[number] = _store_many(codec, parts[number])
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, name=f"imgcore-{number}") for number in range(min(jobs, len(parts)) - 1)]
+    for thread in threads:
+        thread.start()
+    work()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]
+    return [stored for part in done for stored in part]
 
 
 class PureEngine:
@@ -87,11 +119,14 @@ class PureEngine:
 
     def pack(self, files: Iterable[Job | HostRun], spec: Spec, control: Control) -> Iterator[Piece]:
         """Yield the pieces of `files`; see `Engine.pack`."""
+        from concurrent.futures import ThreadPoolExecutor  # late: it brings much with it, and the native engine needs none
+
         budget = spec.memory - 3 * spec.block_size  # what the cutter holds: a block, the open fragment, a closed one
         pending: deque[tuple[Piece, Future[_Stored] | None, int]] = deque()
         in_flight = 0
         pool = ThreadPoolExecutor(spec.jobs, thread_name_prefix="imgcore")
         stop = threading.Event()
+        use = spec.store
         try:
             for piece, raw, tries in _Cutter(spec, control).cut(each_job(files)):
                 reserve = 2 * len(raw)  # until it is handed on: the raw bytes, and what becomes of them
@@ -99,7 +134,7 @@ class PureEngine:
                     yield _finish(pending[0], control)
                     in_flight -= pending.popleft()[2]
                 codec = spec.codec if tries else None
-                future = pool.submit(_store, codec, raw, spec.looks_first, stop) if raw else None
+                future = pool.submit(_store, codec, raw, spec.looks_first, stop, use) if raw else None
                 pending.append((piece, future, reserve))
                 in_flight += reserve
                 while pending and ((head := pending[0][1]) is None or head.done()):
@@ -123,6 +158,8 @@ class PureEngine:
 
 def _finish(entry: tuple[Piece, Future[_Stored] | None, int], control: Control) -> Piece:
     """Return the piece with its data, once that is compressed."""
+    from concurrent.futures import TimeoutError as FutureTimeoutError
+
     piece, future, _ = entry
     while future is not None:
         control.check()
@@ -250,7 +287,9 @@ class _Cutter:
 
 
 def _key(raw: bytes) -> tuple[int, bytes]:
-    return len(raw), hashlib.blake2b(raw, digest_size=32).digest()
+    from hashlib import blake2b  # late, as above
+
+    return len(raw), blake2b(raw, digest_size=32).digest()
 
 
 def hole_runs(blob: Blob) -> Iterator[tuple[int, int]]:

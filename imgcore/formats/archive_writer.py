@@ -1,19 +1,17 @@
-"""What the writers of tar and cpio share: options, where the bytes go, the order of a tree, and where a file has holes."""
+"""What the writers of tar and cpio share: where the bytes go, the order of a tree, and where a file has holes."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Final, Self
 
 from imgcore.blob import Blob, Segment, Sink
-from imgcore.codec import StreamCompressor, stream_level
+from imgcore.codec import StreamCompressor
 from imgcore.events import Advanced, Control
-from imgcore.limits import parse_size
+from imgcore.formats.archive_options import ArchiveOptions
 from imgcore.model import Node, Tree
 
-__all__ = ["ArchiveOptions", "Output", "content_runs", "in_order", "stream_settings"]
+__all__ = ["Output", "content_runs", "in_order"]
 
 _HOLE: Final = 64 << 10
 _ZEROS: Final = bytes(_HOLE)
@@ -59,52 +57,6 @@ def _scan(blob: Blob, at: int, end: int, runs: list[Segment]) -> None:
                 zero = bool(runs) and runs[-1].hole and data.startswith(bytes(size), start)
             _add_run(runs, at + start, size, zero)
         at += len(data)
-
-
-@dataclass(frozen=True, slots=True)
-class ArchiveOptions:
-    """Options of every archive; see the formats' own."""
-
-    compression: str = "none"
-    level: int | None = None
-    jobs: int = 1
-    allow_loss: tuple[str, ...] = ()
-
-    def check(self, *, single: bool) -> None:
-        """Raise ValueError for values that are none; `single` as of StreamCompressor."""
-        stream_level(self.compression, self.level, single=single)
-        if self.jobs < 1:
-            raise ValueError("jobs has to be at least 1")
-
-    def with_settings(self, settings: Mapping[str, str]) -> Self:
-        """Return these options with the named fields set from text; raises ValueError."""
-        fields = {field.name: field for field in dataclasses.fields(self) if field.name not in ("allow_loss", "jobs")}
-        values: dict[str, object] = {}
-        for key, text in settings.items():
-            name = key.replace("-", "_")
-            if name not in fields:
-                raise ValueError(f"there is no option `{key}`; known: {', '.join(sorted(fields))}")
-            if isinstance(fields[name].default, bool):
-                if text not in ("yes", "no", "true", "false", "1", "0"):
-                    raise ValueError(f"`{key}={text}`: write yes or no")
-                values[name] = text in ("yes", "true", "1")
-            else:
-                values[name] = parse_size(text) if name == "level" else text
-        return dataclasses.replace(self, **values)  # type: ignore[arg-type]
-
-
-_SUFFIXES: Final = {"gzip": (".gz",), "bzip2": (".bz2",), "xz": (".xz",), "zstd": (".zst", ".zstd")}
-_SHORT: Final = {"gzip": (".tgz",), "bzip2": (".tbz2", ".tbz"), "xz": (".txz",), "zstd": (".tzst",)}
-
-
-def stream_settings(suffix: str) -> dict[str, dict[str, str]]:
-    """Return what each file name suffix of an archive says of its compression, from the plain one, `.tar` or `.cpio`."""
-    out = {suffix: {"compression": "none"}}
-    for name, endings in _SUFFIXES.items():
-        out |= {suffix + ending: {"compression": name} for ending in endings}
-        if suffix == ".tar":
-            out |= {ending: {"compression": name} for ending in _SHORT[name]}
-    return out
 
 
 class Output:

@@ -6,10 +6,11 @@ one `FORMAT` value in its `__init__`. To add one: make the folder and add its na
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Literal, Protocol, Self, TypeAlias
+from typing import Any, Literal, Protocol, Self, TypeAlias
 
 from imgcore.blob import Blob, Sink
 from imgcore.engine import Engine
@@ -17,9 +18,34 @@ from imgcore.events import Control
 from imgcore.limits import Limits
 from imgcore.model import Capabilities, FileHints, Hints, Loss, Tree
 
-__all__ = ["FileHints", "Finding", "Format", "Hints", "Image", "LayoutItem", "Magic", "Options", "Report", "Severity"]
+__all__ = [
+    "FileHints",
+    "Finding",
+    "Format",
+    "Hints",
+    "Image",
+    "LayoutItem",
+    "Magic",
+    "Options",
+    "Report",
+    "Severity",
+    "deferred",
+]
 
 Severity: TypeAlias = Literal["error", "warning"]
+
+
+def deferred(place: str) -> Callable[..., Any]:
+    """Return a function that calls the one at `place` ("module:name"), which is imported by then.
+
+    So that a format can be looked at (its name, its options) without what reads and writes it.
+    """
+    module, _, name = place.partition(":")
+
+    def call(*arguments: Any) -> Any:
+        return getattr(importlib.import_module(module), name)(*arguments)
+
+    return call
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +102,7 @@ class Report:
         hole_bytes: bytes of blocks of zeros, which take no space.
         fragments: blocks made of tails of several files.
         losses: what the format could not hold and the caller allowed, or is only warned of.
+        recalled: blocks and fragments that a store of earlier builds had, and that were not compressed again.
     """
 
     format: str
@@ -95,6 +122,7 @@ class Report:
     hole_bytes: int
     fragments: int
     losses: tuple[Loss, ...] = ()
+    recalled: int = 0
     seconds: float | None = None
 
 

@@ -13,7 +13,7 @@ import errno
 import os
 from typing import Self
 
-from imgcore.blob.faked import plain
+from imgcore.blob.faked import is_faked, plain
 from imgcore.errors import OutputError
 
 __all__ = ["Chain", "Place", "open_directory", "output_error"]
@@ -139,7 +139,8 @@ class Chain:
         while step.parent is not None:
             steps.append(step)
             step = step.parent
-        fd = os.dup(self.root.fd)
+        # An older pyfakefs hands `dup` on to the real system, where this number is some other file.
+        fd = os.open(plain(self.root.path), _FLAGS) if is_faked() else os.dup(self.root.fd)
         for step in reversed(steps):
             try:
                 below = open_directory(step.name, fd, step.path)

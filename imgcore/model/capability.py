@@ -146,6 +146,17 @@ def _fraction_losses(table: Table, step: int) -> Iterator[Loss]:
         yield _fraction_loss(table.shape.path(min(rows)), len(rows))
 
 
+def _without_fractions(tree: Tree, table: Table, caps: Capabilities) -> tuple[Tree, list[Loss]]:
+    """Return what `checked` does for columns that lose nothing else."""
+    step = caps.time_step_ns
+    losses = list(_fraction_losses(table, step))
+    if not losses and step <= tree.time_step_ns:
+        return tree, losses
+    mtimes = [mtime - mtime % step for mtime in table.mtimes] if losses else table.mtimes
+    coarser = max(step, tree.time_step_ns)
+    return Tree.of_table(dataclasses.replace(table, mtimes=mtimes), tree.limits, time_step_ns=coarser), losses
+
+
 def _node_losses(path: bytes, node: Node, caps: Capabilities) -> Iterator[Loss]:
     name = type_name(node)
     if name not in caps.types:
@@ -235,6 +246,8 @@ def checked(tree: Tree, caps: Capabilities, *, allow: Collection[str] = (), form
 
     Raises NotRepresentable with all other losses.
     """
+    if tree.table is not None and _only_fractions(tree.table, caps):
+        return _without_fractions(tree, tree.table, caps)
     warned: list[Loss] = []
     refused: list[Loss] = []
     for loss in find_losses(tree, caps):

@@ -10,7 +10,6 @@ Holes are not in it: they are not content.
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 from collections.abc import Iterator
 
@@ -97,6 +96,8 @@ def manifest_lines(tree: Tree, control: Control | None = None, *, contents: bool
 
 def digest(tree: Tree, control: Control | None = None) -> str:
     """Return the SHA-256 of the manifest in hex: equal for equal trees, whatever they are stored in."""
+    import hashlib  # OpenSSL with it: late
+
     total = hashlib.sha256()
     for line in manifest_lines(tree, control):
         total.update(line.encode("ascii") + b"\n")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from pathlib import PurePath
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from imgcore.errors import PathError
+
+if TYPE_CHECKING:
+    from pathlib import PurePath
 
 __all__ = ["PathLike", "join", "normalize", "split"]
 

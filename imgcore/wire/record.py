@@ -7,18 +7,18 @@
         unused: u32
 
 The decorator compiles one `struct.Struct`, `SIZE`, `LAYOUT` (name, offset and width of each field) and the rules, and
-makes a dataclass with slots of it. `unpack_from` checks every rule, because the bytes come from outside; `pack`
-asserts them, because the values are our own. Variable parts (names, block lists) are read beside the record.
+makes a class with slots of it, as a dataclass would be. `unpack_from` checks every rule, because the bytes come from
+outside; `pack` asserts them, because the values are our own. Variable parts (names, block lists) are read beside the record.
 
 It has to be a decorator: slots cannot be added in `__init_subclass__`.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import operator
 import struct
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from typing import (
     Annotated,
     Any,
@@ -29,7 +29,6 @@ from typing import (
     dataclass_transform,
     get_args,
     get_origin,
-    get_type_hints,
 )
 
 from imgcore.errors import Corrupt
@@ -96,6 +95,16 @@ class Record:
             if not rule.holds(value):
                 yield layout, value, rule.text
 
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return all(getattr(self, place.name) == getattr(other, place.name) for place in self.LAYOUT)
+
+    __hash__ = None  # type: ignore[assignment]  # they can be changed
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{place.name}={getattr(self, place.name)!r}' for place in self.LAYOUT)})"
+
     def pack(self) -> bytes:
         """Return the bytes of this record."""
         for layout, value, allowed in self.violations():
@@ -115,9 +124,15 @@ R = TypeVar("R", bound=Record)
 
 
 def _fields_of(cls: type[Record]) -> list[tuple[str, str, list[Rule]]]:
-    """Return (name, struct code, rules) of each annotated field, in the order of declaration."""
+    """Return (name, struct code, rules) of each annotated field, in the order of declaration.
+
+    Annotations are text, most of them one name: `typing.get_type_hints` compiles every one of them, which would take
+    longer than anything else when imgcore starts.
+    """
+    known = vars(sys.modules[cls.__module__])
     fields = []
-    for name, hint in get_type_hints(cls, include_extras=True).items():
+    for name, text in vars(cls).get("__annotations__", {}).items():
+        hint = known[text] if text in known else eval(text, known)
         if get_origin(hint) is not Annotated:
             continue
         extras = get_args(hint)[1:]
@@ -126,6 +141,15 @@ def _fields_of(cls: type[Record]) -> list[tuple[str, str, list[Rule]]]:
             raise TypeError(f"{cls.__name__}.{name} needs exactly one on-disk type, has {codes}")
         fields.append((name, codes[0], [extra for extra in extras if isinstance(extra, Rule)]))
     return fields
+
+
+def _initializer(names: Sequence[str]) -> Callable[..., None]:
+    """Return the `__init__` that a dataclass would have."""
+    body = "\n".join(f"    self.{name} = {name}" for name in names)
+    made: dict[str, Any] = {}
+    exec(f"def __init__(self, {', '.join(names)}):\n{body}\n", made)
+    initializer: Callable[..., None] = made["__init__"]
+    return initializer
 
 
 @dataclass_transform()
@@ -144,7 +168,10 @@ def record(byte_order: str = "<", *, spec: str = "") -> Callable[[type[R]], type
             rules += [(place, rule) for rule in field_rules]
             codes += code
             at += width
-        made = dataclasses.dataclass(slots=True)(cls)
+        names = [place.name for place in layout]
+        space = {key: value for key, value in vars(cls).items() if key not in ("__dict__", "__weakref__")}
+        made: type[R] = type(cls.__name__, cls.__bases__, {**space, "__slots__": tuple(names), "__init__": _initializer(names)})
+        made.__qualname__ = cls.__qualname__
         made._struct = struct.Struct(byte_order + codes)
         made.SIZE, made.LAYOUT, made.SPEC = at, tuple(layout), spec
         made._rules = tuple(rules)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
+import subprocess
+import sys
+import tarfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -11,7 +16,7 @@ import pytest
 import imgcore
 from imgcore.blob import BytesBlob, MemorySink
 from imgcore.blob.faked import is_faked
-from imgcore.build import pack, unpack
+from imgcore.build import open_source, pack, unpack
 from imgcore.engine import native_available
 from imgcore.errors import ImgcoreError, OutputError, SourceChanged, TargetExists
 from imgcore.events import Control, Event, Warned
@@ -181,3 +186,83 @@ def test_a_tree_from_memory_needs_no_file_system(fs: object) -> None:
     pack(tree({"/a": file(b"1")}), "/image.raw")
     with imgcore.open("/image.raw") as image:
         assert image.tree["/a"].content.read_at(0, 1) == b"1"
+
+
+def test_no_descriptor_is_handed_on_to_the_real_dup(fs: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(_: object, fd: int) -> int:
+        raise AssertionError(f"dup({fd}) would be that of the real system in an older pyfakefs")
+
+    monkeypatch.setattr(type(os), "dup", refused, raising=False)
+    shared = file(b"x" * 5000)
+    unpack(tree({"/a/first": shared, "/b/second": shared}), "/there")
+    assert os.stat("/there/a/first").st_ino == os.stat("/there/b/second").st_ino
+
+
+def test_an_archive_that_is_decompressed_leaves_real_files_alone(tmp_path: Path, fs: FakeFilesystem) -> None:
+    content = os.urandom(300_000)
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        member = tarfile.TarInfo("data")
+        member.size = len(content)
+        archive.addfile(member, io.BytesIO(content))
+    fs.pause()
+    victims = [tmp_path / f"victim{number}" for number in range(12)]  # the made-up descriptors begin at low numbers too
+    streams = []
+    for path in victims:
+        path.write_bytes(b"precious")
+        streams.append(path.open("r+b", buffering=0))
+    fs.resume()
+    try:
+        with open("/a.tar.gz", "wb") as stream:
+            stream.write(packed.getvalue())
+        with open_source("/a.tar.gz") as opened:
+            assert opened.tree["/data"].content.read_at(0, len(content)) == content  # type: ignore[union-attr]
+        fs.pause()
+        assert {path.read_bytes() for path in victims} == {b"precious"}
+        assert [os.lseek(stream.fileno(), 0, os.SEEK_CUR) for stream in streams] == [0] * len(streams)
+    finally:
+        for real in streams:
+            real.close()
+        fs.resume()
+
+
+_TWICE = """
+{first}
+import pytest
+from pyfakefs.fake_filesystem_unittest import Patcher
+
+def once(name):
+    import imgcore
+    with Patcher() as patcher:
+        patcher.fs.create_file("/src/" + name, contents=name * 10_000)
+        imgcore.pack("/src", "/out.raw")
+        with imgcore.open("/out.raw") as image:
+            assert [path for path, _ in image.tree.walk()] == [b"/", b"/" + name.encode()]
+            imgcore.unpack(image, "/there")
+        with open("/there/" + name) as stream:
+            assert stream.read() == name * 10_000
+
+once("one")
+once("two")
+import os, imgcore
+os.makedirs(ROOT + "/real")
+with open(ROOT + "/real/three", "w") as stream:
+    stream.write("three")
+imgcore.pack(ROOT + "/real", ROOT + "/out.raw")
+assert sorted(os.listdir(ROOT)) == ["out.raw", "real"], os.listdir(ROOT)
+with imgcore.open(ROOT + "/out.raw") as image:
+    assert image.tree["/three"].content.read_at(0, 9) == b"three"
+once("four")
+print("done")
+"""
+
+
+@pytest.mark.parametrize("first", ["import imgcore", "import pyfakefs", "import sys, pyfakefs; sys.modules.pop('pyfakefs')"])
+def test_several_made_up_file_systems_in_one_process(first: str, tmp_path: Path) -> None:
+    """Names of imgcore are imported when they are first used: that may be in the first, and has to hold in the next."""
+    code = f"ROOT = {str(tmp_path)!r}\n" + _TWICE.format(first=first)
+    root = str(Path(imgcore.__file__).parents[1])
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": root}
+    )
+    assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr

@@ -28,7 +28,7 @@ def keys_of(value: object) -> set[str]:
 COMMANDS = """
 pack SRC o.raw | pack --dry-run SRC o.raw | pack --dry-run -v SRC o.raw
 info i.raw | info --layout i.raw | ls -R i.raw | manifest i.raw | diff SRC i.raw | check cut.raw
-doctor | formats | unpack i.raw u | cat i.raw /nope | info nope
+pack --cache c SRC o.raw | cache info c0 | cache prune --all c0 | doctor | formats | unpack i.raw u | cat i.raw /nope | info nope
 """
 
 
@@ -41,7 +41,7 @@ def test_every_key_is_documented(command: str, imgcore_cli: Cli, tmp_path: Path,
     (source / "same").hardlink_to(source / "a")
     (source / b"\xff".decode("utf-8", "surrogateescape")).write_bytes(b"")
     monkeypatch.chdir(tmp_path)
-    imgcore_cli("pack", "SRC", "i.raw")
+    imgcore_cli("pack", "--cache", "c0", "SRC", "i.raw")
     (tmp_path / "cut.raw").write_bytes((tmp_path / "i.raw").read_bytes()[:200])
     (source / "new").write_bytes(b"")
     found = imgcore_cli(*command.split(), "--json", "--progress", "json")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import gzip
 import random
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from imgcore.blob import BytesBlob, read_chunks
-from imgcore.build import open_source
-from imgcore.errors import ImgcoreError
+from imgcore.build import open_source, pack
+from imgcore.errors import ImgcoreError, LimitExceeded
 from imgcore.events import Control
 from imgcore.formats import cpio, tar
 from imgcore.formats.base import Format
@@ -187,3 +188,19 @@ def test_compressed_ones_by_chance() -> None:
                 list(source.tree.walk())
         except ImgcoreError as error:
             assert str(error)
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_a_bomb_of_holes_is_not_packed(count: int, tmp_path: Path) -> None:
+    """A few hundred bytes that stand for terabytes of zeros, in one file or in several."""
+    size = (8 << 40) // count
+    archive = tmp_path / "a.tar"
+    parts = []
+    for number in range(count):
+        records = {"GNU__sparse__major": b"1", "GNU__sparse__minor": b"0", "GNU__sparse__name": b"s%d" % number}
+        parts += [pax(GNU__sparse__realsize=b"%d" % size, **records), member(b"x", b"1\n0\n10\n".ljust(512, b"\0") + b"x" * 10)]
+    archive.write_bytes(b"".join(parts) + END)
+    with pytest.raises(LimitExceeded) as caught:
+        pack(archive, tmp_path / "out.raw")
+    assert caught.value.field == ("max_file_size" if count == 1 else "max_total_size")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.tar"]

@@ -10,6 +10,7 @@ other readers, which ignore it, see nothing; so a header is begun wherever the l
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -21,6 +22,7 @@ from imgcore.wire import chain
 __all__ = ["Listing", "write_listing"]
 
 _ENTRY: Final = chain(DirEntry)
+_HEADER: Final = chain(DirHeader)
 _MAX_INDEX: Final = 0xFFFF
 _MAX_LISTING: Final = (1 << 32) - 1 - LISTING_EXTRA
 
@@ -41,6 +43,19 @@ class Listing(NamedTuple):
         ]
 
 
+def _one_run(begin: int, names: Sequence[bytes], places: Sequence[tuple[int, int]], numbers: Sequence[int]) -> int:
+    """Return the size of a listing that takes one header, within one metadata block but for the last entry; else 0."""
+    count = len(names)
+    if not 0 < count <= MAX_DIR_COUNT:
+        return 0
+    size = _HEADER.size + _ENTRY.size * count + sum(map(len, names))
+    last = begin + size - _ENTRY.size - len(names[-1])  # where the last entry begins
+    start = places[0][0]
+    if last // METADATA_SIZE != begin // METADATA_SIZE or any(place[0] != start for place in places):
+        return 0
+    return size if max(numbers) - numbers[0] <= 32767 and min(numbers) - numbers[0] >= -32768 else 0
+
+
 def write_listing(
     stream: MetadataWriter,
     names: Sequence[bytes],
@@ -55,6 +70,20 @@ def write_listing(
     basic type.
     """
     begin = len(stream)
+    simple = _one_run(begin, names, places, numbers)
+    if simple:
+        first = numbers[0]
+        lengths = list(map(len, names))
+        entries = map(
+            _ENTRY.pack,
+            [offset for _, offset in places],
+            [number - first for number in numbers],
+            kinds,
+            [length - 1 for length in lengths],
+        )
+        head = _HEADER.pack(len(names) - 1, places[0][0], first)
+        stream.append(head + b"".join(itertools.chain.from_iterable(zip(entries, names, strict=True))))
+        return Listing(begin, simple, [])
     size = header_at = count = head_start = head_number = 0
     headers: list[tuple[int, bytes]] = []
     block = begin // METADATA_SIZE

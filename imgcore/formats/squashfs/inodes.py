@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import sys
 from array import array
-from collections.abc import Iterator, Sequence
-from itertools import accumulate, compress
+from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate, compress, repeat
+from operator import itemgetter
 from typing import Final
 
 from imgcore.formats.squashfs.data import Placed
@@ -41,8 +42,19 @@ __all__ = ["InodeEncoder"]
 _SECOND: Final = 1_000_000_000
 _U32: Final = 1 << 32
 _BATCH: Final = 8192  # inodes that are held at once
+_BASE: Final = chain(InodeBase)
 _BASIC_FILE: Final = chain(InodeBase, RegInode)
+_BASIC_DIR: Final = chain(DirInode)
 _LITTLE: Final = sys.byteorder == "little"
+
+
+def _picker(places: Sequence[int]) -> Callable[[Sequence[int]], Sequence[int]]:
+    """Return the function that picks these places of a column."""
+    if isinstance(places, range):
+        return lambda column: column[places.start : places.stop]
+    if len(places) > 1:
+        return itemgetter(*places)
+    return lambda column: [column[place] for place in places]
 
 
 class InodeEncoder:
@@ -79,30 +91,31 @@ class InodeEncoder:
     def _files(self, rows: Sequence[int], which: Sequence[int], files: Placed, word_ends: Sequence[int]) -> list[bytes]:
         """Return the inodes of regular files, whose contents are `which` of `files`."""
         table, plan, ids = self._table, self._plan, self.ids
-        uids, gids = [table.uids[row] for row in rows], [table.gids[row] for row in rows]
+        of_row, of_file = _picker(rows), _picker(which)
+        uids, gids = of_row(table.uids), of_row(table.gids)
         for uid, gid in dict.fromkeys(zip(uids, gids, strict=True)):
             ids.setdefault(uid, len(ids))
             ids.setdefault(gid, len(ids))
-        starts = [files.starts[one] for one in which]
-        sizes = [table.sizes[row] for row in rows]
+        starts, sizes = of_file(files.starts), of_row(table.sizes)
         short = [size & 0xFFFFFFFF for size in sizes] if max(sizes, default=0) >= _U32 else sizes
         raws = list(
             map(
                 _BASIC_FILE.pack,
-                [REG] * len(rows),
-                [table.modes[row] & 0o7777 for row in rows],
-                [ids[uid] for uid in uids],
-                [ids[gid] for gid in gids],
-                [table.mtimes[row] // _SECOND for row in rows],
-                [plan.numbers[row] for row in rows],
-                [start & 0xFFFFFFFF for start in starts],
-                [files.fragments[one] for one in which],
-                [files.offsets[one] for one in which],
+                repeat(REG),
+                [mode & 0o7777 for mode in of_row(table.modes)],
+                map(ids.__getitem__, uids),
+                map(ids.__getitem__, gids),
+                [mtime // _SECOND for mtime in of_row(table.mtimes)],
+                of_row(plan.numbers),
+                [start & 0xFFFFFFFF for start in starts] if max(starts, default=0) >= _U32 else starts,
+                of_file(files.fragments),
+                of_file(files.offsets),
                 short,
             )
         )
-        for place, one in enumerate(which):
-            if files.counts[one]:
+        for place, count in enumerate(of_file(files.counts)):
+            if count:
+                one = which[place]
                 words = files.words[word_ends[one] : word_ends[one + 1]]
                 if not _LITTLE:
                     words.byteswap()
@@ -128,7 +141,8 @@ class InodeEncoder:
         for numbers in (starts, sizes):
             if max(numbers, default=0) >= _U32:
                 found.update(place for place, value in enumerate(numbers) if value >= _U32)
-        found.update(place for place, one in enumerate(which) if files.sparses[one])
+        if any(files.sparses):
+            found.update(place for place, one in enumerate(which) if files.sparses[one])
         return sorted(found)
 
     def _base(self, kind: int, row: int) -> bytes:
@@ -136,7 +150,7 @@ class InodeEncoder:
         uid = self.ids.setdefault(table.uids[row], len(self.ids))
         gid = self.ids.setdefault(table.gids[row], len(self.ids))
         mtime = table.mtimes[row] // _SECOND
-        return InodeBase(kind, table.modes[row] & 0o7777, uid, gid, mtime, self._plan.numbers[row]).pack()
+        return _BASE.pack(kind, table.modes[row] & 0o7777, uid, gid, mtime, self._plan.numbers[row])
 
     def _other(self, row: int) -> bytes:
         """Return the inode of a symbolic link, device, fifo or socket."""
@@ -164,4 +178,4 @@ class InodeEncoder:
         if index or xattr != NO_XATTR or size > 0xFFFF:
             body = LDirInode(subdirs + 2, size, start, parent, len(index), offset, xattr)
             return self._base(DIR + EXTENDED, row) + body.pack() + b"".join(index)
-        return self._base(DIR, row) + DirInode(start, subdirs + 2, size, offset, parent).pack()
+        return self._base(DIR, row) + _BASIC_DIR.pack(start, subdirs + 2, size, offset, parent)

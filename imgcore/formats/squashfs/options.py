@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from fractions import Fraction
-from typing import Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from imgcore.engine.protocol import Tails, minimum_memory
 from imgcore.formats.squashfs import layout
@@ -14,6 +13,11 @@ from imgcore.formats.squashfs.layout import MAX_IDS
 from imgcore.limits import parse_size
 from imgcore.model import Capabilities, Hints
 from imgcore.model.hints import MAX_ALIGN, check_align
+
+if TYPE_CHECKING:
+    from fractions import Fraction
+
+    from imgcore.store.base import BlockStore
 
 __all__ = ["CAPABILITIES", "CODEC_SETTINGS", "COMPRESSIONS", "FILTERS", "PARTS", "STRATEGIES", "Options"]
 
@@ -74,6 +78,7 @@ class Options:
         time: the superblock's time, seconds since 1970; None is the newest time in the tree.
         jobs: threads that compress; the image does not depend on it.
         memory: bytes of content in flight at most.
+        store: compressed blocks of earlier builds; the image does not depend on it.
         pad: the image's length is a multiple of this. Linux needs 1024, dm-verity and 4K disks need 4096; 1 is none.
         allow_loss: kinds of loss that are accepted: xattr, device, time.
         hints: what single files ask for; see `imgcore.model.FileHints`.
@@ -107,6 +112,7 @@ class Options:
     time: int | None = None
     jobs: int = 1
     memory: int = 128 << 20
+    store: BlockStore | None = None
     pad: int = 4096
     allow_loss: tuple[str, ...] = ()
     hints: Hints | None = None
@@ -211,7 +217,8 @@ class Options:
                 values[name] = _FROM_TEXT[name](text)
             except ValueError as error:
                 raise ValueError(f"`{key}={text}`: {error}") from None
-        if isinstance(share := values.get("dict_size"), Fraction):
+        share = values.get("dict_size")
+        if share is not None and not isinstance(share, int):  # a part of a block
             size = share * values.get("block_size", self.block_size)
             if size.denominator != 1:
                 raise ValueError(f"`dict-size={settings.get('dict-size', settings.get('dict_size'))}` is not a number of bytes")
@@ -258,6 +265,8 @@ def _dictionary(text: str) -> int | Fraction:
     digits = text[:-1]
     if not digits.isascii() or not digits.replace(".", "", 1).isdigit():
         raise ValueError("write a number of bytes, or of percent of the block size")
+    from fractions import Fraction  # late: few ask for it
+
     return Fraction(digits) / 100
 
 

@@ -39,6 +39,7 @@ from imgcore.formats.squashfs.order import layout_order
 from imgcore.formats.squashfs.plan import plan_table
 from imgcore.formats.squashfs.xattrs import XattrWriter
 from imgcore.model import Table, Tree, checked
+from imgcore.store.base import StoreUse
 
 __all__ = ["write_image"]
 
@@ -71,6 +72,7 @@ class _Writer:
         self.encoder = InodeEncoder(self.plan)
         self.order = layout_order(self.plan, options)
         self.placer = Placer(sink, self._align_of, options.resync)
+        self.use: StoreUse | None = None
 
     def _codec_of(self, part: str) -> Codec | None:
         """Return the codec of the metadata in one of `options.PARTS`."""
@@ -110,6 +112,9 @@ class _Writer:
             raw_blocks="data" in options.uncompressed,
             raw_fragments="fragments" in options.uncompressed,
         )
+        if options.store is not None:
+            spec = spec.with_store(options.store)
+        self.use = spec.store
         rows = self.order.rows
         told = 0
         for piece in self.engine.pack(self.order.jobs(self.plan, options.holes), spec, self.control):
@@ -239,4 +244,5 @@ class _Writer:
             duplicate_bytes=totals.duplicate_bytes,
             hole_bytes=totals.hole_bytes,
             fragments=len(self.placer.fragments),
+            recalled=0 if self.use is None else self.use.hits,
         )

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from imgcore.formats.base import Format, Magic
-from imgcore.formats.tar.check import check_blob
+import importlib
+from typing import TYPE_CHECKING
+
+from imgcore.formats.base import Format, Magic, deferred
 from imgcore.formats.tar.options import CAPABILITIES, SUFFIX_SETTINGS, Options
-from imgcore.formats.tar.reader import TarImage, looks_like_tar, open_image
-from imgcore.formats.tar.writer import write_image
+
+if TYPE_CHECKING:
+    from imgcore.formats.tar.reader import TarImage, open_image
+    from imgcore.formats.tar.writer import write_image
 
 __all__ = ["CAPABILITIES", "FORMAT", "Options", "TarImage", "open_image", "write_image"]
 
@@ -17,15 +21,23 @@ FORMAT = Format(
     magics=(Magic(257, b"ustar"),),
     default_options=Options(),
     capabilities=CAPABILITIES,
-    open=open_image,
-    write=write_image,
-    check_blob=check_blob,
+    open=deferred("imgcore.formats.tar.reader:open_image"),
+    write=deferred("imgcore.formats.tar.writer:write_image"),
+    check_blob=deferred("imgcore.formats.tar.check:check_blob"),
     limitations=(
         "sockets cannot be stored",
         "owners and groups are numbers: names are neither read nor written",
         "an absolute name, or one with `..`, is refused",
         "archives of several volumes are not read",
     ),
-    recognise=looks_like_tar,
+    recognise=deferred("imgcore.formats.tar.reader:looks_like_tar"),
     suffix_settings=SUFFIX_SETTINGS,
 )
+
+_LATE = {"TarImage": "reader", "open_image": "reader", "write_image": "writer"}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LATE:
+        raise AttributeError(f"module `imgcore.formats.tar` has no attribute `{name}`")
+    return getattr(importlib.import_module(f"imgcore.formats.tar.{_LATE[name]}"), name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from imgcore.formats.archive_writer import ArchiveOptions, stream_settings
+from imgcore.formats.archive_options import ArchiveOptions, stream_settings
 from imgcore.model import Capabilities
 
 __all__ = ["CAPABILITIES", "SUFFIX_SETTINGS", "Options"]

@@ -166,3 +166,10 @@ def test_metadata_is_a_value() -> None:
     assert Meta(0o644, 1, 2, 3, {b"user.x": b"1"}) == Meta(0o644, 1, 2, 3, {b"user.x": b"1"})
     assert file() != file()
     assert len(list(manifest_lines(tree({})))) == 1
+
+
+def test_what_is_no_content_is_refused_by_name() -> None:
+    with pytest.raises(TypeError, match="`'a'` is a object, where a node, bytes, text or a blob is needed"):
+        tree({"a": object()})  # type: ignore[dict-item]
+    with pytest.raises(TypeError, match="`b'/d/n'` is a int"):
+        tree({b"/d/n": 5})  # type: ignore[dict-item]

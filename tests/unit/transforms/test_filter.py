@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imgcore.errors import Corrupt, PathError
-from imgcore.model import Dir, Tree, file, tree
+from imgcore.model import Dir, File, Tree, file, tree
 from imgcore.testing import names, trees
 from imgcore.transforms import Globs, Regexes, Rule, exclude, max_depth, only, prune_empty, read_ignore_file
 
@@ -98,6 +98,19 @@ def test_only() -> None:
     assert dirs(only(tree(PATHS), ["/empty"])) == {"/", "/empty", "/empty/lib"}
     with pytest.raises(PathError, match="nothing"):
         only(tree(PATHS), ["nothing"])
+
+
+def test_only_by_a_function() -> None:
+    sample = only(tree(PATHS), lambda path, node: isinstance(node, File) and path.endswith(b".py"))
+    assert files(sample) == {"/usr/lib/python/b.py"}
+    assert dirs(sample) == {"/", "/usr", "/usr/lib", "/usr/lib/python"}
+    assert files(only(tree(PATHS), lambda path, node: path == b"/usr/lib")) == {
+        "/usr/lib/python/a.pyc",
+        "/usr/lib/python/b.py",
+    }
+    with pytest.raises(PathError, match=r"nothing in the tree matches.*what was chosen"):
+        only(tree(PATHS), lambda path, node: False)
+    assert files(only(tree(PATHS), Regexes(["[.]pyc$"]))) == files(only(tree(PATHS), ["*.pyc"]))
 
 
 @settings(max_examples=50)

@@ -1,0 +1,64 @@
+"""`imgcore cache info|prune DIR`: what is in a cache of compressed blocks, and making room in it."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+
+import click
+
+from imgcore.cli.command import SIZE, Run, verb
+from imgcore.cli.output import human
+from imgcore.store import CacheInfo, LocalStore
+
+__all__ = ["command"]
+
+_DAY = 86400
+
+
+@verb(
+    "cache",
+    "show or prune a cache of compressed blocks",
+    examples=("imgcore cache info ~/.cache/images", "imgcore cache prune --max-size 2G --older-than 30 ~/.cache/images"),
+)
+@click.argument("action", type=click.Choice(["info", "prune"]))
+@click.argument("directory", type=click.Path(file_okay=False), metavar="DIR")
+@click.option(
+    "--max-size", type=SIZE, metavar="SIZE", help="prune: keep the objects used last, of at most SIZE bytes together."
+)
+@click.option(
+    "--older-than", type=click.FloatRange(min=0), metavar="DAYS", help="prune: remove what was not used for DAYS days."
+)
+@click.option("--all", "everything", is_flag=True, help="prune: remove all objects.")
+def command(
+    run: Run, action: str, directory: str, max_size: int | None, older_than: float | None, everything: bool
+) -> int | None:
+    """Say how much is in the cache DIR that `imgcore pack --cache DIR` fills, or remove some of it.
+
+    Without flags, `prune` removes what builds that were killed left behind. It may run beside builds.
+    """
+    if action == "info":
+        if max_size is not None or older_than is not None or everything:
+            raise click.UsageError("--max-size, --older-than and --all are for prune")
+        _show(run, "info", directory, LocalStore(directory, create=False).info())
+        return None
+    if everything and (max_size is not None or older_than is not None):
+        raise click.UsageError("--all leaves nothing for --max-size or --older-than")
+    seconds = None if older_than is None else older_than * _DAY
+    limit = 0 if everything else max_size
+    _show(run, "prune", directory, LocalStore(directory, create=False).prune(limit=limit, older_than=seconds))
+    return None
+
+
+def _show(run: Run, action: str, directory: str, found: CacheInfo) -> None:
+    if run.output.as_json:
+        run.output.event("cache", {"action": action, "directory": directory, **dataclasses.asdict(found)})
+        return
+    verb = "removed " if action == "prune" else ""
+    run.output.line(f"{verb}{found.objects} objects, {human(found.bytes)}; {found.unfinished} unfinished")
+    if found.oldest is not None and found.newest is not None:
+        run.output.line(f"last used from {_date(found.oldest)} to {_date(found.newest)}")
+
+
+def _date(seconds: float) -> str:
+    return datetime.datetime.fromtimestamp(seconds).isoformat(" ", "minutes")
