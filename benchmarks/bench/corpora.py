@@ -60,7 +60,7 @@ def make_big(corpus: Corpus) -> None:
         if corpus.bytes >= BIG:
             return
     while corpus.bytes < BIG:
-        corpus.add(f"made-up-{corpus.made_up:04}", synthetic.binary(corpus.random, 8 * MIB), made_up=True)
+        corpus.add(f"made-up-{corpus.made_up:04}", synthetic.binary(corpus.random, min(8 * MIB, BIG // 8)), made_up=True)
 
 
 def make_small(corpus: Corpus) -> None:
