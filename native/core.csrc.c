@@ -1,2 +1,3 @@
 #include "imgcore.h"
 #include "scan.h"
+#include "unpack.h"

@@ -2,6 +2,7 @@
 
 from imgcore.blob.base import Blob, Segment, read_all, read_chunks
 from imgcore.blob.file import FileBlob, HostFile, Identity, open_host
+from imgcore.blob.held import held_file
 from imgcore.blob.memory import EMPTY, BytesBlob, SliceBlob, ZeroBlob
 from imgcore.blob.sink import AtomicFile, MemorySink, PlainFile, Sink, StreamSink, open_sink
 from imgcore.blob.spool import Spool
@@ -22,6 +23,7 @@ __all__ = [
     "Spool",
     "StreamSink",
     "ZeroBlob",
+    "held_file",
     "open_host",
     "open_sink",
     "read_all",

@@ -227,7 +227,8 @@ class FileBlob:
         return self._size
 
     @contextlib.contextmanager
-    def _descriptor(self) -> Iterator[int]:
+    def descriptor(self) -> Iterator[int]:
+        """Hold the descriptor: it stays open until the block is left, `close` or not."""
         with self._lock:
             if self._closed:
                 raise ValueError(f"{show(self.path)} was closed")
@@ -242,7 +243,7 @@ class FileBlob:
     def read_at(self, at: int, size: int) -> bytes:
         """Return bytes of the file. Raises SourceUnreadable, or SourceChanged when it was cut meanwhile."""
         size = max(0, min(size, self._size - at)) if at >= 0 else 0
-        with self._descriptor() as fd:
+        with self.descriptor() as fd:
             return read_exactly(fd, at, size, self.path) if size else b""
 
     def segments(self) -> Iterator[Segment]:
@@ -256,7 +257,7 @@ class FileBlob:
             if at < end:
                 yield Segment(at, end - at, False)
             return
-        with self._descriptor() as fd:
+        with self.descriptor() as fd:
             yield from _holes_of(fd, end, at)  # lseek's answer does not depend on the position it moves
 
     def close(self) -> None:

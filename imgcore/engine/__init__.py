@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from imgcore.engine.protocol import Engine, HostRun, Job, Kind, Piece, ScanFailed, Scanned, Spec, Tails
 from imgcore.engine.pure import PureEngine
 from imgcore.errors import Unsupported
+
+if TYPE_CHECKING:
+    from imgcore.engine.native_unpack import NativeUnpack
 
 __all__ = [
     "Engine",
@@ -20,6 +23,7 @@ __all__ = [
     "Tails",
     "get_engine",
     "native_available",
+    "native_unpacker",
 ]
 
 
@@ -53,3 +57,15 @@ def get_engine(name: Literal["auto", "native", "pure"] = "auto") -> Engine:
             hint="install a C compiler and Python's headers, then: pip install --force-reinstall --no-binary imgcore imgcore",
         )
     return PureEngine()
+
+
+def native_unpacker(codec: str, name: Literal["auto", "native", "pure"] = "auto") -> type[NativeUnpack] | None:
+    """Return what makes files of an image whose blocks `codec` decodes; None where only Python can do that.
+
+    `name` is that of an engine, as for `get_engine`, which raises the same.
+    """
+    if get_engine(name).name == "pure":
+        return None
+    from imgcore.engine.native_unpack import NativeUnpack
+
+    return NativeUnpack if NativeUnpack.can_decode(codec) else None

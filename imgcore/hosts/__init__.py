@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 from imgcore.hosts.directory import Mounts, meta_at, node_at, scan
 
 if TYPE_CHECKING:
-    from imgcore.hosts.extract import UnpackReport, unpack
+    from imgcore.hosts.extract import unpack
+    from imgcore.hosts.unpacking import UnpackReport
 
 __all__ = ["Mounts", "UnpackReport", "meta_at", "node_at", "scan", "unpack"]
 
 
 def __getattr__(name: str) -> object:
-    if name not in ("UnpackReport", "unpack"):
+    places = {"UnpackReport": "imgcore.hosts.unpacking", "unpack": "imgcore.hosts.extract"}
+    if name not in places:
         raise AttributeError(f"module `imgcore.hosts` has no attribute `{name}`")
-    return getattr(importlib.import_module("imgcore.hosts.extract"), name)
+    return getattr(importlib.import_module(places[name]), name)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from imgcore.blob.faked import fchmod, fchown, is_faked, plain
@@ -20,7 +20,7 @@ from imgcore.errors import OutputError, show
 from imgcore.hosts.beneath import output_error
 from imgcore.model import Meta
 
-__all__ = ["Attributes"]
+__all__ = ["Attributes", "may_be_refused", "unset_message", "xattr_error"]
 
 _PRIVILEGED = (b"security.", b"trusted.", b"system.")
 _REFUSED = (errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL)
@@ -36,7 +36,25 @@ class Attributes:
 
     def mode_of(self, meta: Meta) -> int:
         """Return the mode to set: without the owner that they were meant for, setuid and setgid are dropped."""
-        return meta.mode & (0o7777 if self.keep_owner else 0o1777)
+        return meta.mode & self.mode_mask
+
+    @property
+    def mode_mask(self) -> int:
+        """The bits of a mode that are set."""
+        return 0o7777 if self.keep_owner else 0o1777
+
+    def settable(self, xattrs: Mapping[bytes, bytes], path: bytes) -> list[tuple[bytes, bytes]]:
+        """Return those extended attributes of `path` that are to be set, sorted; warn of what cannot be."""
+        if not self.xattrs:
+            return []
+        if not hasattr(os, "setxattr"):
+            self.warn("extended attributes cannot be set on this system", path)
+            return []
+        found = sorted(xattrs.items())
+        if b"security.capability" in xattrs and not self.keep_owner:
+            self.warn("extended attribute `security.capability` was not set: ownership is not kept", path)
+            found = [item for item in found if item[0] != b"security.capability"]
+        return found
 
     def apply(self, meta: Meta, path: bytes, fd: int) -> None:
         """Set everything on the file or directory `fd`; `path` is for messages. Raises OutputError."""
@@ -76,24 +94,33 @@ class Attributes:
 
     def _set_xattrs(self, meta: Meta, path: bytes, put: Callable[[bytes, bytes], None], may_fail: tuple[bytes, ...]) -> None:
         """Set them all; those whose names start with one of `may_fail` may be refused by the system."""
-        if not self.xattrs or not meta.xattrs:
+        if not meta.xattrs:
             return
-        if not hasattr(os, "setxattr"):
-            self.warn("extended attributes cannot be set on this system", path)
-            return
-        for name, value in sorted(meta.xattrs.items()):
-            if name == b"security.capability" and not self.keep_owner:
-                self.warn("extended attribute `security.capability` was not set: ownership is not kept", path)
-                continue
+        for name, value in self.settable(meta.xattrs, path):
             try:
                 put(name, value)
             except OSError as error:
                 if name.startswith(may_fail) and error.errno in _REFUSED:
-                    self.warn(f"extended attribute `{show(name)}` was not set: {error.strerror}", path)
+                    self.warn(unset_message(name, error.strerror), path)
                     continue
-                failure = output_error(error, path, f"set extended attribute `{show(name)}`")
-                failure.hint = "the target's file system may not hold it; --no-xattrs unpacks without extended attributes"
-                raise failure from None
+                raise xattr_error(error, path, name) from None
+
+
+def may_be_refused(name: bytes) -> bool:
+    """Return whether the system may refuse to set an extended attribute of a file or directory, which is then only told."""
+    return name.startswith(_PRIVILEGED)
+
+
+def unset_message(name: bytes, why: str | None) -> str:
+    """Return what is said of an extended attribute that the system refused."""
+    return f"extended attribute `{show(name)}` was not set: {why}"
+
+
+def xattr_error(error: OSError, path: bytes, name: bytes) -> OutputError:
+    """Return the OutputError for an extended attribute that could not be set, and should have been."""
+    failure = output_error(error, path, f"set extended attribute `{show(name)}`")
+    failure.hint = "the target's file system may not hold it; --no-xattrs unpacks without extended attributes"
+    return failure
 
 
 def _chmod_at(name: bytes, mode: int, dir_fd: int) -> None:

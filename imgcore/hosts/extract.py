@@ -11,61 +11,32 @@ Safe by construction:
 * setuid and setgid are dropped where ownership is not kept; devices are made by root only, or when asked for.
 
 The names are made by the calling thread, in the tree's order; contents are written by `jobs` threads, each with one
-piece of a file in memory. A failed run leaves what it made, but no file that is not whole, and says so.
+piece of a file in memory (`unpacking`). Where the tree is that of an image, as it was read, the C core makes the files
+(`table_files`). A failed run leaves what it made, but no file that is not whole, and says so.
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
-import stat
-from collections import deque
-from collections.abc import Callable
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from imgcore.blob import held_file
 from imgcore.blob.faked import is_faked, plain
-from imgcore.errors import ImgcoreError, NotRepresentable, OutputError, TargetExists, Unsupported, context, show
-from imgcore.events import Advanced, Control, Finished, Planned, Warned
-from imgcore.hosts.attributes import Attributes
-from imgcore.hosts.beneath import Chain, Place, output_error
-from imgcore.hosts.content import Content, discard_all, write_all
+from imgcore.engine import native_unpacker
+from imgcore.errors import ImgcoreError, NotRepresentable, Unsupported, context, show
+from imgcore.events import Control, Finished, Planned
+from imgcore.hosts.beneath import Chain, output_error
+from imgcore.hosts.unpacking import Unpacking, UnpackReport
 from imgcore.limits import Limits
-from imgcore.model import Device, Dir, File, Node, Pipe, Socket, Symlink, Tree, Whiteout, type_name
+from imgcore.model import Dir, File, Table, Tree, Whiteout
+
+if TYPE_CHECKING:
+    from imgcore.engine.native_unpack import NativeUnpack
 
 __all__ = ["OwnerMode", "UnpackReport", "unpack"]
 
 OwnerMode: TypeAlias = Literal["keep", "me"]
-
-Made = TypeVar("Made")
-
-_IN_FLIGHT = 256  # open files that wait for a thread, at most
-_BATCH = 32  # files, or
-_BATCH_BYTES = 1 << 20  # bytes, that a thread is given at once: handing over a small file costs more than writing it
-_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
-
-
-@dataclass(frozen=True, slots=True)
-class UnpackReport:
-    """What was unpacked.
-
-    Attributes:
-        files, dirs, symlinks, others: nodes of each kind, the root among `dirs`; hard_links: further names.
-        bytes: bytes of the files, holes included.
-        skipped: nodes that were left out because they are devices; each was an event.
-        unset_xattrs: extended attributes that could not be set; each was an event.
-    """
-
-    files: int
-    dirs: int
-    symlinks: int
-    others: int
-    hard_links: int
-    bytes: int
-    skipped: int
-    unset_xattrs: int
 
 
 def unpack(
@@ -79,13 +50,15 @@ def unpack(
     limits: Limits | None = None,
     control: Control | None = None,
     jobs: int = 1,
+    engine: Literal["auto", "native", "pure"] = "auto",
 ) -> UnpackReport:
     """Write `tree` into the directory `dest`, which is made where it is missing; return what was done.
 
     `owner` is "keep" for root and "me" else; `devices` None makes them as root only. With `force` files that exist are
     replaced, and directories that exist get the tree's metadata, which else they keep. The metadata of the tree's root is
     set on `dest` unless that held something before. `limits` bound the
-    sizes, those of the tree its names. Raises OutputError (TargetExists without `force`), NotRepresentable,
+    sizes, those of the tree its names. Where an image's tree comes unchanged, the native engine writes the files; `engine`
+    chooses, as for `get_engine`. Raises OutputError (TargetExists without `force`), NotRepresentable,
     LimitExceeded, Cancelled, and what reading the contents raises.
     """
     if os.open not in os.supports_dir_fd or not hasattr(os, "O_NOFOLLOW"):
@@ -96,12 +69,16 @@ def unpack(
         raise ValueError(f"owner `{owner}` is neither keep nor me")
     root = getattr(os, "geteuid", lambda: -1)() == 0
     control = control or Control()
-    files, total = _require_unpackable(tree, limits or tree.limits, control)
+    table, unpacker = _native_way(tree, engine)
+    if table is not None:
+        files, total = _require_columns(table, limits or tree.limits)
+    else:
+        files, total = _require_unpackable(tree, limits or tree.limits, control)
     control.emit(Planned("unpack", files, total))
     target = os.fsencode(dest)
     root_fd, is_ours = _open_target(target)
     with Chain(root_fd, target) as chain:
-        work = _Unpack(
+        work = Unpacking(
             chain,
             control,
             keep_owner=owner == "keep" or (owner is None and root),
@@ -112,7 +89,12 @@ def unpack(
             jobs=1 if is_faked() else jobs,
         )
         try:
-            report = work.run(tree, is_ours)
+            if table is not None and unpacker is not None:
+                from imgcore.hosts.table_files import unpack_table
+
+                report = unpack_table(work, table, unpacker, is_ours)
+            else:
+                report = work.run(tree, is_ours)
         except ImgcoreError as error:
             if error.hint is None and work.made:
                 error.hint = f"what was unpacked before is left in `{show(target)}`, its directories with mode 0700"
@@ -147,6 +129,35 @@ def _require_unpackable(tree: Tree, limits: Limits, control: Control) -> tuple[i
     return len(seen), total
 
 
+def _native_way(tree: Tree, engine: Literal["auto", "native", "pure"]) -> tuple[Table | None, type[NativeUnpack] | None]:
+    """Return the tree's columns and what writes its files, where these lie in one image and C can decode them."""
+    if engine == "pure" or is_faked():
+        return None, None
+    table = tree.columns()
+    if table is None or table.stored is None:
+        return None, None
+    with held_file(table.stored.blob) as held:
+        unpacker = native_unpacker(table.stored.codec, engine) if held is not None else None
+    return (table, unpacker) if unpacker is not None else (None, None)
+
+
+def _require_columns(table: Table, limits: Limits) -> tuple[int, int]:
+    """Do what `_require_unpackable` does, by the column; the limits of the tree were held when it was read."""
+    names = table.shape.names[1:]
+    joined = b"/".join(names)
+    if b"\0" in joined or joined.count(b"/") != max(0, len(names) - 1) or not {b"", b".", b".."}.isdisjoint(names):
+        raise NotRepresentable("impossible name: it could leave the target")
+    rows = table.file_rows()
+    sizes = [table.sizes[row] for row in rows]
+    total = sum(sizes)
+    if sizes and max(sizes) > limits.max_file_size:
+        with context(path=table.shape.path(rows[sizes.index(max(sizes))])):
+            limits.require("max_file_size", max(sizes))
+    limits.require("max_total_size", total)
+    limits.require("max_entries", len(table))
+    return len(rows), total
+
+
 def _open_target(target: bytes) -> tuple[int, bool]:
     """Return (descriptor of the target directory, whether it held nothing)."""
     try:
@@ -161,252 +172,3 @@ def _open_target(target: bytes) -> tuple[int, bool]:
     except BaseException:
         os.close(fd)
         raise
-
-
-def _open_files() -> int:
-    """Return how many files may wait for a thread: a part of what the system lets this process open."""
-    with contextlib.suppress(ImportError):  # not a POSIX system
-        import resource
-
-        limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        if limit != resource.RLIM_INFINITY:
-            return min(_IN_FLIGHT, limit // 4)
-    return _IN_FLIGHT
-
-
-class _Unpack:
-    """One run: where it is, what was made, what still has to be done."""
-
-    def __init__(
-        self,
-        chain: Chain,
-        control: Control,
-        *,
-        keep_owner: bool,
-        devices: bool,
-        insist: bool,
-        xattrs: bool,
-        force: bool,
-        jobs: int,
-    ) -> None:
-        self.chain = chain
-        self.control = control
-        self.devices = devices
-        self.insist = insist
-        self.force = force
-        self.jobs = jobs
-        self.attributes = Attributes(keep_owner, xattrs, lambda message, path: self.unset.append((message, path)))
-        self.first: dict[int, tuple[Place, bytes]] = {}
-        self.links: list[tuple[Place, bytes, tuple[Place, bytes]]] = []
-        self.directories: list[tuple[Place, Dir]] = []
-        self.batch: list[Content] = []
-        files = _open_files()
-        self.batch_most = max(1, min(_BATCH, files // (2 * jobs + 1)))
-        self.pending_most = min(2 * jobs, max(1, files // self.batch_most - 1))
-        self.batch_bytes = 0
-        self.pending: deque[tuple[Future[None], list[Content]]] = deque()
-        self.unset: deque[tuple[str, bytes]] = deque()
-        self.stored = 0
-        self.counts = dict.fromkeys(UnpackReport.__dataclass_fields__, 0)
-
-    def run(self, tree: Tree, is_ours: bool) -> UnpackReport:
-        """Make everything."""
-        pool = ThreadPoolExecutor(self.jobs, "imgcore-unpack") if self.jobs > 1 else None
-        try:
-            self._make_names(tree, pool)
-            if pool is not None:
-                self._hand_over(pool)
-            self._collect(0)
-        finally:
-            for _, contents in self.pending:
-                for content in contents:
-                    content.stop()
-            if pool is not None:
-                pool.shutdown(wait=True, cancel_futures=True)
-            discard_all(content for future, contents in self.pending if future.cancelled() for content in contents)
-            discard_all(self.batch)
-        self._make_links()
-        self._finish_directories(is_ours)
-        return UnpackReport(**self.counts)
-
-    def _make_names(self, tree: Tree, pool: Executor | None) -> None:
-        """Make every name in the tree's order; contents are written meanwhile."""
-        self.directories.append((self.chain.current, tree.root))
-        self.counts["dirs"] += 1
-        stack = [(b"/", tree.root, sorted(tree.root.children, reverse=True))]
-        while stack:
-            parent, directory, names = stack[-1]
-            if not names:
-                stack.pop()
-                if stack:
-                    self.chain.leave()
-                continue
-            self.control.check()
-            name = names.pop()
-            node = directory.children[name]
-            path = parent + name
-            if isinstance(node, Dir):
-                self._make_directory(name, node)
-                stack.append((path + b"/", node, sorted(node.children, reverse=True)))
-            else:
-                self._make_leaf(path, name, node, pool)
-
-    def _make_directory(self, name: bytes, node: Dir) -> None:
-        place = self.chain.current
-        is_ours = True
-        try:
-            os.mkdir(plain(name), 0o700, dir_fd=place.fd)
-        except FileExistsError:
-            is_ours = self.force  # used if it is a directory, and no link to one
-        except OSError as error:
-            raise output_error(error, place.path + b"/" + name, "make directory") from None
-        entered = self.chain.enter(name)
-        if is_ours:
-            self.directories.append((entered, node))
-        self.counts["dirs"] += 1
-
-    def _make_leaf(self, path: bytes, name: bytes, node: Node, pool: Executor | None) -> None:
-        place = self.chain.current
-        shown = place.path + b"/" + name
-        first = self.first.get(id(node))
-        if first is not None:
-            # Made when all contents are whole: a file that fails is removed, and must not live on under a second name.
-            self.links.append((place, name, first))
-            return
-        if isinstance(node, Device) and not self.devices:
-            self._skip(path, "only root makes devices")
-            return
-        if isinstance(node, File):
-            fd = self._create(shown, lambda: os.open(plain(name), _CREATE, 0o600, dir_fd=place.fd), name)
-            self.first[id(node)] = (place, name)
-            self._write(Content(self.chain, self.control, self.attributes, place, name, path, fd, node), pool)
-            return
-        if isinstance(node, Symlink):
-            target = plain(node.target)
-            self._create(shown, lambda: os.symlink(target, plain(name), dir_fd=place.fd), name)
-            self.counts["symlinks"] += 1
-        elif not self._make_special(shown, path, name, node):
-            return
-        self.first[id(node)] = (place, name)
-        self.attributes.apply_at(node.meta, shown, name, place.fd, mode=not isinstance(node, Symlink))
-        self._tell_unset()
-
-    def _make_special(self, shown: bytes, path: bytes, name: bytes, node: Node) -> bool:
-        """Make a device, fifo or socket; return False where it was left out."""
-        fd = self.chain.current.fd
-        if is_faked():
-            self._skip(path, "a file system that is made up has none", what=type_name(node))
-            return False
-        if isinstance(node, Pipe):
-            self._create(shown, lambda: os.mkfifo(name, 0o600, dir_fd=fd), name)
-        elif isinstance(node, Socket):
-            self._create(shown, lambda: os.mknod(name, stat.S_IFSOCK | 0o600, dir_fd=fd), name)
-        else:
-            assert isinstance(node, Device)
-            kind = stat.S_IFCHR if node.kind == "char" else stat.S_IFBLK
-            number = os.makedev(node.major, node.minor)
-            try:
-                self._create(shown, lambda: os.mknod(name, kind | 0o600, number, dir_fd=fd), name)
-            except OutputError as error:
-                if self.insist or not isinstance(error.__context__, PermissionError):
-                    raise
-                self._skip(path, "the system does not allow it")  # root of a container
-                return False
-        self.counts["others"] += 1
-        return True
-
-    def _create(self, shown: bytes, make: Callable[[], Made], name: bytes) -> Made:
-        """Return what `make` returns; an existing name is an error, or removed first."""
-        place = self.chain.current
-        try:
-            try:
-                return make()
-            except FileExistsError:
-                if not self.force:
-                    raise TargetExists("exists already", path=shown, hint="--force replaces files that exist") from None
-            os.unlink(plain(name), dir_fd=place.fd)
-            return make()
-        except OSError as error:
-            raise output_error(error, shown, "make") from error
-
-    def _write(self, content: Content, pool: Executor | None) -> None:
-        """Write a file's content now, or give it to a thread."""
-        if pool is None:
-            content.write()
-            self._count(content)
-            return
-        self.batch.append(content)
-        self.batch_bytes += content.node.content.size
-        if self.batch_bytes >= _BATCH_BYTES or len(self.batch) >= self.batch_most:
-            self._hand_over(pool)
-
-    def _hand_over(self, pool: Executor) -> None:
-        """Give the contents that were put aside to a thread."""
-        batch, self.batch, self.batch_bytes = self.batch, [], 0
-        self.pending.append((pool.submit(write_all, batch), batch))
-        self._collect(self.pending_most)
-
-    def _collect(self, leave: int) -> None:
-        """Wait until at most `leave` batches are still being written; raise what the first of them raised."""
-        while len(self.pending) > leave:
-            future, contents = self.pending[0]
-            future.result()
-            self.pending.popleft()
-            for content in contents:
-                self._count(content)
-
-    def _count(self, content: Content) -> None:
-        self.counts["files"] += 1
-        self.counts["bytes"] += content.node.content.size
-        self.stored += content.written
-        self._tell_unset()
-        self.control.emit(Advanced(self.counts["files"], self.counts["bytes"], self.stored, content.path))
-
-    def _make_links(self) -> None:
-        """Make the further names of the nodes that have several."""
-        for place, name, (first_place, first_name) in self.links:
-            self.control.check()
-            self.chain.go_to(place)
-            source = place.fd if first_place is place else self.chain.reopen(first_place)
-            try:
-                self._create(
-                    place.path + b"/" + name,
-                    functools.partial(
-                        os.link,
-                        plain(first_name),
-                        plain(name),
-                        src_dir_fd=source,
-                        dst_dir_fd=place.fd,
-                        follow_symlinks=False,
-                    ),
-                    name,
-                )
-            finally:
-                if source != place.fd:
-                    os.close(source)
-            self.counts["hard_links"] += 1
-
-    def _finish_directories(self, is_ours: bool) -> None:
-        """Set the metadata of the directories, what is below first."""
-        for place, node in reversed(self.directories):
-            if place.parent is None and not is_ours:
-                continue  # `unpack image /tmp` must not give /tmp another owner and mode
-            self.chain.go_to(place)
-            self.attributes.apply(node.meta, place.path, place.fd)
-        self._tell_unset()
-
-    def _skip(self, path: bytes, why: str, what: str = "device") -> None:
-        self.counts["skipped"] += 1
-        self.control.emit(Warned(f"{what} left out: {why}", path))
-
-    def _tell_unset(self) -> None:
-        """Give the caller what the threads could not set: events come from the calling thread only."""
-        while self.unset:
-            message, path = self.unset.popleft()
-            self.counts["unset_xattrs"] += 1
-            self.control.emit(Warned(message, path))
-
-    @property
-    def made(self) -> bool:
-        """Whether anything but the target exists now that did not before."""
-        return len(self.directories) > 1 or bool(self.first)

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final
 
 from imgcore.blob import Blob, HostFile, Identity
 from imgcore.engine.protocol import HostRun
+from imgcore.engine.stored import StoredFiles
 from imgcore.errors import NotRepresentable
 from imgcore.model.node import NO_XATTRS, Device, Dir, File, Meta, Node, Pipe, Socket, Symlink
 
@@ -144,6 +145,7 @@ class Table:
         xattrs: by row, where there are any.
         links: the first row of the same node, for each further name of a node.
         host: where the contents are, when they are files of a scanned directory; else `contents` has them, by row.
+        stored: where an image has the contents, if they are those of one image.
     """
 
     shape: Shape
@@ -158,6 +160,7 @@ class Table:
     links: Mapping[int, int]
     host: HostColumns | None = None
     contents: Mapping[int, Blob] = dataclasses.field(default_factory=dict)
+    stored: StoredFiles | None = None
 
     def __len__(self) -> int:
         return len(self.shape)
@@ -201,7 +204,7 @@ class Table:
 
     def node(self, row: int) -> Node:
         """Return a new node for a row that is no directory."""
-        meta = self._meta(row)
+        meta = self.meta(row)
         kind = self.modes[row] & 0o170000
         if kind == _FILE:
             return File(meta, self.blob(row))
@@ -211,7 +214,8 @@ class Table:
             return Device(meta, "char" if kind == stat.S_IFCHR else "block", *self.devices[row])
         return Pipe(meta) if kind == stat.S_IFIFO else Socket(meta)
 
-    def _meta(self, row: int) -> Meta:
+    def meta(self, row: int) -> Meta:
+        """Return the metadata of a row."""
         xattrs = self.xattrs.get(row, NO_XATTRS)
         return Meta(self.modes[row] & 0o7777, self.uids[row], self.gids[row], self.mtimes[row], xattrs)
 
@@ -223,9 +227,9 @@ class Table:
         for row in range(1, len(self)):
             first = self.links.get(row, row)
             below = children.get(row)
-            node = Dir(self._meta(row), below) if below is not None else linked.get(first) or self.node(row)
+            node = Dir(self.meta(row), below) if below is not None else linked.get(first) or self.node(row)
             children[shape.parents[row]][shape.names[row]] = node
-        return Dir(self._meta(0), children[0])
+        return Dir(self.meta(0), children[0])
 
     @classmethod
     def of(cls, tree: Tree) -> Table:

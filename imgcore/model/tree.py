@@ -32,10 +32,18 @@ class Tree:
     difference between two trees can compare them at the coarser one.
     """
 
-    __slots__ = ("_lock", "_root", "limits", "table", "time_step_ns")
+    __slots__ = ("_load", "_lock", "_root", "limits", "table", "time_step_ns")
 
-    def __init__(self, root: Dir, limits: Limits | None = None, *, time_step_ns: int = 1) -> None:
+    def __init__(
+        self,
+        root: Dir,
+        limits: Limits | None = None,
+        *,
+        time_step_ns: int = 1,
+        load: Callable[[], Table | None] | None = None,
+    ) -> None:
         self._root: Dir | None = root
+        self._load = load
         self._lock: threading.Lock | None = None
         self.table: Table | None = None
         self.limits = limits if limits is not None else Limits.trusted()
@@ -45,10 +53,19 @@ class Tree:
     def of_table(cls, table: Table, limits: Limits | None = None, *, time_step_ns: int = 1) -> Tree:
         """Return the tree whose columns these are."""
         tree = cls.__new__(cls)
-        tree._root, tree._lock, tree.table = None, threading.Lock(), table
+        tree._root, tree._lock, tree.table, tree._load = None, threading.Lock(), table, None
         tree.limits = limits if limits is not None else Limits.trusted()
         tree.time_step_ns = time_step_ns
         return tree
+
+    def columns(self) -> Table | None:
+        """Return the tree as columns where its source gives it so; None where `Table.of` would have to walk over it.
+
+        An image's reader gives them by `load`, which every call asks again.
+        """
+        if self.table is not None:
+            return self.table
+        return None if self._load is None else self._load()
 
     @property
     def root(self) -> Dir:

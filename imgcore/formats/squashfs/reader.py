@@ -29,7 +29,7 @@ from imgcore.formats.squashfs.layout import FragmentEntry, Superblock, XattrId, 
 from imgcore.formats.squashfs.metadata import MetadataReader, OnStored
 from imgcore.formats.squashfs.xattrs import read_set
 from imgcore.limits import Limits
-from imgcore.model import NO_XATTRS, Device, Dir, File, Meta, Node, Pipe, Socket, Symlink, Tree, join
+from imgcore.model import NO_XATTRS, Device, Dir, File, Meta, Node, Pipe, Socket, Symlink, Table, Tree, join
 
 __all__ = ["SquashfsImage", "open_image"]
 
@@ -72,7 +72,8 @@ class SquashfsImage:
         self.superblock = read_superblock(blob)
         self._require_whole()
         compression = layout.COMPRESSIONS[self.superblock.compression]
-        self.decoder = get_decoder("zlib" if compression == "gzip" else compression)
+        self.codec = "zlib" if compression == "gzip" else compression
+        self.decoder = get_decoder(self.codec)
         self.blocks = BlockCache(_BLOCK_CACHE)
         self._metadata_cache = BlockCache(_METADATA_CACHE)
         sb = self.superblock
@@ -138,7 +139,13 @@ class SquashfsImage:
                         "root is not a directory", structure="Superblock", field="root_inode", found=f"type {inode.kind}"
                     )
                 self._root = self._directory(inode, b"/")
-            return Tree(self._root, self.limits, time_step_ns=_SECOND)
+            return Tree(self._root, self.limits, time_step_ns=_SECOND, load=self._load_table)
+
+    def _load_table(self) -> Table | None:
+        """Return the columns of the tree, None where it has to be read by nodes."""
+        from imgcore.formats.squashfs.table_reader import read_table
+
+        return read_table(self)
 
     def info(self) -> dict[str, object]:
         """Return the superblock as plain values."""
@@ -174,6 +181,13 @@ class SquashfsImage:
         self.limits.require("max_metadata", 8 * blocks)
         return struct.unpack(f"<{blocks}Q", self.blob.read_at(start, 8 * blocks))
 
+    def table_reader(self, start: int, name: str) -> MetadataReader:
+        """Return the reader of the blocks of a lookup table, which lie before its index at `start`."""
+        reader = self._tables.get((start, name))
+        if reader is None:
+            reader = self._tables.setdefault((start, name), self._reader(layout.SUPERBLOCK_SIZE, start, name))
+        return reader
+
     def table_item(self, start: int, number: int, count: int, size: int, name: str) -> bytes:
         """Return item `number` of a lookup table with items of `size` bytes. Raises Corrupt."""
         if not 0 <= number < count:
@@ -183,10 +197,7 @@ class SquashfsImage:
         if not layout.SUPERBLOCK_SIZE <= at <= self.superblock.bytes_used - 8:
             raise Corrupt(f"{name} outside of the image", offset=at, structure=name)
         (position,) = struct.unpack("<Q", self.blob.read_at(at, 8))
-        reader = self._tables.get((start, name))
-        if reader is None:
-            reader = self._tables.setdefault((start, name), self._reader(layout.SUPERBLOCK_SIZE, start, name))
-        payload, _ = reader.block(position)
+        payload, _ = self.table_reader(start, name).block(position)
         offset = number % per_block * size
         if offset + size > len(payload):
             raise Corrupt(
