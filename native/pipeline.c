@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+enum { AHEAD = 32 }; /* blocks for each worker */
 enum { MOST_FREE_BYTES = 8 << 20, NANOSECONDS = 1000000000, NS_PER_MS = 1000000 };
 
 /*
@@ -35,6 +36,9 @@ static bool divide_memory(imgcore_run *run)
     run->most_closed_fragments = (uint32_t)closed;
     run->fixed_bytes = fixed * spec->block_size;
     run->budget = spec->memory - run->fixed_bytes;
+    /* More in flight would not be faster: what was read would have left the processor's cache before it is compressed. */
+    if (run->budget > AHEAD * (spec->jobs + 1) * (uint64_t)spec->block_size)
+        run->budget = AHEAD * (spec->jobs + 1) * (uint64_t)spec->block_size;
     return true;
 }
 

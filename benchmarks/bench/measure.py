@@ -48,12 +48,19 @@ class Runner:
 
     def run(self, command: Sequence[str | Path], output: Path | None = None) -> Measured:
         """Run a program; `output` is measured when it is a file, and left. Ends the benchmark when the program fails."""
+        done = self.try_run(command, output)
+        if done is None:
+            sys.exit(f"{shlex.join(str(word) for word in command)} failed:\n{self.printed()}")
+        return done
+
+    def try_run(self, command: Sequence[str | Path], output: Path | None = None) -> Measured | None:
+        """Run a program as `run` does, but return None when it fails."""
         words = [str(word) for word in command]
         launch = [sys.executable, "-I", "-S", str(_LAUNCHER), str(self._result), str(self._log), *words]
         subprocess.run(launch, env=self.environment, check=True)
         status, wall, user, system, peak = self._result.read_text().split()
         if status != "0":
-            sys.exit(f"{shlex.join(words)} ended with {status}:\n{self.printed()}")
+            return None
         size = output.stat().st_size if output is not None and output.is_file() else 0
         return Measured(float(wall), float(user) + float(system), int(peak) / 1024, size / (1 << 20))
 

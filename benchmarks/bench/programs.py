@@ -80,7 +80,7 @@ class Programs:
 
 
 def find(name: str, given: str | None) -> str:
-    """Return the path of a program: the one that is named, the newest that was fetched, or the system's. "" if there is none."""
+    """Return the path of a program: the one named, the newest that was fetched, or the system's; "" if there is none."""
     if given is not None:
         return shutil.which(given) or ""
     newest = os.environ.get("IMGCORE_NEWEST_ORACLES")
@@ -91,7 +91,8 @@ def first_line(*command: str) -> str:
     """Return the first line that a program prints."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment, check=False)
-    return (done.stdout or done.stderr).partition("\n")[0].strip()
+    first = done.stdout.lstrip().partition("\n")[0], done.stderr.lstrip().partition("\n")[0]
+    return (first[1] if done.returncode and first[1] else first[0] or first[1]).strip()
 
 
 def _processor() -> str:
