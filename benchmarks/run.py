@@ -21,9 +21,9 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bench import corpora, packing, programs, reading, rebuild, report, scale, unpacking
+from bench import corpora, docs, packing, programs, reading, rebuild, report, scale, unpacking
 from bench.floor import Blocks, against_floor
-from bench.measure import Runner, read_all
+from bench.measure import ROOT, Runner, read_all
 from bench.programs import Codec, Programs
 from bench.results import Case, Results
 
@@ -182,6 +182,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--no-verify", action="store_true", help="do not compare the images with their sources")
     parser.add_argument("--resume", action="store_true", help="leave out what is in the results already")
     parser.add_argument("--json", type=Path, default=PLACE / "results.json", metavar="FILE", help="the results")
+    parser.add_argument("--show", action="store_true", help="measure nothing: print what is in the results")
+    parser.add_argument("--write-docs", action="store_true", help="measure nothing: write the results into docs/performance.md")
     parser.add_argument("--markdown", action="store_true", help="print the tables in Markdown")
     parser.add_argument("--corpora", type=Path, default=PLACE, metavar="DIR", help="where the corpora are")
     parser.add_argument("--scratch", type=Path, metavar="DIR", help="where images are written; default: beside the corpora")
@@ -199,6 +201,8 @@ def arguments() -> argparse.Namespace:
     for name in (options.corpus or "all").split(","):
         if name != "all" and name not in corpora.MAKERS and not Path(name).is_dir():
             parser.error(f"no such corpus or directory: {name}")
+    if options.show or options.write_docs:
+        return options
     options.mksquashfs = programs.find("mksquashfs", options.mksquashfs) or parser.error("mksquashfs is not installed")
     options.unsquashfs = programs.find("unsquashfs", options.unsquashfs)
     if options.unpack and not options.unsquashfs:
@@ -210,6 +214,17 @@ def main() -> int:
     """Do what the command line says."""
     options = arguments()
     results = Results(options.json)
+    if options.write_docs:
+        docs.write(results, ROOT / "docs" / "performance.md")
+    elif not options.show:
+        measure(options, results)
+    for table in report.tables(results):
+        print((report.as_markdown if options.markdown else report.as_text)(table))
+    return 0
+
+
+def measure(options: argparse.Namespace, results: Results) -> None:
+    """Run all that is asked for."""
     scratch_in = options.scratch or options.corpora
     scratch_in.mkdir(parents=True, exist_ok=True)
     found = Programs(options.imgcore, options.mksquashfs, options.unsquashfs, options.jobs, options.block_size)
@@ -218,9 +233,6 @@ def main() -> int:
         bench = Bench(options, Runner(Path(scratch)), found, results)
         packing.warm_up(bench.runner, found)
         run(bench, bench.jobs())
-    for table in report.tables(results):
-        print((report.as_markdown if options.markdown else report.as_text)(table))
-    return 0
 
 
 if __name__ == "__main__":

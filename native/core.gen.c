@@ -587,140 +587,140 @@ static void (*_cffi_call_python_org)(struct _cffi_externpy_s *, char *);
 
 static void *_cffi_types[] = {
 /*  0 */ _CFFI_OP(_CFFI_OP_FUNCTION, 20), // imgcore_run *()(imgcore_spec const *)
-/*  1 */ _CFFI_OP(_CFFI_OP_POINTER, 112), // imgcore_spec const *
+/*  1 */ _CFFI_OP(_CFFI_OP_POINTER, 111), // imgcore_spec const *
 /*  2 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/*  3 */ _CFFI_OP(_CFFI_OP_FUNCTION, 73), // imgcore_scan *()(char const *, uint32_t, uint32_t, imgcore_skip const *, size_t)
-/*  4 */ _CFFI_OP(_CFFI_OP_POINTER, 101), // char const *
+/*  3 */ _CFFI_OP(_CFFI_OP_FUNCTION, 67), // imgcore_scan *()(char const *, uint32_t, uint32_t, imgcore_skip const *, size_t)
+/*  4 */ _CFFI_OP(_CFFI_OP_POINTER, 100), // char const *
 /*  5 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22), // uint32_t
 /*  6 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
-/*  7 */ _CFFI_OP(_CFFI_OP_POINTER, 111), // imgcore_skip const *
+/*  7 */ _CFFI_OP(_CFFI_OP_POINTER, 110), // imgcore_skip const *
 /*  8 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28), // size_t
 /*  9 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 10 */ _CFFI_OP(_CFFI_OP_FUNCTION, 27), // imgcore_unpack *()(imgcore_unpack_spec const *)
-/* 11 */ _CFFI_OP(_CFFI_OP_POINTER, 116), // imgcore_unpack_spec const *
+/* 10 */ _CFFI_OP(_CFFI_OP_FUNCTION, 74), // imgcore_unpack *()(imgcore_unpack_spec const *)
+/* 11 */ _CFFI_OP(_CFFI_OP_POINTER, 115), // imgcore_unpack_spec const *
 /* 12 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
 /* 13 */ _CFFI_OP(_CFFI_OP_FUNCTION, 16), // int()(char const *, char *, int, int)
 /* 14 */ _CFFI_OP(_CFFI_OP_NOOP, 4),
-/* 15 */ _CFFI_OP(_CFFI_OP_POINTER, 101), // char *
+/* 15 */ _CFFI_OP(_CFFI_OP_POINTER, 100), // char *
 /* 16 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 7), // int
 /* 17 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 7),
 /* 18 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
 /* 19 */ _CFFI_OP(_CFFI_OP_FUNCTION, 16), // int()(imgcore_run *, imgcore_file const *, size_t, char const *, size_t)
-/* 20 */ _CFFI_OP(_CFFI_OP_POINTER, 108), // imgcore_run *
-/* 21 */ _CFFI_OP(_CFFI_OP_POINTER, 106), // imgcore_file const *
+/* 20 */ _CFFI_OP(_CFFI_OP_POINTER, 107), // imgcore_run *
+/* 21 */ _CFFI_OP(_CFFI_OP_POINTER, 105), // imgcore_file const *
 /* 22 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
 /* 23 */ _CFFI_OP(_CFFI_OP_NOOP, 4),
 /* 24 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
 /* 25 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 26 */ _CFFI_OP(_CFFI_OP_FUNCTION, 16), // int()(imgcore_unpack *, int32_t, uint64_t, uint64_t)
-/* 27 */ _CFFI_OP(_CFFI_OP_POINTER, 115), // imgcore_unpack *
-/* 28 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 21), // int32_t
-/* 29 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24), // uint64_t
-/* 30 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
-/* 31 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 32 */ _CFFI_OP(_CFFI_OP_FUNCTION, 16), // int()(void *, uint64_t, uint64_t, size_t, uint8_t *)
-/* 33 */ _CFFI_OP(_CFFI_OP_POINTER, 135), // void *
-/* 34 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
+/* 26 */ _CFFI_OP(_CFFI_OP_FUNCTION, 16), // int()(void *, uint64_t, uint64_t, size_t, uint8_t *)
+/* 27 */ _CFFI_OP(_CFFI_OP_POINTER, 135), // void *
+/* 28 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24), // uint64_t
+/* 29 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
+/* 30 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 31 */ _CFFI_OP(_CFFI_OP_POINTER, 128), // uint8_t *
+/* 32 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 33 */ _CFFI_OP(_CFFI_OP_FUNCTION, 16), // int()(void *, uint64_t, uint64_t, uint64_t *, uint64_t *)
+/* 34 */ _CFFI_OP(_CFFI_OP_NOOP, 27),
 /* 35 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
-/* 36 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 37 */ _CFFI_OP(_CFFI_OP_POINTER, 128), // uint8_t *
-/* 38 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 39 */ _CFFI_OP(_CFFI_OP_FUNCTION, 16), // int()(void *, uint64_t, uint64_t, uint64_t *, uint64_t *)
-/* 40 */ _CFFI_OP(_CFFI_OP_NOOP, 33),
-/* 41 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
-/* 42 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
-/* 43 */ _CFFI_OP(_CFFI_OP_POINTER, 29), // uint64_t *
-/* 44 */ _CFFI_OP(_CFFI_OP_NOOP, 43),
-/* 45 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 46 */ _CFFI_OP(_CFFI_OP_FUNCTION, 125), // int64_t()(void *, uint32_t, uint8_t const *, size_t, uint8_t *)
-/* 47 */ _CFFI_OP(_CFFI_OP_NOOP, 33),
-/* 48 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
-/* 49 */ _CFFI_OP(_CFFI_OP_POINTER, 128), // uint8_t const *
+/* 36 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
+/* 37 */ _CFFI_OP(_CFFI_OP_POINTER, 28), // uint64_t *
+/* 38 */ _CFFI_OP(_CFFI_OP_NOOP, 37),
+/* 39 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 40 */ _CFFI_OP(_CFFI_OP_FUNCTION, 125), // int64_t()(void *, uint32_t, uint8_t const *, size_t, uint8_t *)
+/* 41 */ _CFFI_OP(_CFFI_OP_NOOP, 27),
+/* 42 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
+/* 43 */ _CFFI_OP(_CFFI_OP_POINTER, 128), // uint8_t const *
+/* 44 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 45 */ _CFFI_OP(_CFFI_OP_NOOP, 31),
+/* 46 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 47 */ _CFFI_OP(_CFFI_OP_FUNCTION, 125), // int64_t()(void *, uint8_t const *, size_t, uint8_t *)
+/* 48 */ _CFFI_OP(_CFFI_OP_NOOP, 27),
+/* 49 */ _CFFI_OP(_CFFI_OP_NOOP, 43),
 /* 50 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 51 */ _CFFI_OP(_CFFI_OP_NOOP, 37),
+/* 51 */ _CFFI_OP(_CFFI_OP_NOOP, 31),
 /* 52 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 53 */ _CFFI_OP(_CFFI_OP_FUNCTION, 125), // int64_t()(void *, uint8_t const *, size_t, uint8_t *)
-/* 54 */ _CFFI_OP(_CFFI_OP_NOOP, 33),
-/* 55 */ _CFFI_OP(_CFFI_OP_NOOP, 49),
+/* 53 */ _CFFI_OP(_CFFI_OP_FUNCTION, 8), // size_t()(imgcore_run *, imgcore_piece *, size_t, imgcore_state *)
+/* 54 */ _CFFI_OP(_CFFI_OP_NOOP, 20),
+/* 55 */ _CFFI_OP(_CFFI_OP_POINTER, 106), // imgcore_piece *
 /* 56 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 57 */ _CFFI_OP(_CFFI_OP_NOOP, 37),
+/* 57 */ _CFFI_OP(_CFFI_OP_POINTER, 112), // imgcore_state *
 /* 58 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 59 */ _CFFI_OP(_CFFI_OP_FUNCTION, 8), // size_t()(imgcore_run *, imgcore_piece *, size_t, imgcore_state *)
+/* 59 */ _CFFI_OP(_CFFI_OP_FUNCTION, 135), // void()(imgcore_run *)
 /* 60 */ _CFFI_OP(_CFFI_OP_NOOP, 20),
-/* 61 */ _CFFI_OP(_CFFI_OP_POINTER, 107), // imgcore_piece *
-/* 62 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 63 */ _CFFI_OP(_CFFI_OP_POINTER, 113), // imgcore_state *
-/* 64 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 65 */ _CFFI_OP(_CFFI_OP_FUNCTION, 135), // void()(imgcore_run *)
-/* 66 */ _CFFI_OP(_CFFI_OP_NOOP, 20),
-/* 67 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 68 */ _CFFI_OP(_CFFI_OP_FUNCTION, 135), // void()(imgcore_run *, imgcore_times *)
-/* 69 */ _CFFI_OP(_CFFI_OP_NOOP, 20),
-/* 70 */ _CFFI_OP(_CFFI_OP_POINTER, 114), // imgcore_times *
-/* 71 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 72 */ _CFFI_OP(_CFFI_OP_FUNCTION, 135), // void()(imgcore_scan *)
-/* 73 */ _CFFI_OP(_CFFI_OP_POINTER, 109), // imgcore_scan *
-/* 74 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 75 */ _CFFI_OP(_CFFI_OP_FUNCTION, 135), // void()(imgcore_scan *, imgcore_scanned *)
-/* 76 */ _CFFI_OP(_CFFI_OP_NOOP, 73),
-/* 77 */ _CFFI_OP(_CFFI_OP_POINTER, 110), // imgcore_scanned *
-/* 78 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 79 */ _CFFI_OP(_CFFI_OP_FUNCTION, 135), // void()(imgcore_unpack *)
-/* 80 */ _CFFI_OP(_CFFI_OP_NOOP, 27),
+/* 61 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 62 */ _CFFI_OP(_CFFI_OP_FUNCTION, 135), // void()(imgcore_run *, imgcore_times *)
+/* 63 */ _CFFI_OP(_CFFI_OP_NOOP, 20),
+/* 64 */ _CFFI_OP(_CFFI_OP_POINTER, 113), // imgcore_times *
+/* 65 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 66 */ _CFFI_OP(_CFFI_OP_FUNCTION, 135), // void()(imgcore_scan *)
+/* 67 */ _CFFI_OP(_CFFI_OP_POINTER, 108), // imgcore_scan *
+/* 68 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 69 */ _CFFI_OP(_CFFI_OP_FUNCTION, 135), // void()(imgcore_scan *, imgcore_scanned *)
+/* 70 */ _CFFI_OP(_CFFI_OP_NOOP, 67),
+/* 71 */ _CFFI_OP(_CFFI_OP_POINTER, 109), // imgcore_scanned *
+/* 72 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 73 */ _CFFI_OP(_CFFI_OP_FUNCTION, 135), // void()(imgcore_unpack *)
+/* 74 */ _CFFI_OP(_CFFI_OP_POINTER, 114), // imgcore_unpack *
+/* 75 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 76 */ _CFFI_OP(_CFFI_OP_FUNCTION, 135), // void()(imgcore_unpack *, imgcore_unset *, uint64_t, imgcore_unpack_state *)
+/* 77 */ _CFFI_OP(_CFFI_OP_NOOP, 74),
+/* 78 */ _CFFI_OP(_CFFI_OP_POINTER, 117), // imgcore_unset *
+/* 79 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
+/* 80 */ _CFFI_OP(_CFFI_OP_POINTER, 116), // imgcore_unpack_state *
 /* 81 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 82 */ _CFFI_OP(_CFFI_OP_FUNCTION, 135), // void()(imgcore_unpack *, uint64_t, uint64_t, imgcore_unset *, uint64_t, imgcore_unpack_state *)
-/* 83 */ _CFFI_OP(_CFFI_OP_NOOP, 27),
-/* 84 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
-/* 85 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
-/* 86 */ _CFFI_OP(_CFFI_OP_POINTER, 118), // imgcore_unset *
-/* 87 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
-/* 88 */ _CFFI_OP(_CFFI_OP_POINTER, 117), // imgcore_unpack_state *
-/* 89 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 90 */ _CFFI_OP(_CFFI_OP_FUNCTION, 135), // void()(uint8_t const *, size_t, uint64_t *)
-/* 91 */ _CFFI_OP(_CFFI_OP_NOOP, 49),
-/* 92 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 93 */ _CFFI_OP(_CFFI_OP_NOOP, 43),
-/* 94 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 95 */ _CFFI_OP(_CFFI_OP_FUNCTION, 135), // void()(void *, size_t, uint8_t const *, size_t)
-/* 96 */ _CFFI_OP(_CFFI_OP_NOOP, 33),
-/* 97 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 98 */ _CFFI_OP(_CFFI_OP_NOOP, 49),
-/* 99 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 100 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 101 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 2), // char
-/* 102 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 0), // imgcore_calls
-/* 103 */ _CFFI_OP(_CFFI_OP_POINTER, 104), // imgcore_codec const *
-/* 104 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 1), // imgcore_codec
-/* 105 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 2), // imgcore_decoder
-/* 106 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 3), // imgcore_file
-/* 107 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 4), // imgcore_piece
-/* 108 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 13), // imgcore_run
-/* 109 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 14), // imgcore_scan
-/* 110 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 5), // imgcore_scanned
-/* 111 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 6), // imgcore_skip
-/* 112 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 7), // imgcore_spec
-/* 113 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 8), // imgcore_state
-/* 114 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 9), // imgcore_times
-/* 115 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 15), // imgcore_unpack
-/* 116 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 10), // imgcore_unpack_spec
-/* 117 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 11), // imgcore_unpack_state
-/* 118 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 12), // imgcore_unset
-/* 119 */ _CFFI_OP(_CFFI_OP_POINTER, 13), // int(*)(char const *, char *, int, int)
-/* 120 */ _CFFI_OP(_CFFI_OP_POINTER, 32), // int(*)(void *, uint64_t, uint64_t, size_t, uint8_t *)
-/* 121 */ _CFFI_OP(_CFFI_OP_POINTER, 39), // int(*)(void *, uint64_t, uint64_t, uint64_t *, uint64_t *)
+/* 82 */ _CFFI_OP(_CFFI_OP_FUNCTION, 135), // void()(imgcore_unpack *, uint32_t, imgcore_unset *, uint64_t, imgcore_unpack_state *)
+/* 83 */ _CFFI_OP(_CFFI_OP_NOOP, 74),
+/* 84 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
+/* 85 */ _CFFI_OP(_CFFI_OP_NOOP, 78),
+/* 86 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
+/* 87 */ _CFFI_OP(_CFFI_OP_NOOP, 80),
+/* 88 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 89 */ _CFFI_OP(_CFFI_OP_FUNCTION, 135), // void()(uint8_t const *, size_t, uint64_t *)
+/* 90 */ _CFFI_OP(_CFFI_OP_NOOP, 43),
+/* 91 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 92 */ _CFFI_OP(_CFFI_OP_NOOP, 37),
+/* 93 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 94 */ _CFFI_OP(_CFFI_OP_FUNCTION, 135), // void()(void *, size_t, uint8_t const *, size_t)
+/* 95 */ _CFFI_OP(_CFFI_OP_NOOP, 27),
+/* 96 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 97 */ _CFFI_OP(_CFFI_OP_NOOP, 43),
+/* 98 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 99 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 100 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 2), // char
+/* 101 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 0), // imgcore_calls
+/* 102 */ _CFFI_OP(_CFFI_OP_POINTER, 103), // imgcore_codec const *
+/* 103 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 1), // imgcore_codec
+/* 104 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 2), // imgcore_decoder
+/* 105 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 3), // imgcore_file
+/* 106 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 4), // imgcore_piece
+/* 107 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 13), // imgcore_run
+/* 108 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 14), // imgcore_scan
+/* 109 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 5), // imgcore_scanned
+/* 110 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 6), // imgcore_skip
+/* 111 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 7), // imgcore_spec
+/* 112 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 8), // imgcore_state
+/* 113 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 9), // imgcore_times
+/* 114 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 15), // imgcore_unpack
+/* 115 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 10), // imgcore_unpack_spec
+/* 116 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 11), // imgcore_unpack_state
+/* 117 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 12), // imgcore_unset
+/* 118 */ _CFFI_OP(_CFFI_OP_POINTER, 13), // int(*)(char const *, char *, int, int)
+/* 119 */ _CFFI_OP(_CFFI_OP_POINTER, 26), // int(*)(void *, uint64_t, uint64_t, size_t, uint8_t *)
+/* 120 */ _CFFI_OP(_CFFI_OP_POINTER, 33), // int(*)(void *, uint64_t, uint64_t, uint64_t *, uint64_t *)
+/* 121 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 21), // int32_t
 /* 122 */ _CFFI_OP(_CFFI_OP_POINTER, 125), // int64_t const *
-/* 123 */ _CFFI_OP(_CFFI_OP_POINTER, 46), // int64_t(*)(void *, uint32_t, uint8_t const *, size_t, uint8_t *)
-/* 124 */ _CFFI_OP(_CFFI_OP_POINTER, 53), // int64_t(*)(void *, uint8_t const *, size_t, uint8_t *)
+/* 123 */ _CFFI_OP(_CFFI_OP_POINTER, 40), // int64_t(*)(void *, uint32_t, uint8_t const *, size_t, uint8_t *)
+/* 124 */ _CFFI_OP(_CFFI_OP_POINTER, 47), // int64_t(*)(void *, uint8_t const *, size_t, uint8_t *)
 /* 125 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 23), // int64_t
 /* 126 */ _CFFI_OP(_CFFI_OP_POINTER, 5), // uint32_t const *
-/* 127 */ _CFFI_OP(_CFFI_OP_POINTER, 29), // uint64_t const *
+/* 127 */ _CFFI_OP(_CFFI_OP_POINTER, 28), // uint64_t const *
 /* 128 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 18), // uint8_t
 /* 129 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 26), // uintptr_t
 /* 130 */ _CFFI_OP(_CFFI_OP_ARRAY, 129), // uintptr_t[4]
 /* 131 */ (_cffi_opcode_t)(4),
 /* 132 */ _CFFI_OP(_CFFI_OP_ARRAY, 129), // uintptr_t[6]
 /* 133 */ (_cffi_opcode_t)(6),
-/* 134 */ _CFFI_OP(_CFFI_OP_POINTER, 95), // void(*)(void *, size_t, uint8_t const *, size_t)
+/* 134 */ _CFFI_OP(_CFFI_OP_POINTER, 94), // void(*)(void *, size_t, uint8_t const *, size_t)
 /* 135 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 0), // void
 };
 
@@ -894,18 +894,25 @@ static void _cffi_checkfld_typedef_imgcore_unpack_spec(imgcore_unpack_spec *p)
   /* only to generate compile-time warnings or errors */
   (void)p;
   (void)((p->image_fd) | 0);  /* check that 'imgcore_unpack_spec.image_fd' is an integer */
+  (void)((p->root_fd) | 0);  /* check that 'imgcore_unpack_spec.root_fd' is an integer */
   (void)((p->jobs) | 0);  /* check that 'imgcore_unpack_spec.jobs' is an integer */
   (void)((p->block_size) | 0);  /* check that 'imgcore_unpack_spec.block_size' is an integer */
   (void)((p->keep_owner) | 0);  /* check that 'imgcore_unpack_spec.keep_owner' is an integer */
   (void)((p->replace) | 0);  /* check that 'imgcore_unpack_spec.replace' is an integer */
-  (void)((p->unused) | 0);  /* check that 'imgcore_unpack_spec.unused' is an integer */
+  (void)((p->most_dirs) | 0);  /* check that 'imgcore_unpack_spec.most_dirs' is an integer */
   (void)((p->image_start) | 0);  /* check that 'imgcore_unpack_spec.image_start' is an integer */
   (void)((p->image_size) | 0);  /* check that 'imgcore_unpack_spec.image_size' is an integer */
   { imgcore_decoder *tmp = &p->decoder; (void)tmp; }
   (void)((p->rows) | 0);  /* check that 'imgcore_unpack_spec.rows' is an integer */
+  (void)((p->dir_count) | 0);  /* check that 'imgcore_unpack_spec.dir_count' is an integer */
+  { uint32_t const * *tmp = &p->dirs; (void)tmp; }
+  { uint32_t const * *tmp = &p->starts; (void)tmp; }
+  { uint32_t const * *tmp = &p->parents; (void)tmp; }
+  { uint8_t const * *tmp = &p->kinds; (void)tmp; }
   { char const * *tmp = &p->names; (void)tmp; }
   { uint64_t const * *tmp = &p->name_at; (void)tmp; }
-  { uint8_t const * *tmp = &p->wanted; (void)tmp; }
+  { char const * *tmp = &p->targets; (void)tmp; }
+  { uint64_t const * *tmp = &p->target_at; (void)tmp; }
   { uint32_t const * *tmp = &p->modes; (void)tmp; }
   { uint32_t const * *tmp = &p->uids; (void)tmp; }
   { uint32_t const * *tmp = &p->gids; (void)tmp; }
@@ -927,6 +934,9 @@ static void _cffi_checkfld_typedef_imgcore_unpack_spec(imgcore_unpack_spec *p)
   { uint64_t const * *tmp = &p->xattr_value_size; (void)tmp; }
   { uint8_t const * *tmp = &p->xattr_may_fail; (void)tmp; }
   { char const * *tmp = &p->xattr_bytes; (void)tmp; }
+  { uint8_t * *tmp = &p->made; (void)tmp; }
+  { uint64_t * *tmp = &p->devs; (void)tmp; }
+  { uint64_t * *tmp = &p->inos; (void)tmp; }
 }
 struct _cffi_align_typedef_imgcore_unpack_spec { char x; imgcore_unpack_spec y; };
 
@@ -938,13 +948,15 @@ static void _cffi_checkfld_typedef_imgcore_unpack_state(imgcore_unpack_state *p)
   (void)((p->files) | 0);  /* check that 'imgcore_unpack_state.files' is an integer */
   (void)((p->bytes) | 0);  /* check that 'imgcore_unpack_state.bytes' is an integer */
   (void)((p->written) | 0);  /* check that 'imgcore_unpack_state.written' is an integer */
+  (void)((p->links) | 0);  /* check that 'imgcore_unpack_state.links' is an integer */
   (void)((p->last) | 0);  /* check that 'imgcore_unpack_state.last' is an integer */
   (void)((p->left) | 0);  /* check that 'imgcore_unpack_state.left' is an integer */
-  (void)((p->dirs) | 0);  /* check that 'imgcore_unpack_state.dirs' is an integer */
   (void)((p->row) | 0);  /* check that 'imgcore_unpack_state.row' is an integer */
   (void)((p->xattr) | 0);  /* check that 'imgcore_unpack_state.xattr' is an integer */
   (void)((p->error) | 0);  /* check that 'imgcore_unpack_state.error' is an integer */
   (void)((p->system_error) | 0);  /* check that 'imgcore_unpack_state.system_error' is an integer */
+  (void)((p->walked) | 0);  /* check that 'imgcore_unpack_state.walked' is an integer */
+  (void)((p->finished) | 0);  /* check that 'imgcore_unpack_state.finished' is an integer */
   (void)((p->unset) | 0);  /* check that 'imgcore_unpack_state.unset' is an integer */
 }
 struct _cffi_align_typedef_imgcore_unpack_state { char x; imgcore_unpack_state y; };
@@ -1152,10 +1164,10 @@ _cffi_f_imgcore_measure(PyObject *self, PyObject *args)
   }
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(70), arg1, (char **)&x1);
+      _cffi_type(64), arg1, (char **)&x1);
   if (datasize != 0) {
     x1 = ((size_t)datasize) <= 640 ? (imgcore_times *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(70), arg1, (char **)&x1,
+    if (_cffi_convert_array_argument(_cffi_type(64), arg1, (char **)&x1,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -1247,10 +1259,10 @@ _cffi_f_imgcore_pull(PyObject *self, PyObject *args)
   }
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(61), arg1, (char **)&x1);
+      _cffi_type(55), arg1, (char **)&x1);
   if (datasize != 0) {
     x1 = ((size_t)datasize) <= 640 ? (imgcore_piece *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(61), arg1, (char **)&x1,
+    if (_cffi_convert_array_argument(_cffi_type(55), arg1, (char **)&x1,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -1260,10 +1272,10 @@ _cffi_f_imgcore_pull(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(63), arg3, (char **)&x3);
+      _cffi_type(57), arg3, (char **)&x3);
   if (datasize != 0) {
     x3 = ((size_t)datasize) <= 640 ? (imgcore_state *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(63), arg3, (char **)&x3,
+    if (_cffi_convert_array_argument(_cffi_type(57), arg3, (char **)&x3,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -1372,10 +1384,10 @@ _cffi_f_imgcore_scan_close(PyObject *self, PyObject *arg0)
   struct _cffi_freeme_s *large_args_free = NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(73), arg0, (char **)&x0);
+      _cffi_type(67), arg0, (char **)&x0);
   if (datasize != 0) {
     x0 = ((size_t)datasize) <= 640 ? (imgcore_scan *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(73), arg0, (char **)&x0,
+    if (_cffi_convert_array_argument(_cffi_type(67), arg0, (char **)&x0,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -1458,7 +1470,7 @@ _cffi_f_imgcore_scan_open(PyObject *self, PyObject *args)
   Py_END_ALLOW_THREADS
 
   (void)self; /* unused */
-  pyresult = _cffi_from_c_pointer((char *)result, _cffi_type(73));
+  pyresult = _cffi_from_c_pointer((char *)result, _cffi_type(67));
   if (large_args_free != NULL) _cffi_free_array_arguments(large_args_free);
   return pyresult;
 }
@@ -1485,19 +1497,19 @@ _cffi_f_imgcore_scan_wait(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(73), arg0, (char **)&x0);
+      _cffi_type(67), arg0, (char **)&x0);
   if (datasize != 0) {
     x0 = ((size_t)datasize) <= 640 ? (imgcore_scan *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(73), arg0, (char **)&x0,
+    if (_cffi_convert_array_argument(_cffi_type(67), arg0, (char **)&x0,
             datasize, &large_args_free) < 0)
       return NULL;
   }
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(77), arg1, (char **)&x1);
+      _cffi_type(71), arg1, (char **)&x1);
   if (datasize != 0) {
     x1 = ((size_t)datasize) <= 640 ? (imgcore_scanned *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(77), arg1, (char **)&x1,
+    if (_cffi_convert_array_argument(_cffi_type(71), arg1, (char **)&x1,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -1530,10 +1542,10 @@ _cffi_f_imgcore_unpack_close(PyObject *self, PyObject *arg0)
   struct _cffi_freeme_s *large_args_free = NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(27), arg0, (char **)&x0);
+      _cffi_type(74), arg0, (char **)&x0);
   if (datasize != 0) {
     x0 = ((size_t)datasize) <= 640 ? (imgcore_unpack *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(27), arg0, (char **)&x0,
+    if (_cffi_convert_array_argument(_cffi_type(74), arg0, (char **)&x0,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -1553,64 +1565,78 @@ _cffi_f_imgcore_unpack_close(PyObject *self, PyObject *arg0)
 #  define _cffi_f_imgcore_unpack_close _cffi_d_imgcore_unpack_close
 #endif
 
-static int _cffi_d_imgcore_unpack_files(imgcore_unpack * x0, int32_t x1, uint64_t x2, uint64_t x3)
+static void _cffi_d_imgcore_unpack_finish(imgcore_unpack * x0, uint32_t x1, imgcore_unset * x2, uint64_t x3, imgcore_unpack_state * x4)
 {
-  return imgcore_unpack_files(x0, x1, x2, x3);
+  imgcore_unpack_finish(x0, x1, x2, x3, x4);
 }
 #ifndef PYPY_VERSION
 static PyObject *
-_cffi_f_imgcore_unpack_files(PyObject *self, PyObject *args)
+_cffi_f_imgcore_unpack_finish(PyObject *self, PyObject *args)
 {
   imgcore_unpack * x0;
-  int32_t x1;
-  uint64_t x2;
+  uint32_t x1;
+  imgcore_unset * x2;
   uint64_t x3;
+  imgcore_unpack_state * x4;
   Py_ssize_t datasize;
   struct _cffi_freeme_s *large_args_free = NULL;
-  int result;
-  PyObject *pyresult;
   PyObject *arg0;
   PyObject *arg1;
   PyObject *arg2;
   PyObject *arg3;
+  PyObject *arg4;
 
-  if (!PyArg_UnpackTuple(args, "imgcore_unpack_files", 4, 4, &arg0, &arg1, &arg2, &arg3))
+  if (!PyArg_UnpackTuple(args, "imgcore_unpack_finish", 5, 5, &arg0, &arg1, &arg2, &arg3, &arg4))
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(27), arg0, (char **)&x0);
+      _cffi_type(74), arg0, (char **)&x0);
   if (datasize != 0) {
     x0 = ((size_t)datasize) <= 640 ? (imgcore_unpack *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(27), arg0, (char **)&x0,
+    if (_cffi_convert_array_argument(_cffi_type(74), arg0, (char **)&x0,
             datasize, &large_args_free) < 0)
       return NULL;
   }
 
-  x1 = _cffi_to_c_int(arg1, int32_t);
-  if (x1 == (int32_t)-1 && PyErr_Occurred())
+  x1 = _cffi_to_c_int(arg1, uint32_t);
+  if (x1 == (uint32_t)-1 && PyErr_Occurred())
     return NULL;
 
-  x2 = _cffi_to_c_int(arg2, uint64_t);
-  if (x2 == (uint64_t)-1 && PyErr_Occurred())
-    return NULL;
+  datasize = _cffi_prepare_pointer_call_argument(
+      _cffi_type(78), arg2, (char **)&x2);
+  if (datasize != 0) {
+    x2 = ((size_t)datasize) <= 640 ? (imgcore_unset *)alloca((size_t)datasize) : NULL;
+    if (_cffi_convert_array_argument(_cffi_type(78), arg2, (char **)&x2,
+            datasize, &large_args_free) < 0)
+      return NULL;
+  }
 
   x3 = _cffi_to_c_int(arg3, uint64_t);
   if (x3 == (uint64_t)-1 && PyErr_Occurred())
     return NULL;
 
+  datasize = _cffi_prepare_pointer_call_argument(
+      _cffi_type(80), arg4, (char **)&x4);
+  if (datasize != 0) {
+    x4 = ((size_t)datasize) <= 640 ? (imgcore_unpack_state *)alloca((size_t)datasize) : NULL;
+    if (_cffi_convert_array_argument(_cffi_type(80), arg4, (char **)&x4,
+            datasize, &large_args_free) < 0)
+      return NULL;
+  }
+
   Py_BEGIN_ALLOW_THREADS
   _cffi_restore_errno();
-  { result = imgcore_unpack_files(x0, x1, x2, x3); }
+  { imgcore_unpack_finish(x0, x1, x2, x3, x4); }
   _cffi_save_errno();
   Py_END_ALLOW_THREADS
 
   (void)self; /* unused */
-  pyresult = _cffi_from_c_int(result, int);
   if (large_args_free != NULL) _cffi_free_array_arguments(large_args_free);
-  return pyresult;
+  Py_INCREF(Py_None);
+  return Py_None;
 }
 #else
-#  define _cffi_f_imgcore_unpack_files _cffi_d_imgcore_unpack_files
+#  define _cffi_f_imgcore_unpack_finish _cffi_d_imgcore_unpack_finish
 #endif
 
 static imgcore_unpack * _cffi_d_imgcore_unpack_open(imgcore_unpack_spec const * x0)
@@ -1643,7 +1669,7 @@ _cffi_f_imgcore_unpack_open(PyObject *self, PyObject *arg0)
   Py_END_ALLOW_THREADS
 
   (void)self; /* unused */
-  pyresult = _cffi_from_c_pointer((char *)result, _cffi_type(27));
+  pyresult = _cffi_from_c_pointer((char *)result, _cffi_type(74));
   if (large_args_free != NULL) _cffi_free_array_arguments(large_args_free);
   return pyresult;
 }
@@ -1651,74 +1677,62 @@ _cffi_f_imgcore_unpack_open(PyObject *self, PyObject *arg0)
 #  define _cffi_f_imgcore_unpack_open _cffi_d_imgcore_unpack_open
 #endif
 
-static void _cffi_d_imgcore_unpack_wait(imgcore_unpack * x0, uint64_t x1, uint64_t x2, imgcore_unset * x3, uint64_t x4, imgcore_unpack_state * x5)
+static void _cffi_d_imgcore_unpack_walk(imgcore_unpack * x0, imgcore_unset * x1, uint64_t x2, imgcore_unpack_state * x3)
 {
-  imgcore_unpack_wait(x0, x1, x2, x3, x4, x5);
+  imgcore_unpack_walk(x0, x1, x2, x3);
 }
 #ifndef PYPY_VERSION
 static PyObject *
-_cffi_f_imgcore_unpack_wait(PyObject *self, PyObject *args)
+_cffi_f_imgcore_unpack_walk(PyObject *self, PyObject *args)
 {
   imgcore_unpack * x0;
-  uint64_t x1;
+  imgcore_unset * x1;
   uint64_t x2;
-  imgcore_unset * x3;
-  uint64_t x4;
-  imgcore_unpack_state * x5;
+  imgcore_unpack_state * x3;
   Py_ssize_t datasize;
   struct _cffi_freeme_s *large_args_free = NULL;
   PyObject *arg0;
   PyObject *arg1;
   PyObject *arg2;
   PyObject *arg3;
-  PyObject *arg4;
-  PyObject *arg5;
 
-  if (!PyArg_UnpackTuple(args, "imgcore_unpack_wait", 6, 6, &arg0, &arg1, &arg2, &arg3, &arg4, &arg5))
+  if (!PyArg_UnpackTuple(args, "imgcore_unpack_walk", 4, 4, &arg0, &arg1, &arg2, &arg3))
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(27), arg0, (char **)&x0);
+      _cffi_type(74), arg0, (char **)&x0);
   if (datasize != 0) {
     x0 = ((size_t)datasize) <= 640 ? (imgcore_unpack *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(27), arg0, (char **)&x0,
+    if (_cffi_convert_array_argument(_cffi_type(74), arg0, (char **)&x0,
             datasize, &large_args_free) < 0)
       return NULL;
   }
 
-  x1 = _cffi_to_c_int(arg1, uint64_t);
-  if (x1 == (uint64_t)-1 && PyErr_Occurred())
-    return NULL;
+  datasize = _cffi_prepare_pointer_call_argument(
+      _cffi_type(78), arg1, (char **)&x1);
+  if (datasize != 0) {
+    x1 = ((size_t)datasize) <= 640 ? (imgcore_unset *)alloca((size_t)datasize) : NULL;
+    if (_cffi_convert_array_argument(_cffi_type(78), arg1, (char **)&x1,
+            datasize, &large_args_free) < 0)
+      return NULL;
+  }
 
   x2 = _cffi_to_c_int(arg2, uint64_t);
   if (x2 == (uint64_t)-1 && PyErr_Occurred())
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(86), arg3, (char **)&x3);
+      _cffi_type(80), arg3, (char **)&x3);
   if (datasize != 0) {
-    x3 = ((size_t)datasize) <= 640 ? (imgcore_unset *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(86), arg3, (char **)&x3,
-            datasize, &large_args_free) < 0)
-      return NULL;
-  }
-
-  x4 = _cffi_to_c_int(arg4, uint64_t);
-  if (x4 == (uint64_t)-1 && PyErr_Occurred())
-    return NULL;
-
-  datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(88), arg5, (char **)&x5);
-  if (datasize != 0) {
-    x5 = ((size_t)datasize) <= 640 ? (imgcore_unpack_state *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(88), arg5, (char **)&x5,
+    x3 = ((size_t)datasize) <= 640 ? (imgcore_unpack_state *)alloca((size_t)datasize) : NULL;
+    if (_cffi_convert_array_argument(_cffi_type(80), arg3, (char **)&x3,
             datasize, &large_args_free) < 0)
       return NULL;
   }
 
   Py_BEGIN_ALLOW_THREADS
   _cffi_restore_errno();
-  { imgcore_unpack_wait(x0, x1, x2, x3, x4, x5); }
+  { imgcore_unpack_walk(x0, x1, x2, x3); }
   _cffi_save_errno();
   Py_END_ALLOW_THREADS
 
@@ -1728,7 +1742,7 @@ _cffi_f_imgcore_unpack_wait(PyObject *self, PyObject *args)
   return Py_None;
 }
 #else
-#  define _cffi_f_imgcore_unpack_wait _cffi_d_imgcore_unpack_wait
+#  define _cffi_f_imgcore_unpack_walk _cffi_d_imgcore_unpack_walk
 #endif
 
 static void _cffi_d_imgcore_xxh3(uint8_t const * x0, size_t x1, uint64_t * x2)
@@ -1752,10 +1766,10 @@ _cffi_f_imgcore_xxh3(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(49), arg0, (char **)&x0);
+      _cffi_type(43), arg0, (char **)&x0);
   if (datasize != 0) {
     x0 = ((size_t)datasize) <= 640 ? (uint8_t const *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(49), arg0, (char **)&x0,
+    if (_cffi_convert_array_argument(_cffi_type(43), arg0, (char **)&x0,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -1765,10 +1779,10 @@ _cffi_f_imgcore_xxh3(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(43), arg2, (char **)&x2);
+      _cffi_type(37), arg2, (char **)&x2);
   if (datasize != 0) {
     x2 = ((size_t)datasize) <= 640 ? (uint64_t *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(43), arg2, (char **)&x2,
+    if (_cffi_convert_array_argument(_cffi_type(37), arg2, (char **)&x2,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -1847,6 +1861,51 @@ static int _cffi_const_IMGCORE_LZ4HC(unsigned long long *o)
   int n = (IMGCORE_LZ4HC) <= 0;
   *o = (unsigned long long)((IMGCORE_LZ4HC) | 0);  /* check that IMGCORE_LZ4HC is an integer */
   if (!_cffi_check_int(*o, n, 5U))
+    n |= 2;
+  return n;
+}
+
+static int _cffi_const_IMGCORE_MADE(unsigned long long *o)
+{
+  int n = (IMGCORE_MADE) <= 0;
+  *o = (unsigned long long)((IMGCORE_MADE) | 0);  /* check that IMGCORE_MADE is an integer */
+  if (!_cffi_check_int(*o, n, 2U))
+    n |= 2;
+  return n;
+}
+
+static int _cffi_const_IMGCORE_MAKE_DIR(unsigned long long *o)
+{
+  int n = (IMGCORE_MAKE_DIR) <= 0;
+  *o = (unsigned long long)((IMGCORE_MAKE_DIR) | 0);  /* check that IMGCORE_MAKE_DIR is an integer */
+  if (!_cffi_check_int(*o, n, 3U))
+    n |= 2;
+  return n;
+}
+
+static int _cffi_const_IMGCORE_MAKE_FILE(unsigned long long *o)
+{
+  int n = (IMGCORE_MAKE_FILE) <= 0;
+  *o = (unsigned long long)((IMGCORE_MAKE_FILE) | 0);  /* check that IMGCORE_MAKE_FILE is an integer */
+  if (!_cffi_check_int(*o, n, 1U))
+    n |= 2;
+  return n;
+}
+
+static int _cffi_const_IMGCORE_MAKE_LINK(unsigned long long *o)
+{
+  int n = (IMGCORE_MAKE_LINK) <= 0;
+  *o = (unsigned long long)((IMGCORE_MAKE_LINK) | 0);  /* check that IMGCORE_MAKE_LINK is an integer */
+  if (!_cffi_check_int(*o, n, 2U))
+    n |= 2;
+  return n;
+}
+
+static int _cffi_const_IMGCORE_NOT_MADE(unsigned long long *o)
+{
+  int n = (IMGCORE_NOT_MADE) <= 0;
+  *o = (unsigned long long)((IMGCORE_NOT_MADE) | 0);  /* check that IMGCORE_NOT_MADE is an integer */
+  if (!_cffi_check_int(*o, n, 0))
     n |= 2;
   return n;
 }
@@ -2049,6 +2108,15 @@ static int _cffi_const_IMGCORE_UNPACK_MAKE(unsigned long long *o)
   return n;
 }
 
+static int _cffi_const_IMGCORE_UNPACK_MAKE_DIR(unsigned long long *o)
+{
+  int n = (IMGCORE_UNPACK_MAKE_DIR) <= 0;
+  *o = (unsigned long long)((IMGCORE_UNPACK_MAKE_DIR) | 0);  /* check that IMGCORE_UNPACK_MAKE_DIR is an integer */
+  if (!_cffi_check_int(*o, n, 9U))
+    n |= 2;
+  return n;
+}
+
 static int _cffi_const_IMGCORE_UNPACK_MEMORY(unsigned long long *o)
 {
   int n = (IMGCORE_UNPACK_MEMORY) <= 0;
@@ -2058,11 +2126,38 @@ static int _cffi_const_IMGCORE_UNPACK_MEMORY(unsigned long long *o)
   return n;
 }
 
+static int _cffi_const_IMGCORE_UNPACK_NOT_DIR(unsigned long long *o)
+{
+  int n = (IMGCORE_UNPACK_NOT_DIR) <= 0;
+  *o = (unsigned long long)((IMGCORE_UNPACK_NOT_DIR) | 0);  /* check that IMGCORE_UNPACK_NOT_DIR is an integer */
+  if (!_cffi_check_int(*o, n, 11U))
+    n |= 2;
+  return n;
+}
+
+static int _cffi_const_IMGCORE_UNPACK_OPEN_DIR(unsigned long long *o)
+{
+  int n = (IMGCORE_UNPACK_OPEN_DIR) <= 0;
+  *o = (unsigned long long)((IMGCORE_UNPACK_OPEN_DIR) | 0);  /* check that IMGCORE_UNPACK_OPEN_DIR is an integer */
+  if (!_cffi_check_int(*o, n, 10U))
+    n |= 2;
+  return n;
+}
+
 static int _cffi_const_IMGCORE_UNPACK_READ(unsigned long long *o)
 {
   int n = (IMGCORE_UNPACK_READ) <= 0;
   *o = (unsigned long long)((IMGCORE_UNPACK_READ) | 0);  /* check that IMGCORE_UNPACK_READ is an integer */
   if (!_cffi_check_int(*o, n, 6U))
+    n |= 2;
+  return n;
+}
+
+static int _cffi_const_IMGCORE_UNPACK_REPLACED(unsigned long long *o)
+{
+  int n = (IMGCORE_UNPACK_REPLACED) <= 0;
+  *o = (unsigned long long)((IMGCORE_UNPACK_REPLACED) | 0);  /* check that IMGCORE_UNPACK_REPLACED is an integer */
+  if (!_cffi_check_int(*o, n, 12U))
     n |= 2;
   return n;
 }
@@ -2174,6 +2269,11 @@ static const struct _cffi_global_s _cffi_globals[] = {
   { "IMGCORE_LZ4", (void *)_cffi_const_IMGCORE_LZ4, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
   { "IMGCORE_LZ4FAST", (void *)_cffi_const_IMGCORE_LZ4FAST, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
   { "IMGCORE_LZ4HC", (void *)_cffi_const_IMGCORE_LZ4HC, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
+  { "IMGCORE_MADE", (void *)_cffi_const_IMGCORE_MADE, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
+  { "IMGCORE_MAKE_DIR", (void *)_cffi_const_IMGCORE_MAKE_DIR, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
+  { "IMGCORE_MAKE_FILE", (void *)_cffi_const_IMGCORE_MAKE_FILE, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
+  { "IMGCORE_MAKE_LINK", (void *)_cffi_const_IMGCORE_MAKE_LINK, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
+  { "IMGCORE_NOT_MADE", (void *)_cffi_const_IMGCORE_NOT_MADE, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
   { "IMGCORE_NO_MEMORY", (void *)_cffi_const_IMGCORE_NO_MEMORY, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
   { "IMGCORE_OWN_TAIL", (void *)_cffi_const_IMGCORE_OWN_TAIL, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
   { "IMGCORE_PRESET", (void *)_cffi_const_IMGCORE_PRESET, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
@@ -2196,8 +2296,12 @@ static const struct _cffi_global_s _cffi_globals[] = {
   { "IMGCORE_UNPACK_CORRUPT", (void *)_cffi_const_IMGCORE_UNPACK_CORRUPT, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
   { "IMGCORE_UNPACK_EXISTS", (void *)_cffi_const_IMGCORE_UNPACK_EXISTS, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
   { "IMGCORE_UNPACK_MAKE", (void *)_cffi_const_IMGCORE_UNPACK_MAKE, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
+  { "IMGCORE_UNPACK_MAKE_DIR", (void *)_cffi_const_IMGCORE_UNPACK_MAKE_DIR, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
   { "IMGCORE_UNPACK_MEMORY", (void *)_cffi_const_IMGCORE_UNPACK_MEMORY, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
+  { "IMGCORE_UNPACK_NOT_DIR", (void *)_cffi_const_IMGCORE_UNPACK_NOT_DIR, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
+  { "IMGCORE_UNPACK_OPEN_DIR", (void *)_cffi_const_IMGCORE_UNPACK_OPEN_DIR, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
   { "IMGCORE_UNPACK_READ", (void *)_cffi_const_IMGCORE_UNPACK_READ, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
+  { "IMGCORE_UNPACK_REPLACED", (void *)_cffi_const_IMGCORE_UNPACK_REPLACED, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
   { "IMGCORE_UNPACK_WRITE", (void *)_cffi_const_IMGCORE_UNPACK_WRITE, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
   { "IMGCORE_UNPACK_XATTR", (void *)_cffi_const_IMGCORE_UNPACK_XATTR, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
   { "IMGCORE_UNREADABLE", (void *)_cffi_const_IMGCORE_UNREADABLE, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
@@ -2211,39 +2315,39 @@ static const struct _cffi_global_s _cffi_globals[] = {
   { "IMGCORE_ZSTD", (void *)_cffi_const_IMGCORE_ZSTD, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
   { "imgcore_call_compress", (void *)&_cffi_externpy__imgcore_call_compress, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 123), (void *)imgcore_call_compress },
   { "imgcore_call_keep", (void *)&_cffi_externpy__imgcore_call_keep, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 134), (void *)imgcore_call_keep },
-  { "imgcore_call_look", (void *)&_cffi_externpy__imgcore_call_look, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 119), (void *)imgcore_call_look },
-  { "imgcore_call_next_hole", (void *)&_cffi_externpy__imgcore_call_next_hole, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 121), (void *)imgcore_call_next_hole },
-  { "imgcore_call_read", (void *)&_cffi_externpy__imgcore_call_read, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 120), (void *)imgcore_call_read },
+  { "imgcore_call_look", (void *)&_cffi_externpy__imgcore_call_look, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 118), (void *)imgcore_call_look },
+  { "imgcore_call_next_hole", (void *)&_cffi_externpy__imgcore_call_next_hole, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 120), (void *)imgcore_call_next_hole },
+  { "imgcore_call_read", (void *)&_cffi_externpy__imgcore_call_read, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 119), (void *)imgcore_call_read },
   { "imgcore_call_recall", (void *)&_cffi_externpy__imgcore_call_recall, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 124), (void *)imgcore_call_recall },
-  { "imgcore_close", (void *)_cffi_f_imgcore_close, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 65), (void *)_cffi_d_imgcore_close },
-  { "imgcore_finish", (void *)_cffi_f_imgcore_finish, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 65), (void *)_cffi_d_imgcore_finish },
-  { "imgcore_measure", (void *)_cffi_f_imgcore_measure, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 68), (void *)_cffi_d_imgcore_measure },
+  { "imgcore_close", (void *)_cffi_f_imgcore_close, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 59), (void *)_cffi_d_imgcore_close },
+  { "imgcore_finish", (void *)_cffi_f_imgcore_finish, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 59), (void *)_cffi_d_imgcore_finish },
+  { "imgcore_measure", (void *)_cffi_f_imgcore_measure, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 62), (void *)_cffi_d_imgcore_measure },
   { "imgcore_open", (void *)_cffi_f_imgcore_open, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 0), (void *)_cffi_d_imgcore_open },
-  { "imgcore_pull", (void *)_cffi_f_imgcore_pull, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 59), (void *)_cffi_d_imgcore_pull },
+  { "imgcore_pull", (void *)_cffi_f_imgcore_pull, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 53), (void *)_cffi_d_imgcore_pull },
   { "imgcore_push", (void *)_cffi_f_imgcore_push, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 19), (void *)_cffi_d_imgcore_push },
-  { "imgcore_scan_close", (void *)_cffi_f_imgcore_scan_close, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 72), (void *)_cffi_d_imgcore_scan_close },
+  { "imgcore_scan_close", (void *)_cffi_f_imgcore_scan_close, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 66), (void *)_cffi_d_imgcore_scan_close },
   { "imgcore_scan_open", (void *)_cffi_f_imgcore_scan_open, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 3), (void *)_cffi_d_imgcore_scan_open },
-  { "imgcore_scan_wait", (void *)_cffi_f_imgcore_scan_wait, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 75), (void *)_cffi_d_imgcore_scan_wait },
-  { "imgcore_unpack_close", (void *)_cffi_f_imgcore_unpack_close, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 79), (void *)_cffi_d_imgcore_unpack_close },
-  { "imgcore_unpack_files", (void *)_cffi_f_imgcore_unpack_files, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 26), (void *)_cffi_d_imgcore_unpack_files },
+  { "imgcore_scan_wait", (void *)_cffi_f_imgcore_scan_wait, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 69), (void *)_cffi_d_imgcore_scan_wait },
+  { "imgcore_unpack_close", (void *)_cffi_f_imgcore_unpack_close, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 73), (void *)_cffi_d_imgcore_unpack_close },
+  { "imgcore_unpack_finish", (void *)_cffi_f_imgcore_unpack_finish, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 82), (void *)_cffi_d_imgcore_unpack_finish },
   { "imgcore_unpack_open", (void *)_cffi_f_imgcore_unpack_open, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 10), (void *)_cffi_d_imgcore_unpack_open },
-  { "imgcore_unpack_wait", (void *)_cffi_f_imgcore_unpack_wait, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 82), (void *)_cffi_d_imgcore_unpack_wait },
-  { "imgcore_xxh3", (void *)_cffi_f_imgcore_xxh3, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 90), (void *)_cffi_d_imgcore_xxh3 },
+  { "imgcore_unpack_walk", (void *)_cffi_f_imgcore_unpack_walk, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 76), (void *)_cffi_d_imgcore_unpack_walk },
+  { "imgcore_xxh3", (void *)_cffi_f_imgcore_xxh3, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 89), (void *)_cffi_d_imgcore_xxh3 },
 };
 
 static const struct _cffi_field_s _cffi_fields[] = {
   { "context", offsetof(imgcore_calls, context),
                sizeof(((imgcore_calls *)0)->context),
-               _CFFI_OP(_CFFI_OP_NOOP, 33) },
+               _CFFI_OP(_CFFI_OP_NOOP, 27) },
   { "compress", offsetof(imgcore_calls, compress),
                 sizeof(((imgcore_calls *)0)->compress),
                 _CFFI_OP(_CFFI_OP_NOOP, 123) },
   { "read", offsetof(imgcore_calls, read),
             sizeof(((imgcore_calls *)0)->read),
-            _CFFI_OP(_CFFI_OP_NOOP, 120) },
+            _CFFI_OP(_CFFI_OP_NOOP, 119) },
   { "next_hole", offsetof(imgcore_calls, next_hole),
                  sizeof(((imgcore_calls *)0)->next_hole),
-                 _CFFI_OP(_CFFI_OP_NOOP, 121) },
+                 _CFFI_OP(_CFFI_OP_NOOP, 120) },
   { "recall", offsetof(imgcore_calls, recall),
               sizeof(((imgcore_calls *)0)->recall),
               _CFFI_OP(_CFFI_OP_NOOP, 124) },
@@ -2255,7 +2359,7 @@ static const struct _cffi_field_s _cffi_fields[] = {
             _CFFI_OP(_CFFI_OP_NOOP, 5) },
   { "level", offsetof(imgcore_codec, level),
              sizeof(((imgcore_codec *)0)->level),
-             _CFFI_OP(_CFFI_OP_NOOP, 28) },
+             _CFFI_OP(_CFFI_OP_NOOP, 121) },
   { "dict_size", offsetof(imgcore_codec, dict_size),
                  sizeof(((imgcore_codec *)0)->dict_size),
                  _CFFI_OP(_CFFI_OP_NOOP, 5) },
@@ -2267,13 +2371,13 @@ static const struct _cffi_field_s _cffi_fields[] = {
                _CFFI_OP(_CFFI_OP_NOOP, 5) },
   { "lc", offsetof(imgcore_codec, lc),
           sizeof(((imgcore_codec *)0)->lc),
-          _CFFI_OP(_CFFI_OP_NOOP, 28) },
+          _CFFI_OP(_CFFI_OP_NOOP, 121) },
   { "lp", offsetof(imgcore_codec, lp),
           sizeof(((imgcore_codec *)0)->lp),
-          _CFFI_OP(_CFFI_OP_NOOP, 28) },
+          _CFFI_OP(_CFFI_OP_NOOP, 121) },
   { "pb", offsetof(imgcore_codec, pb),
           sizeof(((imgcore_codec *)0)->pb),
-          _CFFI_OP(_CFFI_OP_NOOP, 28) },
+          _CFFI_OP(_CFFI_OP_NOOP, 121) },
   { "function", offsetof(imgcore_codec, function),
                 sizeof(((imgcore_codec *)0)->function),
                 _CFFI_OP(_CFFI_OP_NOOP, 132) },
@@ -2288,13 +2392,13 @@ static const struct _cffi_field_s _cffi_fields[] = {
                 _CFFI_OP(_CFFI_OP_NOOP, 130) },
   { "size", offsetof(imgcore_file, size),
             sizeof(((imgcore_file *)0)->size),
-            _CFFI_OP(_CFFI_OP_NOOP, 29) },
+            _CFFI_OP(_CFFI_OP_NOOP, 28) },
   { "dev", offsetof(imgcore_file, dev),
            sizeof(((imgcore_file *)0)->dev),
-           _CFFI_OP(_CFFI_OP_NOOP, 29) },
+           _CFFI_OP(_CFFI_OP_NOOP, 28) },
   { "ino", offsetof(imgcore_file, ino),
            sizeof(((imgcore_file *)0)->ino),
-           _CFFI_OP(_CFFI_OP_NOOP, 29) },
+           _CFFI_OP(_CFFI_OP_NOOP, 28) },
   { "mtime_ns", offsetof(imgcore_file, mtime_ns),
                 sizeof(((imgcore_file *)0)->mtime_ns),
                 _CFFI_OP(_CFFI_OP_NOOP, 125) },
@@ -2306,34 +2410,34 @@ static const struct _cffi_field_s _cffi_fields[] = {
               _CFFI_OP(_CFFI_OP_NOOP, 125) },
   { "path_at", offsetof(imgcore_file, path_at),
                sizeof(((imgcore_file *)0)->path_at),
-               _CFFI_OP(_CFFI_OP_NOOP, 29) },
+               _CFFI_OP(_CFFI_OP_NOOP, 28) },
   { "flags", offsetof(imgcore_file, flags),
              sizeof(((imgcore_file *)0)->flags),
-             _CFFI_OP(_CFFI_OP_NOOP, 29) },
+             _CFFI_OP(_CFFI_OP_NOOP, 28) },
   { "kind", offsetof(imgcore_piece, kind),
             sizeof(((imgcore_piece *)0)->kind),
-            _CFFI_OP(_CFFI_OP_NOOP, 29) },
+            _CFFI_OP(_CFFI_OP_NOOP, 28) },
   { "number", offsetof(imgcore_piece, number),
               sizeof(((imgcore_piece *)0)->number),
-              _CFFI_OP(_CFFI_OP_NOOP, 29) },
+              _CFFI_OP(_CFFI_OP_NOOP, 28) },
   { "raw_size", offsetof(imgcore_piece, raw_size),
                 sizeof(((imgcore_piece *)0)->raw_size),
-                _CFFI_OP(_CFFI_OP_NOOP, 29) },
+                _CFFI_OP(_CFFI_OP_NOOP, 28) },
   { "count", offsetof(imgcore_piece, count),
              sizeof(((imgcore_piece *)0)->count),
-             _CFFI_OP(_CFFI_OP_NOOP, 29) },
+             _CFFI_OP(_CFFI_OP_NOOP, 28) },
   { "offset", offsetof(imgcore_piece, offset),
               sizeof(((imgcore_piece *)0)->offset),
-              _CFFI_OP(_CFFI_OP_NOOP, 29) },
+              _CFFI_OP(_CFFI_OP_NOOP, 28) },
   { "compressed", offsetof(imgcore_piece, compressed),
                   sizeof(((imgcore_piece *)0)->compressed),
-                  _CFFI_OP(_CFFI_OP_NOOP, 29) },
+                  _CFFI_OP(_CFFI_OP_NOOP, 28) },
   { "data", offsetof(imgcore_piece, data),
             sizeof(((imgcore_piece *)0)->data),
-            _CFFI_OP(_CFFI_OP_NOOP, 29) },
+            _CFFI_OP(_CFFI_OP_NOOP, 28) },
   { "data_size", offsetof(imgcore_piece, data_size),
                  sizeof(((imgcore_piece *)0)->data_size),
-                 _CFFI_OP(_CFFI_OP_NOOP, 29) },
+                 _CFFI_OP(_CFFI_OP_NOOP, 28) },
   { "done", offsetof(imgcore_scanned, done),
             sizeof(((imgcore_scanned *)0)->done),
             _CFFI_OP(_CFFI_OP_NOOP, 5) },
@@ -2342,7 +2446,7 @@ static const struct _cffi_field_s _cffi_fields[] = {
              _CFFI_OP(_CFFI_OP_NOOP, 5) },
   { "system_error", offsetof(imgcore_scanned, system_error),
                     sizeof(((imgcore_scanned *)0)->system_error),
-                    _CFFI_OP(_CFFI_OP_NOOP, 28) },
+                    _CFFI_OP(_CFFI_OP_NOOP, 121) },
   { "any_xattrs", offsetof(imgcore_scanned, any_xattrs),
                   sizeof(((imgcore_scanned *)0)->any_xattrs),
                   _CFFI_OP(_CFFI_OP_NOOP, 5) },
@@ -2351,16 +2455,16 @@ static const struct _cffi_field_s _cffi_fields[] = {
             _CFFI_OP(_CFFI_OP_NOOP, 4) },
   { "rows", offsetof(imgcore_scanned, rows),
             sizeof(((imgcore_scanned *)0)->rows),
-            _CFFI_OP(_CFFI_OP_NOOP, 29) },
+            _CFFI_OP(_CFFI_OP_NOOP, 28) },
   { "dir_count", offsetof(imgcore_scanned, dir_count),
                  sizeof(((imgcore_scanned *)0)->dir_count),
-                 _CFFI_OP(_CFFI_OP_NOOP, 29) },
+                 _CFFI_OP(_CFFI_OP_NOOP, 28) },
   { "names_size", offsetof(imgcore_scanned, names_size),
                   sizeof(((imgcore_scanned *)0)->names_size),
-                  _CFFI_OP(_CFFI_OP_NOOP, 29) },
+                  _CFFI_OP(_CFFI_OP_NOOP, 28) },
   { "targets_size", offsetof(imgcore_scanned, targets_size),
                     sizeof(((imgcore_scanned *)0)->targets_size),
-                    _CFFI_OP(_CFFI_OP_NOOP, 29) },
+                    _CFFI_OP(_CFFI_OP_NOOP, 28) },
   { "names", offsetof(imgcore_scanned, names),
              sizeof(((imgcore_scanned *)0)->names),
              _CFFI_OP(_CFFI_OP_NOOP, 4) },
@@ -2408,13 +2512,13 @@ static const struct _cffi_field_s _cffi_fields[] = {
                 _CFFI_OP(_CFFI_OP_NOOP, 122) },
   { "has_xattrs", offsetof(imgcore_scanned, has_xattrs),
                   sizeof(((imgcore_scanned *)0)->has_xattrs),
-                  _CFFI_OP(_CFFI_OP_NOOP, 49) },
+                  _CFFI_OP(_CFFI_OP_NOOP, 43) },
   { "dev", offsetof(imgcore_skip, dev),
            sizeof(((imgcore_skip *)0)->dev),
-           _CFFI_OP(_CFFI_OP_NOOP, 29) },
+           _CFFI_OP(_CFFI_OP_NOOP, 28) },
   { "ino", offsetof(imgcore_skip, ino),
            sizeof(((imgcore_skip *)0)->ino),
-           _CFFI_OP(_CFFI_OP_NOOP, 29) },
+           _CFFI_OP(_CFFI_OP_NOOP, 28) },
   { "name", offsetof(imgcore_skip, name),
             sizeof(((imgcore_skip *)0)->name),
             _CFFI_OP(_CFFI_OP_NOOP, 4) },
@@ -2438,22 +2542,22 @@ static const struct _cffi_field_s _cffi_fields[] = {
                      _CFFI_OP(_CFFI_OP_NOOP, 5) },
   { "memory", offsetof(imgcore_spec, memory),
               sizeof(((imgcore_spec *)0)->memory),
-              _CFFI_OP(_CFFI_OP_NOOP, 29) },
+              _CFFI_OP(_CFFI_OP_NOOP, 28) },
   { "hash_mask", offsetof(imgcore_spec, hash_mask),
                  sizeof(((imgcore_spec *)0)->hash_mask),
-                 _CFFI_OP(_CFFI_OP_NOOP, 29) },
+                 _CFFI_OP(_CFFI_OP_NOOP, 28) },
   { "look", offsetof(imgcore_spec, look),
             sizeof(((imgcore_spec *)0)->look),
             _CFFI_OP(_CFFI_OP_NOOP, 129) },
   { "codecs", offsetof(imgcore_spec, codecs),
               sizeof(((imgcore_spec *)0)->codecs),
-              _CFFI_OP(_CFFI_OP_NOOP, 103) },
+              _CFFI_OP(_CFFI_OP_NOOP, 102) },
   { "codec_count", offsetof(imgcore_spec, codec_count),
                    sizeof(((imgcore_spec *)0)->codec_count),
-                   _CFFI_OP(_CFFI_OP_NOOP, 29) },
+                   _CFFI_OP(_CFFI_OP_NOOP, 28) },
   { "calls", offsetof(imgcore_spec, calls),
              sizeof(((imgcore_spec *)0)->calls),
-             _CFFI_OP(_CFFI_OP_NOOP, 102) },
+             _CFFI_OP(_CFFI_OP_NOOP, 101) },
   { "done", offsetof(imgcore_state, done),
             sizeof(((imgcore_state *)0)->done),
             _CFFI_OP(_CFFI_OP_NOOP, 5) },
@@ -2465,28 +2569,31 @@ static const struct _cffi_field_s _cffi_fields[] = {
              _CFFI_OP(_CFFI_OP_NOOP, 5) },
   { "system_error", offsetof(imgcore_state, system_error),
                     sizeof(((imgcore_state *)0)->system_error),
-                    _CFFI_OP(_CFFI_OP_NOOP, 28) },
+                    _CFFI_OP(_CFFI_OP_NOOP, 121) },
   { "job", offsetof(imgcore_state, job),
            sizeof(((imgcore_state *)0)->job),
-           _CFFI_OP(_CFFI_OP_NOOP, 29) },
+           _CFFI_OP(_CFFI_OP_NOOP, 28) },
   { "read_ns", offsetof(imgcore_times, read_ns),
                sizeof(((imgcore_times *)0)->read_ns),
-               _CFFI_OP(_CFFI_OP_NOOP, 29) },
+               _CFFI_OP(_CFFI_OP_NOOP, 28) },
   { "hash_ns", offsetof(imgcore_times, hash_ns),
                sizeof(((imgcore_times *)0)->hash_ns),
-               _CFFI_OP(_CFFI_OP_NOOP, 29) },
+               _CFFI_OP(_CFFI_OP_NOOP, 28) },
   { "verify_ns", offsetof(imgcore_times, verify_ns),
                  sizeof(((imgcore_times *)0)->verify_ns),
-                 _CFFI_OP(_CFFI_OP_NOOP, 29) },
+                 _CFFI_OP(_CFFI_OP_NOOP, 28) },
   { "compress_ns", offsetof(imgcore_times, compress_ns),
                    sizeof(((imgcore_times *)0)->compress_ns),
-                   _CFFI_OP(_CFFI_OP_NOOP, 29) },
+                   _CFFI_OP(_CFFI_OP_NOOP, 28) },
   { "peak_bytes", offsetof(imgcore_times, peak_bytes),
                   sizeof(((imgcore_times *)0)->peak_bytes),
-                  _CFFI_OP(_CFFI_OP_NOOP, 29) },
+                  _CFFI_OP(_CFFI_OP_NOOP, 28) },
   { "image_fd", offsetof(imgcore_unpack_spec, image_fd),
                 sizeof(((imgcore_unpack_spec *)0)->image_fd),
-                _CFFI_OP(_CFFI_OP_NOOP, 28) },
+                _CFFI_OP(_CFFI_OP_NOOP, 121) },
+  { "root_fd", offsetof(imgcore_unpack_spec, root_fd),
+               sizeof(((imgcore_unpack_spec *)0)->root_fd),
+               _CFFI_OP(_CFFI_OP_NOOP, 121) },
   { "jobs", offsetof(imgcore_unpack_spec, jobs),
             sizeof(((imgcore_unpack_spec *)0)->jobs),
             _CFFI_OP(_CFFI_OP_NOOP, 5) },
@@ -2499,30 +2606,48 @@ static const struct _cffi_field_s _cffi_fields[] = {
   { "replace", offsetof(imgcore_unpack_spec, replace),
                sizeof(((imgcore_unpack_spec *)0)->replace),
                _CFFI_OP(_CFFI_OP_NOOP, 5) },
-  { "unused", offsetof(imgcore_unpack_spec, unused),
-              sizeof(((imgcore_unpack_spec *)0)->unused),
-              _CFFI_OP(_CFFI_OP_NOOP, 5) },
+  { "most_dirs", offsetof(imgcore_unpack_spec, most_dirs),
+                 sizeof(((imgcore_unpack_spec *)0)->most_dirs),
+                 _CFFI_OP(_CFFI_OP_NOOP, 28) },
   { "image_start", offsetof(imgcore_unpack_spec, image_start),
                    sizeof(((imgcore_unpack_spec *)0)->image_start),
-                   _CFFI_OP(_CFFI_OP_NOOP, 29) },
+                   _CFFI_OP(_CFFI_OP_NOOP, 28) },
   { "image_size", offsetof(imgcore_unpack_spec, image_size),
                   sizeof(((imgcore_unpack_spec *)0)->image_size),
-                  _CFFI_OP(_CFFI_OP_NOOP, 29) },
+                  _CFFI_OP(_CFFI_OP_NOOP, 28) },
   { "decoder", offsetof(imgcore_unpack_spec, decoder),
                sizeof(((imgcore_unpack_spec *)0)->decoder),
-               _CFFI_OP(_CFFI_OP_NOOP, 105) },
+               _CFFI_OP(_CFFI_OP_NOOP, 104) },
   { "rows", offsetof(imgcore_unpack_spec, rows),
             sizeof(((imgcore_unpack_spec *)0)->rows),
-            _CFFI_OP(_CFFI_OP_NOOP, 29) },
+            _CFFI_OP(_CFFI_OP_NOOP, 28) },
+  { "dir_count", offsetof(imgcore_unpack_spec, dir_count),
+                 sizeof(((imgcore_unpack_spec *)0)->dir_count),
+                 _CFFI_OP(_CFFI_OP_NOOP, 28) },
+  { "dirs", offsetof(imgcore_unpack_spec, dirs),
+            sizeof(((imgcore_unpack_spec *)0)->dirs),
+            _CFFI_OP(_CFFI_OP_NOOP, 126) },
+  { "starts", offsetof(imgcore_unpack_spec, starts),
+              sizeof(((imgcore_unpack_spec *)0)->starts),
+              _CFFI_OP(_CFFI_OP_NOOP, 126) },
+  { "parents", offsetof(imgcore_unpack_spec, parents),
+               sizeof(((imgcore_unpack_spec *)0)->parents),
+               _CFFI_OP(_CFFI_OP_NOOP, 126) },
+  { "kinds", offsetof(imgcore_unpack_spec, kinds),
+             sizeof(((imgcore_unpack_spec *)0)->kinds),
+             _CFFI_OP(_CFFI_OP_NOOP, 43) },
   { "names", offsetof(imgcore_unpack_spec, names),
              sizeof(((imgcore_unpack_spec *)0)->names),
              _CFFI_OP(_CFFI_OP_NOOP, 4) },
   { "name_at", offsetof(imgcore_unpack_spec, name_at),
                sizeof(((imgcore_unpack_spec *)0)->name_at),
                _CFFI_OP(_CFFI_OP_NOOP, 127) },
-  { "wanted", offsetof(imgcore_unpack_spec, wanted),
-              sizeof(((imgcore_unpack_spec *)0)->wanted),
-              _CFFI_OP(_CFFI_OP_NOOP, 49) },
+  { "targets", offsetof(imgcore_unpack_spec, targets),
+               sizeof(((imgcore_unpack_spec *)0)->targets),
+               _CFFI_OP(_CFFI_OP_NOOP, 4) },
+  { "target_at", offsetof(imgcore_unpack_spec, target_at),
+                 sizeof(((imgcore_unpack_spec *)0)->target_at),
+                 _CFFI_OP(_CFFI_OP_NOOP, 127) },
   { "modes", offsetof(imgcore_unpack_spec, modes),
              sizeof(((imgcore_unpack_spec *)0)->modes),
              _CFFI_OP(_CFFI_OP_NOOP, 126) },
@@ -2549,7 +2674,7 @@ static const struct _cffi_field_s _cffi_fields[] = {
              _CFFI_OP(_CFFI_OP_NOOP, 126) },
   { "word_count", offsetof(imgcore_unpack_spec, word_count),
                   sizeof(((imgcore_unpack_spec *)0)->word_count),
-                  _CFFI_OP(_CFFI_OP_NOOP, 29) },
+                  _CFFI_OP(_CFFI_OP_NOOP, 28) },
   { "fragments", offsetof(imgcore_unpack_spec, fragments),
                  sizeof(((imgcore_unpack_spec *)0)->fragments),
                  _CFFI_OP(_CFFI_OP_NOOP, 126) },
@@ -2564,7 +2689,7 @@ static const struct _cffi_field_s _cffi_fields[] = {
                       _CFFI_OP(_CFFI_OP_NOOP, 126) },
   { "fragment_count", offsetof(imgcore_unpack_spec, fragment_count),
                       sizeof(((imgcore_unpack_spec *)0)->fragment_count),
-                      _CFFI_OP(_CFFI_OP_NOOP, 29) },
+                      _CFFI_OP(_CFFI_OP_NOOP, 28) },
   { "xattrs", offsetof(imgcore_unpack_spec, xattrs),
               sizeof(((imgcore_unpack_spec *)0)->xattrs),
               _CFFI_OP(_CFFI_OP_NOOP, 126) },
@@ -2582,106 +2707,121 @@ static const struct _cffi_field_s _cffi_fields[] = {
                         _CFFI_OP(_CFFI_OP_NOOP, 127) },
   { "xattr_may_fail", offsetof(imgcore_unpack_spec, xattr_may_fail),
                       sizeof(((imgcore_unpack_spec *)0)->xattr_may_fail),
-                      _CFFI_OP(_CFFI_OP_NOOP, 49) },
+                      _CFFI_OP(_CFFI_OP_NOOP, 43) },
   { "xattr_bytes", offsetof(imgcore_unpack_spec, xattr_bytes),
                    sizeof(((imgcore_unpack_spec *)0)->xattr_bytes),
                    _CFFI_OP(_CFFI_OP_NOOP, 4) },
+  { "made", offsetof(imgcore_unpack_spec, made),
+            sizeof(((imgcore_unpack_spec *)0)->made),
+            _CFFI_OP(_CFFI_OP_NOOP, 31) },
+  { "devs", offsetof(imgcore_unpack_spec, devs),
+            sizeof(((imgcore_unpack_spec *)0)->devs),
+            _CFFI_OP(_CFFI_OP_NOOP, 37) },
+  { "inos", offsetof(imgcore_unpack_spec, inos),
+            sizeof(((imgcore_unpack_spec *)0)->inos),
+            _CFFI_OP(_CFFI_OP_NOOP, 37) },
   { "files", offsetof(imgcore_unpack_state, files),
              sizeof(((imgcore_unpack_state *)0)->files),
-             _CFFI_OP(_CFFI_OP_NOOP, 29) },
+             _CFFI_OP(_CFFI_OP_NOOP, 28) },
   { "bytes", offsetof(imgcore_unpack_state, bytes),
              sizeof(((imgcore_unpack_state *)0)->bytes),
-             _CFFI_OP(_CFFI_OP_NOOP, 29) },
+             _CFFI_OP(_CFFI_OP_NOOP, 28) },
   { "written", offsetof(imgcore_unpack_state, written),
                sizeof(((imgcore_unpack_state *)0)->written),
-               _CFFI_OP(_CFFI_OP_NOOP, 29) },
+               _CFFI_OP(_CFFI_OP_NOOP, 28) },
+  { "links", offsetof(imgcore_unpack_state, links),
+             sizeof(((imgcore_unpack_state *)0)->links),
+             _CFFI_OP(_CFFI_OP_NOOP, 28) },
   { "last", offsetof(imgcore_unpack_state, last),
             sizeof(((imgcore_unpack_state *)0)->last),
-            _CFFI_OP(_CFFI_OP_NOOP, 29) },
+            _CFFI_OP(_CFFI_OP_NOOP, 28) },
   { "left", offsetof(imgcore_unpack_state, left),
             sizeof(((imgcore_unpack_state *)0)->left),
-            _CFFI_OP(_CFFI_OP_NOOP, 29) },
-  { "dirs", offsetof(imgcore_unpack_state, dirs),
-            sizeof(((imgcore_unpack_state *)0)->dirs),
-            _CFFI_OP(_CFFI_OP_NOOP, 29) },
+            _CFFI_OP(_CFFI_OP_NOOP, 28) },
   { "row", offsetof(imgcore_unpack_state, row),
            sizeof(((imgcore_unpack_state *)0)->row),
-           _CFFI_OP(_CFFI_OP_NOOP, 29) },
+           _CFFI_OP(_CFFI_OP_NOOP, 28) },
   { "xattr", offsetof(imgcore_unpack_state, xattr),
              sizeof(((imgcore_unpack_state *)0)->xattr),
-             _CFFI_OP(_CFFI_OP_NOOP, 29) },
+             _CFFI_OP(_CFFI_OP_NOOP, 28) },
   { "error", offsetof(imgcore_unpack_state, error),
              sizeof(((imgcore_unpack_state *)0)->error),
              _CFFI_OP(_CFFI_OP_NOOP, 5) },
   { "system_error", offsetof(imgcore_unpack_state, system_error),
                     sizeof(((imgcore_unpack_state *)0)->system_error),
-                    _CFFI_OP(_CFFI_OP_NOOP, 28) },
+                    _CFFI_OP(_CFFI_OP_NOOP, 121) },
+  { "walked", offsetof(imgcore_unpack_state, walked),
+              sizeof(((imgcore_unpack_state *)0)->walked),
+              _CFFI_OP(_CFFI_OP_NOOP, 5) },
+  { "finished", offsetof(imgcore_unpack_state, finished),
+                sizeof(((imgcore_unpack_state *)0)->finished),
+                _CFFI_OP(_CFFI_OP_NOOP, 5) },
   { "unset", offsetof(imgcore_unpack_state, unset),
              sizeof(((imgcore_unpack_state *)0)->unset),
-             _CFFI_OP(_CFFI_OP_NOOP, 29) },
+             _CFFI_OP(_CFFI_OP_NOOP, 28) },
   { "row", offsetof(imgcore_unset, row),
            sizeof(((imgcore_unset *)0)->row),
-           _CFFI_OP(_CFFI_OP_NOOP, 29) },
+           _CFFI_OP(_CFFI_OP_NOOP, 28) },
   { "xattr", offsetof(imgcore_unset, xattr),
              sizeof(((imgcore_unset *)0)->xattr),
-             _CFFI_OP(_CFFI_OP_NOOP, 29) },
+             _CFFI_OP(_CFFI_OP_NOOP, 28) },
   { "system_error", offsetof(imgcore_unset, system_error),
                     sizeof(((imgcore_unset *)0)->system_error),
                     _CFFI_OP(_CFFI_OP_NOOP, 125) },
 };
 
 static const struct _cffi_struct_union_s _cffi_struct_unions[] = {
-  { "$imgcore_calls", 102, _CFFI_F_CHECK_FIELDS,
+  { "$imgcore_calls", 101, _CFFI_F_CHECK_FIELDS,
     sizeof(imgcore_calls), offsetof(struct _cffi_align_typedef_imgcore_calls, y), 0, 6 },
-  { "$imgcore_codec", 104, _CFFI_F_CHECK_FIELDS,
+  { "$imgcore_codec", 103, _CFFI_F_CHECK_FIELDS,
     sizeof(imgcore_codec), offsetof(struct _cffi_align_typedef_imgcore_codec, y), 6, 9 },
-  { "$imgcore_decoder", 105, _CFFI_F_CHECK_FIELDS,
+  { "$imgcore_decoder", 104, _CFFI_F_CHECK_FIELDS,
     sizeof(imgcore_decoder), offsetof(struct _cffi_align_typedef_imgcore_decoder, y), 15, 3 },
-  { "$imgcore_file", 106, _CFFI_F_CHECK_FIELDS,
+  { "$imgcore_file", 105, _CFFI_F_CHECK_FIELDS,
     sizeof(imgcore_file), offsetof(struct _cffi_align_typedef_imgcore_file, y), 18, 8 },
-  { "$imgcore_piece", 107, _CFFI_F_CHECK_FIELDS,
+  { "$imgcore_piece", 106, _CFFI_F_CHECK_FIELDS,
     sizeof(imgcore_piece), offsetof(struct _cffi_align_typedef_imgcore_piece, y), 26, 8 },
-  { "$imgcore_scanned", 110, _CFFI_F_CHECK_FIELDS,
+  { "$imgcore_scanned", 109, _CFFI_F_CHECK_FIELDS,
     sizeof(imgcore_scanned), offsetof(struct _cffi_align_typedef_imgcore_scanned, y), 34, 25 },
-  { "$imgcore_skip", 111, _CFFI_F_CHECK_FIELDS,
+  { "$imgcore_skip", 110, _CFFI_F_CHECK_FIELDS,
     sizeof(imgcore_skip), offsetof(struct _cffi_align_typedef_imgcore_skip, y), 59, 3 },
-  { "$imgcore_spec", 112, _CFFI_F_CHECK_FIELDS,
+  { "$imgcore_spec", 111, _CFFI_F_CHECK_FIELDS,
     sizeof(imgcore_spec), offsetof(struct _cffi_align_typedef_imgcore_spec, y), 62, 12 },
-  { "$imgcore_state", 113, _CFFI_F_CHECK_FIELDS,
+  { "$imgcore_state", 112, _CFFI_F_CHECK_FIELDS,
     sizeof(imgcore_state), offsetof(struct _cffi_align_typedef_imgcore_state, y), 74, 5 },
-  { "$imgcore_times", 114, _CFFI_F_CHECK_FIELDS,
+  { "$imgcore_times", 113, _CFFI_F_CHECK_FIELDS,
     sizeof(imgcore_times), offsetof(struct _cffi_align_typedef_imgcore_times, y), 79, 5 },
-  { "$imgcore_unpack_spec", 116, _CFFI_F_CHECK_FIELDS,
-    sizeof(imgcore_unpack_spec), offsetof(struct _cffi_align_typedef_imgcore_unpack_spec, y), 84, 34 },
-  { "$imgcore_unpack_state", 117, _CFFI_F_CHECK_FIELDS,
-    sizeof(imgcore_unpack_state), offsetof(struct _cffi_align_typedef_imgcore_unpack_state, y), 118, 11 },
-  { "$imgcore_unset", 118, _CFFI_F_CHECK_FIELDS,
-    sizeof(imgcore_unset), offsetof(struct _cffi_align_typedef_imgcore_unset, y), 129, 3 },
-  { "imgcore_run", 108, _CFFI_F_OPAQUE,
+  { "$imgcore_unpack_spec", 115, _CFFI_F_CHECK_FIELDS,
+    sizeof(imgcore_unpack_spec), offsetof(struct _cffi_align_typedef_imgcore_unpack_spec, y), 84, 44 },
+  { "$imgcore_unpack_state", 116, _CFFI_F_CHECK_FIELDS,
+    sizeof(imgcore_unpack_state), offsetof(struct _cffi_align_typedef_imgcore_unpack_state, y), 128, 13 },
+  { "$imgcore_unset", 117, _CFFI_F_CHECK_FIELDS,
+    sizeof(imgcore_unset), offsetof(struct _cffi_align_typedef_imgcore_unset, y), 141, 3 },
+  { "imgcore_run", 107, _CFFI_F_OPAQUE,
     (size_t)-1, -1, -1, 0 /* opaque */ },
-  { "imgcore_scan", 109, _CFFI_F_OPAQUE,
+  { "imgcore_scan", 108, _CFFI_F_OPAQUE,
     (size_t)-1, -1, -1, 0 /* opaque */ },
-  { "imgcore_unpack", 115, _CFFI_F_OPAQUE,
+  { "imgcore_unpack", 114, _CFFI_F_OPAQUE,
     (size_t)-1, -1, -1, 0 /* opaque */ },
 };
 
 static const struct _cffi_typename_s _cffi_typenames[] = {
-  { "imgcore_calls", 102 },
-  { "imgcore_codec", 104 },
-  { "imgcore_decoder", 105 },
-  { "imgcore_file", 106 },
-  { "imgcore_piece", 107 },
-  { "imgcore_run", 108 },
-  { "imgcore_scan", 109 },
-  { "imgcore_scanned", 110 },
-  { "imgcore_skip", 111 },
-  { "imgcore_spec", 112 },
-  { "imgcore_state", 113 },
-  { "imgcore_times", 114 },
-  { "imgcore_unpack", 115 },
-  { "imgcore_unpack_spec", 116 },
-  { "imgcore_unpack_state", 117 },
-  { "imgcore_unset", 118 },
+  { "imgcore_calls", 101 },
+  { "imgcore_codec", 103 },
+  { "imgcore_decoder", 104 },
+  { "imgcore_file", 105 },
+  { "imgcore_piece", 106 },
+  { "imgcore_run", 107 },
+  { "imgcore_scan", 108 },
+  { "imgcore_scanned", 109 },
+  { "imgcore_skip", 110 },
+  { "imgcore_spec", 111 },
+  { "imgcore_state", 112 },
+  { "imgcore_times", 113 },
+  { "imgcore_unpack", 114 },
+  { "imgcore_unpack_spec", 115 },
+  { "imgcore_unpack_state", 116 },
+  { "imgcore_unset", 117 },
 };
 
 static const struct _cffi_type_context_s _cffi_type_context = {
@@ -2691,7 +2831,7 @@ static const struct _cffi_type_context_s _cffi_type_context = {
   _cffi_struct_unions,
   NULL,  /* no enums */
   _cffi_typenames,
-  62,  /* num_globals */
+  71,  /* num_globals */
   16,  /* num_struct_unions */
   0,  /* num_enums */
   16,  /* num_typenames */

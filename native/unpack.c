@@ -1,4 +1,4 @@
-/* unpack.c: see unpack.h; the queue, the threads, and how they stop. */
+/* unpack.c: see unpack.h; the queue, the threads, how they are driven, and how they stop. */
 #define _GNU_SOURCE
 
 #include "unpack_run.h"
@@ -13,7 +13,7 @@
 
 enum { WAIT_MS = 100, NS_PER_MS = 1000000, NANOSECONDS = 1000000000 };
 
-static void leave_directory(imgcore_unpack *run, directory *dir)
+void unpack_leave(imgcore_unpack *run, directory *dir)
 {
     if (atomic_fetch_sub(&dir->users, 1) != 1)
         return;
@@ -139,10 +139,10 @@ static void do_task(unpack_worker *w, task *t)
                 bytes += spec->sizes[row];
             }
         }
-        leave_directory(run, item->dir);
+        unpack_leave(run, item->dir);
     }
     for (; done < t->count; done++)
-        leave_directory(run, t->items[done].dir);
+        unpack_leave(run, t->items[done].dir);
     free(t);
     pthread_mutex_lock(&run->mutex);
     report(run, w, files, bytes, row, problem);
@@ -201,7 +201,7 @@ static void do_piece(unpack_worker *w, big *b)
         file_discard(spec, &b->item, b->fd);
     else
         close(b->fd);
-    leave_directory(run, b->item.dir);
+    unpack_leave(run, b->item.dir);
     pthread_mutex_lock(&run->mutex);
     report(run, w, !problem.code, spec->sizes[row], row, problem);
     free(b);
@@ -285,15 +285,20 @@ imgcore_unpack *imgcore_unpack_open(const imgcore_unpack_spec *spec)
 
     if (!run)
         return NULL;
-    assert(spec->jobs && spec->block_size && spec->block_size <= PIECE_BYTES);
+    assert(spec->jobs && spec->block_size && spec->block_size <= PIECE_BYTES && spec->dir_count && spec->dirs[0] == 0);
     run->spec = *spec;
     run->pid = getpid();
+    run->dirs_left = spec->dir_count;
     run->workers = calloc(spec->jobs, sizeof *run->workers);
-    if (!run->workers || !init_locks(run)) {
+    run->numbers = calloc(spec->rows, sizeof *run->numbers);
+    if (!run->workers || !run->numbers || !init_locks(run)) {
         free(run->workers);
+        free(run->numbers);
         free(run);
         return NULL;
     }
+    for (uint64_t i = 0; i < spec->dir_count; i++)
+        run->numbers[spec->dirs[i]] = i;
     if (!start_workers(run)) {
         imgcore_unpack_close(run);
         return NULL;
@@ -361,33 +366,26 @@ static bool has_words(const imgcore_unpack_spec *spec, uint64_t row)
     return at <= spec->word_count && file_blocks(spec, row) <= spec->word_count - at;
 }
 
-int imgcore_unpack_files(imgcore_unpack *run, int32_t dir_fd, uint64_t first, uint64_t end)
+bool unpack_add(imgcore_unpack *run, directory *dir, uint64_t first, uint64_t end)
 {
     const imgcore_unpack_spec *spec = &run->spec;
-    directory *dir = malloc(sizeof *dir);
-    int result = 0;
+    uint64_t files = 0;
 
-    if (!dir) {
-        close(dir_fd);
-        return -1;
-    }
-    assert(first <= end && end <= spec->rows);
-    dir->fd = dir_fd;
-    atomic_init(&dir->users, 1);
-    atomic_fetch_add(&run->dirs, 1);
-    pthread_mutex_lock(&run->mutex);
     for (uint64_t row = first; row < end; row++)
-        run->state.left += spec->wanted[row] != 0; /* before a worker can be done with the first */
+        files += spec->kinds[row] == IMGCORE_MAKE_FILE;
+    if (!files)
+        return true;
+    pthread_mutex_lock(&run->mutex);
+    run->state.left += files; /* before a worker can be done with the first */
     pthread_mutex_unlock(&run->mutex);
-    for (uint64_t row = first; row < end && result == 0; row++) {
-        if (!spec->wanted[row])
+    for (uint64_t row = first; row < end; row++) {
+        if (spec->kinds[row] != IMGCORE_MAKE_FILE)
             continue;
         assert(has_words(spec, row));
         if (!add(run, row, dir))
-            result = -1;
+            return false;
     }
-    leave_directory(run, dir);
-    return result;
+    return true;
 }
 
 /* Move refused attributes to the caller; the mutex is held. */
@@ -407,38 +405,102 @@ static uint64_t take_unset(imgcore_unpack *run, imgcore_unset *unset, uint64_t m
     return count;
 }
 
-void imgcore_unpack_wait(imgcore_unpack *run, uint64_t left, uint64_t dirs, imgcore_unset *unset, uint64_t most,
-                         imgcore_unpack_state *state)
+static struct timespec deadline_of(void)
 {
     struct timespec deadline;
-    int result = 0;
 
     clock_gettime(CLOCK_MONOTONIC, &deadline);
     deadline.tv_nsec += WAIT_MS * NS_PER_MS;
     deadline.tv_sec += deadline.tv_nsec / NANOSECONDS;
     deadline.tv_nsec %= NANOSECONDS;
+    return deadline;
+}
+
+static bool is_over(const struct timespec *deadline)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec > deadline->tv_sec || (now.tv_sec == deadline->tv_sec && now.tv_nsec >= deadline->tv_nsec);
+}
+
+/* Wait until no more files and directories than these are in work; false when the deadline passes before. */
+static bool wait_for(imgcore_unpack *run, uint64_t left, uint64_t dirs, const struct timespec *deadline)
+{
+    int result = 0;
+    bool awaited;
+
     pthread_mutex_lock(&run->mutex);
     run->wait_left = left;
     run->wait_dirs = dirs;
-    if (!is_awaited(run)) {
-        pthread_mutex_unlock(&run->mutex);
-        send(run);
-        pthread_mutex_lock(&run->mutex);
-    }
+    awaited = is_awaited(run);
+    pthread_mutex_unlock(&run->mutex);
+    if (awaited)
+        return true;
+    send(run);
+    pthread_mutex_lock(&run->mutex);
     run->caller_waits = true;
     while (result == 0 && !is_awaited(run))
-        result = pthread_cond_timedwait(&run->progress, &run->mutex, &deadline);
+        result = pthread_cond_timedwait(&run->progress, &run->mutex, deadline);
     run->caller_waits = false;
-    run->state.dirs = atomic_load(&run->dirs);
+    awaited = is_awaited(run);
+    pthread_mutex_unlock(&run->mutex);
+    return awaited;
+}
+
+/* Note what went wrong in the caller's own work. */
+static void note(imgcore_unpack *run, uint64_t row, trouble problem)
+{
+    unpack_worker nobody = {0};
+
+    if (!problem.code)
+        return;
+    pthread_mutex_lock(&run->mutex);
+    report(run, &nobody, 0, 0, row, problem);
+    pthread_mutex_unlock(&run->mutex);
+}
+
+static void tell(imgcore_unpack *run, imgcore_unset *unset, uint64_t most, imgcore_unpack_state *state)
+{
+    pthread_mutex_lock(&run->mutex);
     run->state.unset = take_unset(run, unset, most);
     *state = run->state;
     pthread_mutex_unlock(&run->mutex);
 }
 
+void imgcore_unpack_walk(imgcore_unpack *run, imgcore_unset *unset, uint64_t most, imgcore_unpack_state *state)
+{
+    const struct timespec deadline = deadline_of();
+    /* The levels above the current directory are open too, and their number is not the workers' to lower. */
+    const uint64_t dirs = run->spec.most_dirs + OPEN_LEVELS + 2;
+    uint64_t row = 0;
+
+    while (!atomic_load(&run->stop) && run->next_dir < run->spec.dir_count) {
+        if (!wait_for(run, MOST_LEFT, dirs, &deadline) || is_over(&deadline))
+            break;
+        note(run, row, tree_make_next(run, &row));
+    }
+    if (run->next_dir == run->spec.dir_count && wait_for(run, 0, UINT64_MAX, &deadline))
+        run->state.walked = 1;
+    tell(run, unset, most, state);
+}
+
+void imgcore_unpack_finish(imgcore_unpack *run, uint32_t root, imgcore_unset *unset, uint64_t most,
+                           imgcore_unpack_state *state)
+{
+    const struct timespec deadline = deadline_of();
+    uint64_t row = 0;
+
+    while (!atomic_load(&run->stop) && run->dirs_left && !is_over(&deadline))
+        note(run, row, tree_finish_next(run, root, &row));
+    run->state.finished = !run->dirs_left;
+    tell(run, unset, most, state);
+}
+
 static void free_task(imgcore_unpack *run, task *t)
 {
     for (size_t i = 0; i < t->count; i++)
-        leave_directory(run, t->items[i].dir);
+        unpack_leave(run, t->items[i].dir);
     free(t);
 }
 
@@ -448,7 +510,7 @@ static void drop_work(imgcore_unpack *run)
     for (big *b = run->bigs, *next; b; b = next) {
         next = b->next;
         file_discard(&run->spec, &b->item, b->fd);
-        leave_directory(run, b->item.dir);
+        unpack_leave(run, b->item.dir);
         free(b);
     }
     for (task *t = run->first, *next; t; t = next) {
@@ -480,6 +542,7 @@ void imgcore_unpack_close(imgcore_unpack *run)
         free(w->raw);
     }
     drop_work(run);
+    tree_close(run);
     for (unset_node *node = run->unset_first, *next; node; node = next) {
         next = node->next;
         free(node);
@@ -488,5 +551,7 @@ void imgcore_unpack_close(imgcore_unpack *run)
     pthread_cond_destroy(&run->work);
     pthread_cond_destroy(&run->progress);
     free(run->workers);
+    free(run->numbers);
+    free(run->levels);
     free(run);
 }

@@ -28,7 +28,7 @@ uint64_t file_blocks(const imgcore_unpack_spec *spec, uint64_t row)
     return spec->fragments[row] == IMGCORE_NO_FRAGMENT && size % spec->block_size ? whole + 1 : whole;
 }
 
-static bool is_name(const char *name)
+bool is_name(const char *name)
 {
     return *name && strcmp(name, ".") != 0 && strcmp(name, "..") != 0 && !strchr(name, '/');
 }
@@ -201,9 +201,9 @@ static trouble write_tail(unpack_worker *w, uint64_t row, int fd)
     return write_all(w, fd, fragment->data + spec->offsets[row], (size_t)tail, size - tail);
 }
 
-static trouble set_xattrs(unpack_worker *w, uint64_t row, int fd)
+static trouble set_xattrs(imgcore_unpack *run, uint64_t row, int fd)
 {
-    const imgcore_unpack_spec *spec = &w->run->spec;
+    const imgcore_unpack_spec *spec = &run->spec;
     uint32_t set = spec->xattrs ? spec->xattrs[row] : IMGCORE_NO_XATTRS;
 
     if (set == IMGCORE_NO_XATTRS)
@@ -214,7 +214,7 @@ static trouble set_xattrs(unpack_worker *w, uint64_t row, int fd)
         if (fsetxattr(fd, name, value, (size_t)spec->xattr_value_size[i], 0) == 0)
             continue;
         if (spec->xattr_may_fail[i] && (errno == EPERM || errno == EACCES || errno == ENOTSUP || errno == EINVAL)) {
-            if (!unpack_note_unset(w->run, row, i, errno))
+            if (!unpack_note_unset(run, row, i, errno))
                 return fail(IMGCORE_UNPACK_MEMORY, 0);
             continue;
         }
@@ -223,7 +223,7 @@ static trouble set_xattrs(unpack_worker *w, uint64_t row, int fd)
     return none;
 }
 
-static struct timespec time_of(int64_t ns)
+struct timespec file_time(int64_t ns)
 {
     int64_t seconds = ns / NANOSECONDS, rest = ns % NANOSECONDS;
 
@@ -231,26 +231,32 @@ static struct timespec time_of(int64_t ns)
                              .tv_nsec = (long)(rest < 0 ? rest + NANOSECONDS : rest)};
 }
 
+trouble file_attributes(imgcore_unpack *run, uint64_t row, int fd)
+{
+    const imgcore_unpack_spec *spec = &run->spec;
+    struct timespec time = file_time(spec->mtimes_ns[row]), times[2] = {time, time};
+    trouble problem;
+
+    /* The order of imgcore/hosts/attributes.py: each step would undo what comes behind it. */
+    if (spec->keep_owner && fchown(fd, spec->uids[row], spec->gids[row]) != 0)
+        return fail(IMGCORE_UNPACK_ATTRIBUTES, errno);
+    problem = set_xattrs(run, row, fd);
+    if (problem.code)
+        return problem;
+    if (fchmod(fd, spec->modes[row]) != 0 || futimens(fd, times) != 0)
+        return fail(IMGCORE_UNPACK_ATTRIBUTES, errno);
+    return none;
+}
+
 trouble file_finish(unpack_worker *w, uint64_t row, int fd)
 {
     const imgcore_unpack_spec *spec = &w->run->spec;
     uint64_t size = spec->sizes[row], blocks = file_blocks(spec, row);
-    struct timespec time = time_of(spec->mtimes_ns[row]), times[2] = {time, time};
     trouble problem = none;
 
     if (size && spec->fragments[row] != IMGCORE_NO_FRAGMENT)
         problem = write_tail(w, row, fd);
     else if (blocks && !spec->words[spec->words_at[row] + blocks - 1] && ftruncate(fd, (off_t)size) != 0)
         problem = fail(IMGCORE_UNPACK_WRITE, errno); /* it ends with a hole */
-    if (problem.code)
-        return problem;
-    /* The order of imgcore/hosts/attributes.py: each step would undo what comes behind it. */
-    if (spec->keep_owner && fchown(fd, spec->uids[row], spec->gids[row]) != 0)
-        return fail(IMGCORE_UNPACK_ATTRIBUTES, errno);
-    problem = set_xattrs(w, row, fd);
-    if (problem.code)
-        return problem;
-    if (fchmod(fd, spec->modes[row]) != 0 || futimens(fd, times) != 0)
-        return fail(IMGCORE_UNPACK_ATTRIBUTES, errno);
-    return none;
+    return problem.code ? problem : file_attributes(w->run, row, fd);
 }

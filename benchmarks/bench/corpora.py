@@ -60,7 +60,7 @@ def make_big(corpus: Corpus) -> None:
         if corpus.bytes >= BIG:
             return
     while corpus.bytes < BIG:
-        corpus.add(f"made-up-{corpus.made_up:04}", synthetic.binary(corpus.random, 8 * MIB), made_up=True)
+        corpus.add(f"made-up-{corpus.made_up:04}", synthetic.binary(corpus.random, min(8 * MIB, BIG // 8)), made_up=True)
 
 
 def make_small(corpus: Corpus) -> None:
@@ -99,6 +99,7 @@ def _copy(corpus: Corpus, path: str, target: Path, links: dict[tuple[int, int], 
     target.parent.mkdir(parents=True, exist_ok=True)
     if stat.S_ISREG(is_.st_mode) and (is_.st_dev, is_.st_ino) in links:
         os.link(links[is_.st_dev, is_.st_ino], target)
+        corpus.count(0)
         return
     if not stat.S_ISREG(is_.st_mode) and not stat.S_ISLNK(is_.st_mode):
         return
@@ -202,7 +203,7 @@ def describe(name: str, place: Path) -> dict[str, object]:
 
 def make(name: str, place: Path) -> Path:
     """Return the directory of a corpus, which is made unless it is there already."""
-    root = place / name
+    root = place.resolve() / name
     if describe(name, place):
         return root
     shutil.rmtree(root, ignore_errors=True)

@@ -29,9 +29,9 @@ def binary(source: random.Random, size: int) -> bytes:
     """Return bytes that look a little like machine code: a third by chance, the rest from what was there before."""
     out = bytearray(source.randbytes(4096))
     while len(out) < size:
-        if source.random() < 0.4:
-            out += source.randbytes(source.randint(4, 40))
+        if source.random() < 0.5:
+            out += source.randbytes(source.randint(20, 600))
         else:
             at = source.randrange(max(0, len(out) - 60_000), len(out))
-            out += out[at : at + source.randint(4, 60)]
+            out += out[at : at + source.randint(20, 900)]
     return bytes(out[:size])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import shutil
 import stat
@@ -40,13 +41,10 @@ def _mount(image: Path, place: Path) -> bool:
 
 def require_equal(source: Path, found: Path, what: str) -> int:
     """Return how many entries were compared; ends the benchmark when one differs, or is on one side only."""
-    for count, difference in enumerate(differences(source, found), 1):
-        print(f"{what}: {difference}", file=sys.stderr)
-        if count == 10:
-            break
-    else:
-        return sum(1 + len(names) for _, _, names in os.walk(found))
-    sys.exit(f"{what}: the image is not what was packed")
+    wrong = list(itertools.islice(differences(source, found), 10))
+    if wrong:
+        sys.exit("\n".join([f"{what}: the image is not what was packed", *wrong]))
+    return sum(1 + len(names) for _, _, names in os.walk(found))
 
 
 def differences(source: Path, found: Path) -> Iterator[str]:

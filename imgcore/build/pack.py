@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO, Literal, TypeAlias
 
 from imgcore import formats
-from imgcore.blob import Blob, Segment, Sink, open_sink
+from imgcore.blob import Blob, FileBlob, Segment, Sink, open_sink
 from imgcore.build.source import AnyPath, Source, open_sources, plain_blob
 from imgcore.build.spec import SourceSpec
 from imgcore.engine import Engine, get_engine
@@ -90,6 +90,7 @@ def pack(
     sync: bool = True,
     verify: bool = False,
     cache: str | bytes | os.PathLike[str] | BlockStore | None = None,
+    base: AnyPath | None = None,
     limits: Limits | None = None,
     stdin: BinaryIO | None = None,
     control: Control | None = None,
@@ -103,7 +104,8 @@ def pack(
     other sources are dereferenced inside their own tree.
     `offset` writes the image into the file `dest` from that byte on, in place: what is before it stays.
     `cache` is a directory, a URL, or another store, of compressed blocks: what it has is not compressed again, what it has
-    not is added. The image does not depend on it; a cache that cannot be used is warned of, never an error.
+    not is added; a cache that cannot be used is warned of, never an error. `base` is an older image, whose blocks are taken
+    over where it was written with the same settings; otherwise there is a warning. The image does not depend on either.
     `force` replaces an existing image, `sync` forces it to disk before it appears, `verify` reads it back and
     compares before it appears. `limits` are for sources that are images. `stdin` is what a source called `-` reads.
     Raises ValueError for an unknown format or a bad glob, TargetExists, NotRepresentable, SourceError, FormatError,
@@ -118,7 +120,9 @@ def pack(
     with contextlib.ExitStack() as stack:
         store = None if cache is None else stack.enter_context(_store(cache, control))
         if store is not None:
-            options = _with_store(kind, options, store)
+            options = _with(kind, options, store=store)
+        if base is not None:
+            options = _with(kind, options, base=stack.enter_context(FileBlob(os.fsencode(base))))
         reading = _Reading(limits, skip, overwrite, contents, mounts, dereference, stdin, control, worker)
         tree = _prepared(reading.tree(source, stack), globs, transforms, policy or Policy(), control)
         files, total = tree.file_bytes()
@@ -155,10 +159,12 @@ def _store(cache: str | bytes | os.PathLike[str] | BlockStore, control: Control)
             control.emit(Warned(warning))
 
 
-def _with_store(kind: Format, options: Options, store: BlockStore) -> Options:
-    if not hasattr(options, "store"):
-        raise ValueError(f"{kind.name} has no cache: nothing in it is compressed by blocks")
-    changed: Options = dataclasses.replace(options, store=store)  # type: ignore[type-var]
+def _with(kind: Format, options: Options, **more: object) -> Options:
+    for name in more:
+        if not hasattr(options, name):
+            what = "cache" if name == "store" else name
+            raise ValueError(f"{kind.name} has no {what}: nothing in it is compressed by blocks")
+    changed: Options = dataclasses.replace(options, **more)  # type: ignore[type-var]
     return changed
 
 

@@ -99,6 +99,12 @@ _NS = 10**9
     metavar="SIZE",
     help="Bytes that the DIR keeps; what was not used for longest goes.  [default: 5G]",
 )
+@click.option(
+    "--base",
+    type=click.Path(dir_okay=False),
+    metavar="IMAGE",
+    help="Take compressed blocks over from an older image of the same settings.",
+)
 @limits_option
 @click.option(
     "--offset",
@@ -156,6 +162,7 @@ def command(run: Run, paths: Sequence[str], **values: Any) -> int | None:
                 dest,
                 **common,
                 cache=cache,
+                base=values["base"],
                 offset=values["offset"],
                 engine=values["engine"],
                 force=values["force"],
@@ -168,7 +175,7 @@ def command(run: Run, paths: Sequence[str], **values: Any) -> int | None:
     for warning in layout.warnings() if layout is not None else ():
         run.output.warn(warning)
     run.output.flush_warnings()
-    _show(run, report, dest_text)
+    _show(run, report, dest_text, values["base"])
     return None
 
 
@@ -255,7 +262,7 @@ def _default_jobs(options: dict[str, Any]) -> int:
     return jobs
 
 
-def _show(run: Run, report: Report, dest: str) -> None:
+def _show(run: Run, report: Report, dest: str, base: str | None) -> None:
     """Print the summary."""
     ratio = report.size / report.bytes_in if report.bytes_in else None
     if run.output.as_json:
@@ -276,5 +283,7 @@ def _show(run: Run, report: Report, dest: str) -> None:
         f" ({human(report.duplicate_bytes)}), holes {human(report.hole_bytes)}, {report.fragments} fragments"
     )
     if report.recalled:
-        run.output.note(f"  {report.recalled} blocks and fragments were compressed before")
+        run.output.note(
+            f"  {report.recalled} blocks and fragments from {'the cache' if base is None else 'the base or the cache'}"
+        )
     run.output.note(f"  {report.format}, {report.codec}, {report.engine} engine")

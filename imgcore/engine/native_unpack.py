@@ -1,4 +1,4 @@
-"""Files of an image written by the C core (native/unpack.h): its columns are handed over once, then directories to fill.
+"""A tree of an image made by the C core (native/unpack.h), of its columns.
 
 Numbers of an image are checked there; what is wrong is told by the row, and the caller finds the words for it.
 """
@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from imgcore._core import ffi, lib
 from imgcore.codec.decoding import bound_decoder
-from imgcore.engine.stored import FileColumns, StoredFiles, UnpackFailed, UnpackState
+from imgcore.engine.stored import MadeKind, StoredFiles, TreeColumns, UnpackFailed, UnpackState
 
 __all__ = ["NativeUnpack"]
 
@@ -30,31 +30,58 @@ _WHAT: Final = {
     lib.IMGCORE_UNPACK_XATTR: "xattr",
     lib.IMGCORE_UNPACK_READ: "content",
     lib.IMGCORE_UNPACK_CORRUPT: "content",
+    lib.IMGCORE_UNPACK_MAKE_DIR: "make_dir",
+    lib.IMGCORE_UNPACK_OPEN_DIR: "open_dir",
+    lib.IMGCORE_UNPACK_NOT_DIR: "not_dir",
+    lib.IMGCORE_UNPACK_REPLACED: "replaced",
 }
 _MOST_UNSET: Final = 256
 _NO_XATTRS: Final = 0xFFFFFFFF
-_ANY: Final = (1 << 64) - 1
+
+assert tuple(MadeKind) == (lib.IMGCORE_NOT_MADE, lib.IMGCORE_MAKE_FILE, lib.IMGCORE_MAKE_LINK, lib.IMGCORE_MAKE_DIR)
 
 
 class NativeUnpack:
-    """Threads that make files. `close` ends them; it has to be called, and removes files that are not whole."""
+    """One run. `close` ends its threads; it has to be called, and removes files that are not whole."""
 
     def __init__(
-        self, stored: StoredFiles, fd: int, start: int, files: FileColumns, *, jobs: int, keep_owner: bool, replace: bool
+        self,
+        stored: StoredFiles,
+        fd: int,
+        start: int,
+        root: int,
+        files: TreeColumns,
+        *,
+        jobs: int,
+        most_dirs: int,
+        keep_owner: bool,
+        replace: bool,
     ) -> None:
-        """Start; `fd` is the file that has the image, from its byte `start` on. Raises MemoryError, OverflowError."""
+        """Start; `fd` is the file that has the image, from its byte `start` on, `root` the directory to unpack into.
+
+        Raises MemoryError, OverflowError for owners and times that C cannot hold.
+        """
         decoder = bound_decoder(stored.codec)
         assert decoder is not None
         self._kept: list[object] = [decoder.owner]
         self._xattr_names: list[bytes] = []
         spec = ffi.new("imgcore_unpack_spec *")
         spec.image_fd, spec.image_start, spec.image_size = fd, start, stored.size
+        spec.root_fd, spec.most_dirs = root, most_dirs
         spec.jobs, spec.block_size, spec.keep_owner, spec.replace = jobs, stored.block_size, keep_owner, replace
         spec.decoder = {"kind": _KINDS[decoder.kind], "function": decoder.addresses}
         spec.rows = len(files.names)
         spec.names = self._bytes(b"\0".join(files.names) + b"\0")
         spec.name_at = self._column("Q", accumulate((len(name) + 1 for name in files.names), initial=0))
-        spec.wanted = self._bytes(files.wanted, "uint8_t[]")
+        spec.kinds = self._bytes(files.kinds, "uint8_t[]")
+        spec.dirs, spec.dir_count = self._column("I", files.dirs), len(files.dirs)
+        spec.starts, spec.parents = self._column("I", files.starts), self._column("I", files.parents)
+        if files.targets:
+            self._add_targets(spec, files)
+        self._made = bytearray(len(files.dirs))
+        self._devs, self._inos = (array("Q", bytes(8 * len(files.dirs))) for _ in range(2))
+        spec.made = self._bytes(self._made, "uint8_t[]")
+        spec.devs, spec.inos = self._column("Q", self._devs), self._column("Q", self._inos)
         spec.modes, spec.sizes = self._column("I", files.modes), self._column("Q", files.sizes)
         spec.uids, spec.gids = self._column("I", files.uids), self._column("I", files.gids)
         spec.mtimes_ns = self._column("q", files.mtimes_ns)
@@ -86,12 +113,20 @@ class NativeUnpack:
         self._kept.append(pointer)
         return pointer
 
-    def _bytes(self, data: bytes, kind: str = "char[]") -> Any:
+    def _bytes(self, data: bytes | bytearray, kind: str = "char[]") -> Any:
         pointer = ffi.from_buffer(kind, data)
         self._kept.append(pointer)
         return pointer
 
-    def _add_xattrs(self, spec: Any, files: FileColumns) -> None:
+    def _add_targets(self, spec: Any, files: TreeColumns) -> None:
+        places, at = array("Q", bytes(8 * len(files.names))), 0
+        for row, target in files.targets.items():
+            places[row] = at
+            at += len(target) + 1
+        spec.targets = self._bytes(b"\0".join(files.targets.values()) + b"\0")
+        spec.target_at = self._column("Q", places)
+
+    def _add_xattrs(self, spec: Any, files: TreeColumns) -> None:
         """Lay out the sets of extended attributes, each once."""
         numbers: dict[int, int] = {}  # of a set, by the mapping's id
         rows, set_at = array("I", [_NO_XATTRS]) * len(files.names), [0]
@@ -112,24 +147,37 @@ class NativeUnpack:
         spec.xattr_may_fail = self._bytes(bytes(files.may_fail(name) for name, _ in items), "uint8_t[]")
         spec.xattr_bytes = self._bytes(b"".join(name + b"\0" + value for name, value in items))
 
-    def add(self, directory: int, first: int, end: int) -> None:
-        """Have the wanted files among rows `first` to `end` made in `directory`, a descriptor that is closed afterwards."""
-        if lib.imgcore_unpack_files(self._run, directory, first, end) != 0:
-            raise MemoryError
+    def walk(self) -> UnpackState:
+        """Make directories, links and files, for about 0.1 s; `done` when all are there. Raises UnpackFailed."""
+        lib.imgcore_unpack_walk(self._run, self._unset, _MOST_UNSET, self._state)
+        return self._look(self._state.walked)
 
-    def wait(self, left: int = _ANY, dirs: int = _ANY) -> UnpackState:
-        """Wait for at most 0.1 s until no more files and directories than these are not done. Raises UnpackFailed."""
+    def finish(self, *, root: bool) -> UnpackState:
+        """Give directories their metadata, for about 0.1 s, that of the tree's root only with `root`. Raises UnpackFailed."""
+        lib.imgcore_unpack_finish(self._run, root, self._unset, _MOST_UNSET, self._state)
+        return self._look(self._state.finished)
+
+    def _look(self, done: int) -> UnpackState:
         state = self._state
-        lib.imgcore_unpack_wait(self._run, left, dirs, self._unset, _MOST_UNSET, state)
         if state.error in _WHAT:
             name = self._xattr_names[state.xattr] if state.error == lib.IMGCORE_UNPACK_XATTR else b""
             raise UnpackFailed(state.row, _WHAT[state.error], state.system_error, name)
         if state.error:
             raise MemoryError("the native engine ran out of memory")
-        return UnpackState(state.files, state.bytes, state.written, state.last, state.left, state.dirs)
+        more = state.unset == _MOST_UNSET
+        return UnpackState(state.files, state.bytes, state.written, state.links, state.last, bool(done) and not more)
+
+    def identity(self, index: int) -> tuple[int, int]:
+        """Return (device, inode) of a directory that was made, by its place in `dirs`."""
+        return self._devs[index], self._inos[index]
+
+    @property
+    def dirs_made(self) -> bool:
+        """Whether there is a directory but the root that was not there before."""
+        return lib.IMGCORE_MADE in self._made[1:]
 
     def take_unset(self) -> Iterator[tuple[int, bytes, int]]:
-        """Yield (row, name, errno) of the extended attributes that the last `wait` found refused."""
+        """Yield (row, name, errno) of the extended attributes that were found refused since the call before the last."""
         for number in range(self._state.unset):
             unset = self._unset[number]
             yield unset.row, self._xattr_names[unset.xattr], unset.system_error

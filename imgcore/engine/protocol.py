@@ -59,7 +59,7 @@ from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
 from imgcore.blob import Blob, HostFile, Identity
 from imgcore.codec import Codec
 from imgcore.events import Control
-from imgcore.store.base import BlockStore, StoreUse, key_prefix
+from imgcore.store.base import BlockStore, KnownBlocks, StoreUse, key_prefix
 
 __all__ = [
     "SMALL_FILE",
@@ -241,14 +241,14 @@ class Spec:
         """Whether there is a quick look at each block before the codec gets it."""
         return self.early_store and self.codec is not None and self.codec.slow
 
-    def with_store(self, store: BlockStore) -> Spec:
-        """Return this with a use of `store`; unchanged where nothing is compressed."""
-        if self.codec is None:
+    def with_store(self, store: BlockStore | None, known: KnownBlocks | None = None) -> Spec:
+        """Return this with a use of `store` and `known`; unchanged without them, or where nothing is compressed."""
+        if self.codec is None or (store is None and known is None):
             return self
         from imgcore.codec.lz4 import Lz4Codec  # late: few have a store
 
         look = Lz4Codec().fingerprint if self.looks_first else ""
-        return dataclasses.replace(self, store=StoreUse(store, key_prefix(self.codec, self.block_size, look)))
+        return dataclasses.replace(self, store=StoreUse(store, key_prefix(self.codec, self.block_size, look), known))
 
     def minimum_memory(self) -> int:
         """Return the least `memory` that works with these jobs and blocks."""

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Final, NamedTuple
 
 from imgcore.blob import Blob
 
-__all__ = ["NO_FRAGMENT", "FileColumns", "StoredFiles", "UnpackFailed", "UnpackState"]
+__all__ = ["NO_FRAGMENT", "MadeKind", "StoredFiles", "TreeColumns", "UnpackFailed", "UnpackState"]
 
 NO_FRAGMENT: Final = 0xFFFFFFFF
 
@@ -47,14 +48,28 @@ class StoredFiles:
     fragment_words: Sequence[int]
 
 
-class FileColumns(NamedTuple):
-    """The files to be made, by row: names, which rows are wanted, and what they are to be given.
+class MadeKind(IntEnum):
+    """What the native engine makes of a row; CALLER is what it leaves to the caller."""
 
-    `modes` are twelve bits. `xattrs` are those to be set, by row; `may_fail` says which names the system may refuse.
+    CALLER = 0
+    FILE = 1
+    LINK = 2
+    DIR = 3
+
+
+class TreeColumns(NamedTuple):
+    """The tree to be made, by row: in the order of `imgcore.model.Table`.
+
+    `kinds` has a MadeKind for each row; `targets` are those of symbolic links, by row; `modes` are twelve bits. `xattrs` are
+    those to be set on files and directories, by row; `may_fail` says which names the system may refuse.
     """
 
     names: Sequence[bytes]
-    wanted: bytes
+    dirs: Sequence[int]
+    starts: Sequence[int]
+    parents: Sequence[int]
+    kinds: bytes
+    targets: Mapping[int, bytes]
     modes: Sequence[int]
     uids: Sequence[int]
     gids: Sequence[int]
@@ -65,7 +80,11 @@ class FileColumns(NamedTuple):
 
 
 class UnpackFailed(Exception):
-    """A file that could not be made: its row, what failed (exists, make, write, attributes, xattr, content), and why."""
+    """What could not be made: its row, what failed, and why.
+
+    `what` is one of exists, make, write, attributes, xattr (`xattr` is its name), content, make_dir, open_dir, not_dir,
+    replaced.
+    """
 
     def __init__(self, row: int, what: str, errno: int, xattr: bytes) -> None:
         super().__init__(what)
@@ -76,13 +95,13 @@ class UnpackState(NamedTuple):
     """How far it is.
 
     Attributes:
-        files: that are whole; bytes: in them; written: bytes, without holes; last: a row that is done.
-        left: files that are not done; dirs: directories that are still open.
+        files: that are whole; bytes: in them; written: bytes, without holes; links: symbolic ones; last: a row that is done.
+        done: whether this stage is at its end.
     """
 
     files: int
     bytes: int
     written: int
+    links: int
     last: int
-    left: int
-    dirs: int
+    done: bool

@@ -16,7 +16,7 @@ from typing import Self
 from imgcore.blob.faked import is_faked, plain
 from imgcore.errors import OutputError
 
-__all__ = ["Chain", "Place", "open_directory", "output_error"]
+__all__ = ["Chain", "Place", "not_a_directory", "open_directory", "output_error", "replaced"]
 
 _FLAGS = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
 _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
@@ -29,25 +29,42 @@ def output_error(error: OSError, path: bytes, what: str) -> OutputError:
     return OutputError(f"cannot {what}: {error.strerror}", path=path, hint=hint)
 
 
+def not_a_directory(path: bytes) -> OutputError:
+    """Return the error for something else in the place of a directory."""
+    return OutputError(
+        "something that is not a directory is where a directory has to be",
+        path=path,
+        hint="nothing in the target is followed or replaced by a directory; remove it, or unpack elsewhere",
+    )
+
+
+def replaced(path: bytes) -> OutputError:
+    """Return the error for a directory that is another one than it was."""
+    return OutputError("directory was replaced while it was written to", path=path)
+
+
 class Place:
     """One directory below the target: its parent, its name there, which one it is, and its path for messages."""
 
     __slots__ = ("depth", "fd", "identity", "name", "parent", "path")
 
-    def __init__(self, parent: Place | None, name: bytes, path: bytes, fd: int) -> None:
-        found = os.fstat(fd)
+    def __init__(self, parent: Place | None, name: bytes, path: bytes, fd: int, known: tuple[int, int] | None = None) -> None:
+        """`fd` is its descriptor, -1 for a directory that is closed but whose identity is `known`."""
         self.parent = parent
         self.depth: int = 0 if parent is None else parent.depth + 1
         self.name = name
         self.path = path
         self.fd = fd
-        self.identity = (found.st_dev, found.st_ino)
+        if known is None:
+            found = os.fstat(fd)
+            known = found.st_dev, found.st_ino
+        self.identity = known
 
     def require_same(self, fd: int) -> None:
         """Raise OutputError unless `fd` is this directory."""
         found = os.fstat(fd)
         if (found.st_dev, found.st_ino) != self.identity:
-            raise OutputError("directory was replaced while it was written to", path=self.path)
+            raise replaced(self.path)
 
 
 def open_directory(name: bytes, parent_fd: int, path: bytes) -> int:
@@ -56,11 +73,7 @@ def open_directory(name: bytes, parent_fd: int, path: bytes) -> int:
         return os.open(plain(name), _FLAGS | _NOFOLLOW, dir_fd=parent_fd)
     except OSError as error:
         if error.errno in (errno.ENOTDIR, errno.ELOOP):
-            raise OutputError(
-                "something that is not a directory is where a directory has to be",
-                path=path,
-                hint="nothing in the target is followed or replaced by a directory; remove it, or unpack elsewhere",
-            ) from None
+            raise not_a_directory(path) from None
         raise output_error(error, path, "open directory") from None
 
 

@@ -1,24 +1,23 @@
-"""Unpacking a tree of columns whose contents lie in one image: the C core makes the files, all else is done as ever.
+"""Unpacking a tree of columns whose contents lie in one image: the C core does nearly all of it (native/unpack.h).
 
-Directories are made in walk order, and their descriptors are given to the core with the rows that lie in each. What the
-core cannot do is reported by the row; a content that cannot be read is read once more here, so that the error is the one
-that says what is wrong with the image, and where.
+What it leaves is made here, as ever: further names of files, devices, fifos and sockets, links with extended attributes. Its
+errors come by the row; a content that cannot be read is read once more here, so that the error is the one that says what
+is wrong with the image, and where.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-from bisect import bisect_left
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from imgcore.blob import held_file, read_chunks
-from imgcore.engine.stored import FileColumns, UnpackFailed, UnpackState
+from imgcore.engine.stored import MadeKind, TreeColumns, UnpackFailed, UnpackState
 from imgcore.errors import Corrupt, ImgcoreError, TargetExists, context
 from imgcore.events import Advanced
 from imgcore.hosts.attributes import may_be_refused, unset_message, xattr_error
-from imgcore.hosts.beneath import Place, output_error
+from imgcore.hosts.beneath import Place, not_a_directory, output_error, replaced
 from imgcore.hosts.unpacking import Unpacking, UnpackReport, open_files
 from imgcore.model import Node, Table
 
@@ -27,60 +26,93 @@ if TYPE_CHECKING:
 
 __all__ = ["unpack_table"]
 
-_MOST_LEFT = 16384  # files that wait for a thread
-_LOOK_EVERY = 16  # directories
+_WHAT: Final = {
+    "make": "make",
+    "write": "write",
+    "attributes": "set owner, mode or time",
+    "make_dir": "make directory",
+    "open_dir": "open directory",
+}
 
 
 def unpack_table(work: Unpacking, table: Table, unpacker: type[NativeUnpack], is_ours: bool) -> UnpackReport:
     """Make everything; see `Unpacking.run`."""
-    return _TableRun(work, table, unpacker).run(is_ours)
+    return _TableRun(work, table).run(unpacker, is_ours)
 
 
 class _TableRun:
-    def __init__(self, work: Unpacking, table: Table, unpacker: type[NativeUnpack]) -> None:
+    def __init__(self, work: Unpacking, table: Table) -> None:
         self.work = work
         self.table = table
-        self.unpacker = unpacker
-        self.files = frozenset(table.file_rows())
-        modes = table.modes
-        self.others = [row for row in range(1, len(modes)) if row not in self.files and modes[row] & 0o170000 != stat.S_IFDIR]
+        self.kinds = self._kinds()
         self.nodes: dict[int, Node] = {}
-        self.places: dict[int, Place] = {}
-        self.told = 0
-        self.most_dirs = open_files()
+        self.places: dict[int, Place] = {0: work.chain.root}
+        self.numbers = {row: number for number, row in enumerate(table.shape.dirs)}
+        self.told = 0  # files
+        self.links = 0  # symbolic ones that were told
 
-    def run(self, is_ours: bool) -> UnpackReport:
+    def _kinds(self) -> bytearray:
+        """Return what the core is to make of each row."""
+        table = self.table
+        of = {stat.S_IFREG: MadeKind.FILE, stat.S_IFLNK: MadeKind.LINK, stat.S_IFDIR: MadeKind.DIR}
+        kinds = bytearray([of.get(mode & 0o170000, MadeKind.CALLER) for mode in table.modes])
+        for row, first in table.links.items():
+            kinds[row] = MadeKind.CALLER
+            if kinds[first] == MadeKind.LINK:
+                kinds[first] = MadeKind.CALLER
+        for row in table.xattrs:
+            if kinds[row] == MadeKind.LINK:
+                kinds[row] = MadeKind.CALLER
+        return kinds
+
+    def run(self, unpacker: type[NativeUnpack], is_ours: bool) -> UnpackReport:
         work, stored = self.work, self.table.stored
         assert stored is not None
         with held_file(stored.blob) as held:
             assert held is not None
-            core = self.unpacker(
+            core = unpacker(
                 stored,
                 *held,
+                work.chain.root.fd,
                 self._columns(),
                 jobs=work.jobs,
+                most_dirs=open_files(),
                 keep_owner=work.attributes.keep_owner,
                 replace=work.force,
             )
             try:
-                self._make_names(core)
-                while self._look(core, left=0):
-                    work.control.check()
+                self._run(core, is_ours)
             except UnpackFailed as failure:
                 raise self._error(failure) from None
             finally:
+                work.left_something = bool(self.told) or core.dirs_made
                 core.close()
-        return work.finish(is_ours)
+        return work.report()
 
-    def _columns(self) -> FileColumns:
-        table, attributes = self.table, self.work.attributes
-        wanted = bytearray(len(table))
-        for row in self.files:
-            wanted[row] = 1
-        mask = attributes.mode_mask
-        return FileColumns(
-            table.shape.names,
-            bytes(wanted),
+    def _run(self, core: NativeUnpack, is_ours: bool) -> None:
+        work = self.work
+        while not self._tell(core, core.walk()):
+            work.control.check()
+        work.counts["dirs"] = len(self.table.shape.dirs)
+        for row, kind in enumerate(self.kinds):
+            if kind == MadeKind.CALLER:
+                work.control.check()
+                self._make(row, core)
+        work.make_links()
+        while not self._tell(core, core.finish(root=is_ours)):
+            work.control.check()
+        work.tell_unset()
+
+    def _columns(self) -> TreeColumns:
+        table, mask = self.table, self.work.attributes.mode_mask
+        shape = table.shape
+        return TreeColumns(
+            shape.names,
+            shape.dirs,
+            shape.starts,
+            shape.parents,
+            bytes(self.kinds),
+            {row: target for row, target in table.targets.items() if self.kinds[row] == MadeKind.LINK},
             [mode & mask for mode in table.modes],
             table.uids,
             table.gids,
@@ -91,88 +123,74 @@ class _TableRun:
         )
 
     def _xattrs(self) -> dict[int, Mapping[bytes, bytes]]:
-        """Return the extended attributes that are to be set, by row; equal ones are one."""
+        """Return the extended attributes that the core is to set, by row; equal ones are one."""
         found: dict[int, Mapping[bytes, bytes]] = {}
         same: dict[tuple[tuple[bytes, bytes], ...], Mapping[bytes, bytes]] = {}
         for row, xattrs in self.table.xattrs.items():
-            if row in self.files and xattrs:
+            if self.kinds[row] != MadeKind.CALLER:
                 items = tuple(self.work.attributes.settable(xattrs, self._shown(row)))
                 if items:
                     found[row] = same.setdefault(items, dict(items))
         return found
 
     def _shown(self, row: int) -> bytes:
-        return self.work.chain.root.path + self.table.shape.path(row)
+        return self.work.chain.root.path + (self.table.shape.path(row) if row else b"")
 
-    def _make_names(self, core: NativeUnpack) -> None:
-        """Make directories, and all in them that is no file; hand the files over."""
-        work, table = self.work, self.table
-        shape, chain = table.shape, work.chain
-        starts, names, parents = shape.starts, shape.names, shape.parents
-        for index, row in enumerate(shape.dirs):
-            work.control.check()
-            if row:
-                chain.go_to(self.places[parents[row]])
-                place = work.make_directory(names[row], table.meta(row))
-            else:
-                place = chain.current
-                work.directories.append((place, table.meta(0)))
-                work.counts["dirs"] += 1
-            self.places[row] = place
-            first, end = starts[index], starts[index + 1]
-            if first < end:
-                core.add(os.dup(place.fd), first, end)
-            at = bisect_left(self.others, first)
-            while at < len(self.others) and self.others[at] < end:
-                self._make_other(self.others[at], place)
-                at += 1
-            if index % _LOOK_EVERY == 0:
-                while self._look(core, _MOST_LEFT, self.most_dirs):
-                    work.control.check()
+    def _place(self, row: int, core: NativeUnpack) -> Place:
+        """Return the place of a directory that the core made."""
+        above, names, parents = [], self.table.shape.names, self.table.shape.parents
+        while row not in self.places:
+            above.append(row)
+            row = parents[row]
+        place = self.places[row]
+        for below in reversed(above):
+            name = names[below]
+            place = Place(place, name, place.path + b"/" + name, -1, core.identity(self.numbers[below]))
+            self.places[below] = place
+        return place
 
-    def _make_other(self, row: int, place: Place) -> None:
-        """Make a link, a device or the like."""
+    def _make(self, row: int, core: NativeUnpack) -> None:
+        """Make what the core leaves to us."""
         table, work = self.table, self.work
+        names, parents = table.shape.names, table.shape.parents
         first = table.links.get(row, row)
-        name = table.shape.names[row]
-        if first in self.files:
-            above = self.places[table.shape.parents[first]]
-            work.links.append((place, name, (above, table.shape.names[first])))
+        place = self._place(parents[row], core)
+        if self.kinds[first] == MadeKind.FILE:
+            work.links.append((place, names[row], (self._place(parents[first], core), names[first])))
             return
         node = self.nodes.get(first)
         if node is None:
             node = self.nodes[first] = table.node(first)
-        work.make_leaf(table.shape.path(row), name, node, None)
+        work.chain.go_to(place)
+        work.make_leaf(table.shape.path(row), names[row], node, None)
 
-    def _look(self, core: NativeUnpack, left: int, dirs: int = 0) -> bool:
-        """See how far the core is; wait for a moment if more files or directories than these are not done, and say so."""
-        state = core.wait(left, dirs)
+    def _tell(self, core: NativeUnpack, state: UnpackState) -> bool:
+        """Give the caller what the core found and did; return whether it is done."""
         work = self.work
         for row, name, errno in core.take_unset():
             work.attributes.warn(unset_message(name, os.strerror(errno)), self._shown(row))
-        if state.files > self.told:
-            self._tell(state)
-        return state.left > left or state.dirs > dirs
-
-    def _tell(self, state: UnpackState) -> None:
-        work = self.work
-        self.told = work.counts["files"] = state.files
-        work.counts["bytes"] = state.bytes
         work.tell_unset()
-        path = self.table.shape.path(state.last)
-        work.control.emit(Advanced(state.files, state.bytes, state.written, path))
+        work.counts["symlinks"] += state.links - self.links
+        self.links = state.links
+        if state.files > self.told:
+            self.told = work.counts["files"] = state.files
+            work.counts["bytes"] = state.bytes
+            work.control.emit(Advanced(state.files, state.bytes, state.written, self.table.shape.path(state.last)))
+        return state.done
 
     def _error(self, failure: UnpackFailed) -> ImgcoreError:
         """Return the error that a failure of the core is."""
-        row, shown = failure.row, self._shown(failure.row)
+        shown = self._shown(failure.row)
         system = OSError(failure.errno, os.strerror(failure.errno))
+        if failure.what in _WHAT:
+            return output_error(system, shown, _WHAT[failure.what])
         if failure.what == "exists":
             return TargetExists("exists already", path=shown, hint="--force replaces files that exist")
-        if failure.what == "content":
-            return self._content_error(row)
         if failure.what == "xattr":
             return xattr_error(system, shown, failure.xattr)
-        return output_error(system, shown, "set owner, mode or time" if failure.what == "attributes" else failure.what)
+        if failure.what == "content":
+            return self._content_error(failure.row)
+        return not_a_directory(shown) if failure.what == "not_dir" else replaced(shown)
 
     def _content_error(self, row: int) -> ImgcoreError:
         """Read what the core could not, for the error that this raises."""

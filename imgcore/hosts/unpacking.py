@@ -95,6 +95,7 @@ class Unpacking:
         self.pending: deque[tuple[Future[None], list[Content]]] = deque()
         self.unset: deque[tuple[str, bytes]] = deque()
         self.stored = 0
+        self.left_something = False
         self.counts = dict.fromkeys(UnpackReport.__dataclass_fields__, 0)
 
     def run(self, tree: Tree, is_ours: bool) -> UnpackReport:
@@ -113,12 +114,12 @@ class Unpacking:
                 pool.shutdown(wait=True, cancel_futures=True)
             discard_all(content for future, contents in self.pending if future.cancelled() for content in contents)
             discard_all(self.batch)
-        return self.finish(is_ours)
-
-    def finish(self, is_ours: bool) -> UnpackReport:
-        """Make what has to wait until all contents are there."""
-        self._make_links()
+        self.make_links()
         self._finish_directories(is_ours)
+        return self.report()
+
+    def report(self) -> UnpackReport:
+        """Return what was done."""
         return UnpackReport(**self.counts)
 
     def _make_names(self, tree: Tree, pool: Executor | None) -> None:
@@ -257,7 +258,7 @@ class Unpacking:
         self.tell_unset()
         self.control.emit(Advanced(self.counts["files"], self.counts["bytes"], self.stored, content.path))
 
-    def _make_links(self) -> None:
+    def make_links(self) -> None:
         """Make the further names of the nodes that have several."""
         for place, name, (first_place, first_name) in self.links:
             self.control.check()
@@ -304,4 +305,4 @@ class Unpacking:
     @property
     def made(self) -> bool:
         """Whether anything but the target exists now that did not before."""
-        return len(self.directories) > 1 or bool(self.first) or bool(self.counts["files"])
+        return len(self.directories) > 1 or bool(self.first) or self.left_something

@@ -1,9 +1,9 @@
 """What a store of compressed blocks is: keys, the form of an object, and how one run uses a store.
 
-The key is the SHA-256 of a preamble and the raw bytes. The preamble names the codec with its library's version and all of
-its settings, the block size, and whether (and by which version of LZ4) blocks are looked at before they are compressed:
-whatever may change the stored bytes changes the key. So an object never goes out of date, and two builds with one store
-need no agreement.
+The key is the SHA-256 of a preamble and of the SHA-256 of the raw bytes. The preamble names the codec with its library's
+version and all of its settings, the block size, and whether (and by which version of LZ4) blocks are looked at before
+they are compressed: whatever may change the stored bytes changes the key. So an object never goes out of date, and two
+builds with one store need no agreement.
 
 An object is a header and the compressed bytes; of a block that is stored raw it is the header alone. The header has a
 checksum of everything, the key among it: a flipped bit, a cut file or an object under a wrong name is `damaged`, and made
@@ -18,7 +18,18 @@ from typing import Final, NamedTuple, Protocol
 
 from imgcore.codec import Codec
 
-__all__ = ["BlockStore", "Kept", "StoreUse", "block_key", "key_prefix", "most_object_size", "pack_object", "unpack_object"]
+__all__ = [
+    "BlockStore",
+    "Kept",
+    "KnownBlocks",
+    "StoreUse",
+    "block_key",
+    "digest_of",
+    "key_prefix",
+    "most_object_size",
+    "pack_object",
+    "unpack_object",
+]
 
 _MAGIC: Final = b"imgcore\x01"
 _HEADER: Final = struct.Struct("<8sII32s")  # magic, bytes raw, bytes stored (0: raw), SHA-256 of key, sizes and bytes
@@ -64,18 +75,21 @@ def key_prefix(codec: Codec, block_size: int, look: str) -> bytes:
     return "\0".join((_PREAMBLE, codec.fingerprint, str(block_size), look, "")).encode()
 
 
-def block_key(prefix: bytes, raw: bytes | memoryview) -> bytes:
-    """Return the key of a block: 32 bytes."""
+def digest_of(data: bytes | memoryview) -> bytes:
+    """Return the SHA-256 of raw bytes."""
     import hashlib  # late: OpenSSL takes a while to load, and few have a store
 
-    digest = hashlib.sha256(prefix)
-    digest.update(raw)
-    return digest.digest()
+    return hashlib.sha256(data).digest()
+
+
+def block_key(prefix: bytes, digest: bytes) -> bytes:
+    """Return the key of the block whose raw bytes have this digest: 32 bytes."""
+    return digest_of(prefix + digest)
 
 
 def pack_object(key: bytes, raw_size: int, kept: Kept) -> bytes:
     """Return a block as an object."""
-    check = block_key(key + struct.pack("<II", raw_size, len(kept.data)), kept.data)
+    check = digest_of(key + struct.pack("<II", raw_size, len(kept.data)) + kept.data)
     return _HEADER.pack(_MAGIC, raw_size, len(kept.data), check) + kept.data
 
 
@@ -87,7 +101,7 @@ def unpack_object(data: bytes, key: bytes, raw_size: int) -> Kept | None:
     payload = data[_HEADER.size :]
     if magic != _MAGIC or size != raw_size or stored != len(payload) or stored >= raw_size:
         return None
-    if block_key(key + data[8:16], payload) != check:
+    if digest_of(key + data[8:16] + payload) != check:
         return None
     return Kept(stored != 0, payload)
 
@@ -97,11 +111,19 @@ def most_object_size(raw_size: int) -> int:
     return _HEADER.size + raw_size
 
 
-class StoreUse:
-    """One run's use of a store, by either engine: keys and counts."""
+class KnownBlocks(Protocol):
+    """Compressed blocks that are there already, by the SHA-256 of their raw bytes."""
 
-    def __init__(self, store: BlockStore, prefix: bytes) -> None:
-        self._store, self._prefix = store, prefix
+    def get(self, digest: bytes, raw_size: int) -> Kept | None:
+        """Return the stored form of a block; None where it is not known."""
+        ...
+
+
+class StoreUse:
+    """One run's use of a store, and of blocks that are known before it, by either engine: keys and counts."""
+
+    def __init__(self, store: BlockStore | None, prefix: bytes, known: KnownBlocks | None = None) -> None:
+        self._store, self._prefix, self._known = store, prefix, known
         self._local = threading.local()
         self._lock = threading.Lock()
         self.hits = self.misses = 0
@@ -109,8 +131,11 @@ class StoreUse:
     def recall(self, raw: bytes | memoryview) -> Kept | None:
         """Return the stored form of a block, None when it has to be made; `keep` is to follow in the same thread then."""
         size = len(raw)
-        key = self._local.key = block_key(self._prefix, raw)
-        kept = self._store.get(key, size)
+        digest = digest_of(raw)
+        kept = None if self._known is None else self._known.get(digest, size)
+        if kept is None and self._store is not None:
+            self._local.key = block_key(self._prefix, digest)
+            kept = self._store.get(self._local.key, size)
         with self._lock:
             if kept is None:
                 self.misses += 1
@@ -120,4 +145,5 @@ class StoreUse:
 
     def keep(self, raw_size: int, kept: Kept) -> None:
         """Keep the block that this thread asked for last."""
-        self._store.put(self._local.key, raw_size, kept)
+        if self._store is not None:
+            self._store.put(self._local.key, raw_size, kept)

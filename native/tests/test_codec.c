@@ -213,7 +213,7 @@ static int64_t call_compress(void *context, uint32_t codec, const uint8_t *data,
 static void callback(void)
 {
     imgcore_codec codec = {.kind = IMGCORE_CALL};
-    imgcore_calls calls = {&state_token, call_compress, NULL, NULL, NULL, NULL};
+    imgcore_calls calls = {.context = &state_token, .compress = call_compress};
     uint8_t in[SIZE] = {0}, out[SIZE];
     codec_state state;
 

@@ -28,8 +28,8 @@ def keys_of(value: object) -> set[str]:
 COMMANDS = """
 pack SRC o.raw | pack --dry-run SRC o.raw | pack --dry-run -v SRC o.raw
 info i.raw | info --layout i.raw | ls -R i.raw | manifest i.raw | diff SRC i.raw | check cut.raw
-pack --cache c SRC o.raw | cache info c0 | cache prune --all c0 | doctor
-formats | unpack i.raw u | cat i.raw /nope | info nope
+pack --cache c SRC o.raw | cache info c0 | cache prune --all c0
+doctor | formats | unpack i.raw u | cat i.raw /nope | info nope
 """
 
 

@@ -15,7 +15,7 @@ from imgcore.formats.squashfs.layout import BLOCK_RAW, NO_FRAGMENT, block_length
 if TYPE_CHECKING:
     from imgcore.formats.squashfs.reader import SquashfsImage
 
-__all__ = ["FileContent", "decode_block"]
+__all__ = ["FileContent", "decode_block", "decode_stored"]
 
 
 def decode_block(image: SquashfsImage, position: int, word: int, expected: int | None) -> bytes:
@@ -27,7 +27,7 @@ def decode_block(image: SquashfsImage, position: int, word: int, expected: int |
     data = image.blocks.get(key)
     if data is None:
         with context(offset=position, structure="data block"):
-            data = _decode(image, position, word)
+            data = decode_stored(image, position, word)
         image.blocks.put(key, data)
     if expected is not None and len(data) != expected:
         raise Corrupt(
@@ -40,7 +40,8 @@ def decode_block(image: SquashfsImage, position: int, word: int, expected: int |
     return data
 
 
-def _decode(image: SquashfsImage, position: int, word: int) -> bytes:
+def decode_stored(image: SquashfsImage, position: int, word: int) -> bytes:
+    """Return a data or fragment block, decoded, without a look at the cache. Raises Corrupt."""
     length, limit = block_length(word), image.superblock.block_size
     if word >> 25:
         raise Corrupt("size word with unknown bits", field="size word", found=f"{word:#x}", allowed="25 bits")

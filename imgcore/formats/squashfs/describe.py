@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["describe_image", "describe_layout"]
 
 
-def _settings(image: SquashfsImage) -> bytes:
+def recorded_settings(image: SquashfsImage) -> bytes:
     """Return the compressor options, b"" without any."""
     if not image.superblock.flags & layout.FLAG_COMPRESSOR_OPTIONS:
         return b""
@@ -55,7 +55,7 @@ def describe_image(image: SquashfsImage) -> dict[str, object]:
         "format": "squashfs",
         "version": f"{sb.s_major}.{sb.s_minor}",
         "compression": compression,
-        "compression_options": _settings_values(compression, _settings(image)),
+        "compression_options": _settings_values(compression, recorded_settings(image)),
         "block_size": sb.block_size,
         "flags": [name for bit, name in layout.FLAG_NAMES.items() if sb.flags & bit],
         "time": sb.mkfs_time,
@@ -78,7 +78,7 @@ def describe_layout(image: SquashfsImage) -> Iterator[LayoutItem]:
         yield LayoutItem(
             place.offset, place.width, f"Superblock.{place.name}", f"{value:#x}" if place.width == 8 else str(value)
         )
-    settings = _settings(image)
+    settings = recorded_settings(image)
     begin = SUPERBLOCK_SIZE
     if settings:
         text = " ".join(

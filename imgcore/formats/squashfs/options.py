@@ -17,6 +17,7 @@ from imgcore.model.hints import MAX_ALIGN, check_align
 if TYPE_CHECKING:
     from fractions import Fraction
 
+    from imgcore.blob import Blob
     from imgcore.store.base import BlockStore
 
 __all__ = ["CAPABILITIES", "CODEC_SETTINGS", "COMPRESSIONS", "FILTERS", "PARTS", "STRATEGIES", "Options"]
@@ -79,6 +80,7 @@ class Options:
         jobs: threads that compress; the image does not depend on it.
         memory: bytes of content in flight at most.
         store: compressed blocks of earlier builds; the image does not depend on it.
+        base: an older image, whose blocks are taken over where the settings are the same; the image does not depend on it.
         pad: the image's length is a multiple of this. Linux needs 1024, dm-verity and 4K disks need 4096; 1 is none.
         allow_loss: kinds of loss that are accepted: xattr, device, time.
         hints: what single files ask for; see `imgcore.model.FileHints`.
@@ -113,6 +115,7 @@ class Options:
     jobs: int = 1
     memory: int = 128 << 20
     store: BlockStore | None = None
+    base: Blob | None = None
     pad: int = 4096
     allow_loss: tuple[str, ...] = ()
     hints: Hints | None = None

@@ -11,15 +11,17 @@ import stat
 import struct
 import sys
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from imgcore.blob import Blob
 from imgcore.engine.stored import StoredFiles
 from imgcore.errors import Corrupt
 from imgcore.formats.squashfs.content import FileContent
-from imgcore.formats.squashfs.inode_reader import MAX_SYMLINK, Inode, read_inode
+from imgcore.formats.squashfs.inode_reader import MAX_SYMLINK, read_inode
 from imgcore.formats.squashfs.layout import (
+    BLOCK_DEVICE,
+    CHAR_DEVICE,
     DIR,
     EXTENDED,
     LISTING_EXTRA,
@@ -50,7 +52,6 @@ if TYPE_CHECKING:
 __all__ = ["read_table"]
 
 _SECOND: Final = 1_000_000_000
-_BASE: Final = chain(InodeBase)
 _REG: Final = chain(InodeBase, RegInode)
 _LREG: Final = chain(InodeBase, LRegInode)
 _DIR: Final = chain(InodeBase, DirInode)
@@ -102,21 +103,27 @@ class _Stream:
 class _Contents(Mapping[int, Blob]):
     """The contents by row, made when they are asked for."""
 
-    def __init__(self, image: SquashfsImage, references: Mapping[int, int]) -> None:
-        self._image, self._references = image, references
+    def __init__(self, image: SquashfsImage, modes: Sequence[int], references: Sequence[int]) -> None:
+        self._image, self._modes, self._references = image, modes, references
 
     def __getitem__(self, row: int) -> Blob:
+        if self._modes[row] & 0o170000 != stat.S_IFREG:
+            raise KeyError(row)
         return FileContent(self._image, read_inode(self._image.inodes, self._references[row]))
 
     def __iter__(self) -> Iterator[int]:
-        return iter(self._references)
+        return (row for row, mode in enumerate(self._modes) if mode & 0o170000 == stat.S_IFREG)
 
     def __len__(self) -> int:
-        return len(self._references)
+        return sum(1 for _ in self)
 
 
 class _Reading:
-    """One reading of an image."""
+    """One reading of an image.
+
+    An inode of several names is read for each of them, all the same; but what may be long (size words, link targets) is
+    taken over once, so that no image makes much of little.
+    """
 
     def __init__(self, image: SquashfsImage) -> None:
         self.image = image
@@ -125,20 +132,22 @@ class _Reading:
         self.listings = _Stream(image.listings)
         self.names: list[bytes] = [b""]
         self.dirs, self.children = array("I"), array("I")
-        self.rows: list[tuple[int, ...]] = []  # (mode, uid, gid, mtime, size, position, words_at, fragment, offset)
+        self.references = array("Q")
+        self.rows: list[tuple[int, ...]] = []  # of InodeBase and RegInode; other inodes are put into that form
+        self.words_at: list[int] = []
         self.words = bytearray()
+        self.words_of: dict[int, int] = {}  # by reference
+        self.target_of: dict[int, bytes] = {}
         self.targets: dict[int, bytes] = {}
         self.devices: dict[int, tuple[int, int]] = {}
         self.xattrs: dict[int, Mapping[bytes, bytes]] = {}
         self.sets: dict[int, Mapping[bytes, bytes]] = {NO_XATTR: NO_XATTRS}
-        self.links: dict[int, int] = {}
-        self.first: dict[int, int] = {}
         self.listing: dict[int, tuple[int, int, int]] = {}  # of directories, by row: start, offset, size
-        self.references: dict[int, int] = {}
+        self.directories: set[int] = set()  # their references
 
     def table(self) -> Table:
         """Read everything."""
-        self._read_inode(0, self.image.superblock.root_inode)
+        self._read_inodes([self.image.superblock.root_inode])
         if 0 not in self.listing:
             raise _Unusual
         self._read_directories()
@@ -165,8 +174,7 @@ class _Reading:
             longest = path + max(map(len, self.names[begin:]), default=0)
             if longest > limits.max_path or depth > limits.max_depth:
                 raise _Unusual
-            for child, reference in enumerate(references, begin):
-                self._read_inode(child, reference)
+            self._read_inodes(references)
             self.dirs.append(row)
             self.children.append(len(references))
             stack.append((begin, len(self.names), path, depth + 1))
@@ -215,74 +223,80 @@ class _Reading:
 
     # Inodes
 
-    def _read_inode(self, row: int, reference: int) -> None:
-        """Add the row of one inode."""
-        first = self.first.setdefault(reference, row)
-        if first != row:
-            if first in self.listing:
-                raise _Unusual  # a directory with two names
-            self.links[row] = first
-            self.rows.append(self.rows[first])
-            if first in self.targets:
-                self.targets[row] = self.targets[first]
-            if first in self.devices:
-                self.devices[row] = self.devices[first]
-            if first in self.xattrs:
-                self.xattrs[row] = self.xattrs[first]
-            if first in self.references:
-                self.references[row] = reference
+    def _read_inodes(self, references: list[int]) -> None:
+        """Add a row for each of these inodes."""
+        data, starts, ends = self.inodes.data, self.inodes.starts, self.inodes.ends
+        block_size = self.image.superblock.block_size
+        add, add_words_at, unpack_file = self.rows.append, self.words_at.append, _REG.unpack_from
+        self.references.extend(references)
+        for reference in references:
+            block = reference >> 16
+            at = starts[block] + (reference & 0xFFFF)
+            if at >= ends[block]:
+                raise _Unusual
+            if data[at] == REG:
+                values = unpack_file(data, at)
+                add(values)
+                if values[0] != REG:
+                    raise _Unusual
+                # A file shorter than a block, whose tail is in a fragment, or an empty one has no size words.
+                if values[9] < block_size and (values[7] != NO_FRAGMENT or not values[9]):
+                    add_words_at(0)
+                else:
+                    self._add_words(reference, values[9], values[7], at + _REG.size)
+            else:
+                self._read_other(reference, at)
+
+    def _read_other(self, reference: int, at: int) -> None:
+        """Add the row of an inode that is none of a file in the basic form."""
+        data, row = self.inodes.data, len(self.rows)
+        kind = data[at] | data[at + 1] << 8
+        if kind == DIR:
+            _, mode, uid, gid, mtime, number, start, _, size, offset, _ = _DIR.unpack_from(data, at)
+            self._add_directory(reference, start, offset, size)
+        elif kind == REG + EXTENDED:
+            _, mode, uid, gid, mtime, number, start, size, _, _, fragment, offset, xattr = _LREG.unpack_from(data, at)
+            self._add_xattrs(row, xattr)
+            self._add_words(reference, size, fragment, at + _LREG.size)
+            self.rows.append((REG, mode, uid, gid, mtime, number, start, fragment, offset, size))
             return
-        data = self.inodes.data
-        at = self.inodes.place(reference >> 16, reference & 0xFFFF)
-        kind = data[at]
-        if kind == REG and not data[at + 1]:
-            _, mode, uid, gid, mtime, _, start, fragment, offset, size = _REG.unpack_from(data, at)
-            self.references[row] = reference
-            self._add_file(mode, uid, gid, mtime, size, start, fragment, offset, at + _REG.size)
-        elif kind == DIR and not data[at + 1]:
-            _, mode, uid, gid, mtime, _, start, _, size, offset, _ = _DIR.unpack_from(data, at)
-            self.listing[row] = start, offset, size
-            self.rows.append((stat.S_IFDIR | (mode & 0o7777), uid, gid, mtime, 0, 0, 0, NO_FRAGMENT, 0))
-        elif kind == SYMLINK and not data[at + 1]:
-            _, mode, uid, gid, mtime, _, _, length = _LINK.unpack_from(data, at)
+        elif kind == SYMLINK:
+            _, mode, uid, gid, mtime, number, _, length = _LINK.unpack_from(data, at)
             begin = at + _LINK.size
             if length > MAX_SYMLINK or begin + length > len(data):
                 raise _Unusual
-            self.targets[row] = data[begin : begin + length]
-            self.rows.append((stat.S_IFLNK | (mode & 0o7777), uid, gid, mtime, 0, 0, 0, NO_FRAGMENT, 0))
-        elif kind == REG + EXTENDED and not data[at + 1]:
-            _, mode, uid, gid, mtime, _, start, size, _, _, fragment, offset, xattr = _LREG.unpack_from(data, at)
-            self.references[row] = reference
-            self._add_xattrs(row, xattr)
-            self._add_file(mode, uid, gid, mtime, size, start, fragment, offset, at + _LREG.size)
+            self.targets[row] = self.target_of.setdefault(reference, data[begin : begin + length])
         else:
-            self._add_other(row, read_inode(self.image.inodes, reference))
+            inode = read_inode(self.image.inodes, reference)
+            kind, mode, uid, gid, mtime = inode.basic, inode.mode, inode.uid, inode.gid, inode.mtime
+            number = inode.number
+            self._add_xattrs(row, inode.xattr)
+            if kind == DIR:
+                self._add_directory(reference, inode.start, inode.offset, inode.size)
+            elif kind == SYMLINK:
+                self.targets[row] = self.target_of.setdefault(reference, inode.target)
+            elif kind in (BLOCK_DEVICE, CHAR_DEVICE):
+                self.devices[row] = split_device(inode.rdev)
+        self.words_at.append(0)
+        self.rows.append((kind, mode, uid, gid, mtime, number, 0, NO_FRAGMENT, 0, 0))
 
-    def _add_file(
-        self, mode: int, uid: int, gid: int, mtime: int, size: int, start: int, fragment: int, offset: int, at: int
-    ) -> None:
-        blocks, rest = divmod(size, self.image.superblock.block_size)
-        if fragment == NO_FRAGMENT and rest:
-            blocks += 1
-        words_at = len(self.words) >> 2
-        if blocks:
-            end = at + 4 * blocks
+    def _add_directory(self, reference: int, start: int, offset: int, size: int) -> None:
+        if reference in self.directories:
+            raise _Unusual  # it has two names, or is inside itself
+        self.directories.add(reference)
+        self.listing[len(self.rows)] = start, offset, size
+
+    def _add_words(self, reference: int, size: int, fragment: int, at: int) -> None:
+        """Take over the size words of a file, which begin at `at`."""
+        known = self.words_of.get(reference)
+        if known is None:
+            known = self.words_of[reference] = len(self.words) >> 2
+            blocks, rest = divmod(size, self.image.superblock.block_size)
+            end = at + 4 * (blocks + 1 if rest and fragment == NO_FRAGMENT else blocks)
             if end > len(self.inodes.data) or size >> 63:
                 raise _Unusual
             self.words += self.inodes.data[at:end]
-        self.rows.append((stat.S_IFREG | (mode & 0o7777), uid, gid, mtime, size, start, words_at, fragment, offset))
-
-    def _add_other(self, row: int, inode: Inode) -> None:
-        basic = inode.basic
-        if basic == DIR:
-            self.listing[row] = inode.start, inode.offset, inode.size
-        elif basic == SYMLINK:
-            self.targets[row] = inode.target
-        else:
-            self.devices[row] = split_device(inode.rdev)
-        self._add_xattrs(row, inode.xattr)
-        mode = _KINDS[basic] | (inode.mode & 0o7777)
-        self.rows.append((mode, inode.uid, inode.gid, inode.mtime, 0, 0, 0, NO_FRAGMENT, 0))
+        self.words_at.append(known)
 
     def _add_xattrs(self, row: int, number: int) -> None:
         found = self.sets.get(number)
@@ -291,31 +305,37 @@ class _Reading:
         if found:
             self.xattrs[row] = found
 
+    def _links(self) -> dict[int, int]:
+        """Return the first row of each inode that has several names, by the rows of the others."""
+        if len(set(self.references)) == len(self.references):
+            return {}
+        first: dict[int, int] = {}
+        return {row: seen for row, reference in enumerate(self.references) if (seen := first.setdefault(reference, row)) != row}
+
     # Columns
 
     def _columns(self) -> Table:
-        modes, uids, gids, mtimes, sizes, positions, words_at, fragments, offsets = zip(*self.rows, strict=True)
+        kinds, bits, uids, gids, mtimes, _, positions, fragments, offsets, sizes = zip(*self.rows, strict=True)
         self.rows.clear()
         ids = self.image.ids()
-        file_sizes = array("Q", sizes)
-        stored = self._stored(positions, words_at, fragments, offsets)
+        modes = array("I", [_KINDS[kind] | (mode & 0o7777) for kind, mode in zip(kinds, bits, strict=True)])
         return Table(
             shape=Shape(self.names, self.dirs, self.children),
-            modes=array("I", modes),
+            modes=modes,
             uids=array("q", map(ids.__getitem__, uids)),
             gids=array("q", map(ids.__getitem__, gids)),
             mtimes=array("q", [mtime * _SECOND for mtime in mtimes]),
-            sizes=file_sizes,
+            sizes=array("Q", sizes),
             targets=self.targets,
             devices=self.devices,
             xattrs=self.xattrs,
-            links=self.links,
-            contents=_Contents(self.image, self.references),
-            stored=stored,
+            links=self._links(),
+            contents=_Contents(self.image, modes, self.references),
+            stored=self._stored(positions, self.words_at, fragments, offsets),
         )
 
     def _stored(
-        self, positions: tuple[int, ...], words_at: tuple[int, ...], fragments: tuple[int, ...], offsets: tuple[int, ...]
+        self, positions: Sequence[int], words_at: Sequence[int], fragments: Sequence[int], offsets: Sequence[int]
     ) -> StoredFiles:
         image = self.image
         words = array("I")

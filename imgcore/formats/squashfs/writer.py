@@ -19,11 +19,11 @@ import dataclasses
 import struct
 from typing import Final
 
-from imgcore.blob import Sink
+from imgcore.blob import Blob, Sink
 from imgcore.codec import Codec
 from imgcore.engine import Engine
 from imgcore.engine.protocol import Spec
-from imgcore.errors import NotRepresentable
+from imgcore.errors import FormatError, LimitExceeded, NotRepresentable, SourceError
 from imgcore.events import Advanced, Control, Warned
 from imgcore.formats.base import Options as AnyOptions
 from imgcore.formats.base import Report
@@ -38,8 +38,9 @@ from imgcore.formats.squashfs.options import CAPABILITIES, PARTS, Options
 from imgcore.formats.squashfs.order import layout_order
 from imgcore.formats.squashfs.plan import plan_table
 from imgcore.formats.squashfs.xattrs import XattrWriter
+from imgcore.limits import Limits
 from imgcore.model import Table, Tree, checked
-from imgcore.store.base import StoreUse
+from imgcore.store.base import KnownBlocks, StoreUse
 
 __all__ = ["write_image"]
 
@@ -112,8 +113,7 @@ class _Writer:
             raw_blocks="data" in options.uncompressed,
             raw_fragments="fragments" in options.uncompressed,
         )
-        if options.store is not None:
-            spec = spec.with_store(options.store)
+        spec = spec.with_store(options.store, None if options.base is None else self._known(options.base))
         self.use = spec.store
         rows = self.order.rows
         told = 0
@@ -124,6 +124,20 @@ class _Writer:
                 path = self.table.shape.path(rows[min(totals.files, len(rows) - 1)])
                 self.control.emit(Advanced(totals.files, totals.bytes_in, totals.bytes_stored, path))
         assert len(self.placer.files) == len(rows)
+
+    def _known(self, base: Blob) -> KnownBlocks | None:
+        """Return the blocks of the older image; tell of one that is of no use."""
+        from imgcore.formats.squashfs.base_image import read_base
+        from imgcore.formats.squashfs.reader import open_image
+
+        try:
+            found = read_base(open_image(base, Limits.default()), self.options, self.control)
+        except (FormatError, LimitExceeded, SourceError) as error:
+            found = str(error)
+        if isinstance(found, str):
+            self.control.emit(Warned(f"base not used: {found}"))
+            return None
+        return found
 
     def _encode_leaves(self) -> None:
         """Encode the inodes of everything but directories, in walk order."""
