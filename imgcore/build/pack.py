@@ -103,9 +103,9 @@ def pack(
     files of a source that is a manifest. `mounts` and `dereference` are for sources that are directories, as in `scan`;
     other sources are dereferenced inside their own tree.
     `offset` writes the image into the file `dest` from that byte on, in place: what is before it stays.
-    `cache` is a directory, or another store, of compressed blocks: what it has is not compressed again, what it has not is
-    added. `base` is an older image, whose blocks are taken over where it was written with the same settings; otherwise
-    there is a warning. The image does not depend on either.
+    `cache` is a directory, a URL, or another store, of compressed blocks: what it has is not compressed again, what it has
+    not is added; a cache that cannot be used is warned of, never an error. `base` is an older image, whose blocks are taken
+    over where it was written with the same settings; otherwise there is a warning. The image does not depend on either.
     `force` replaces an existing image, `sync` forces it to disk before it appears, `verify` reads it back and
     compares before it appears. `limits` are for sources that are images. `stdin` is what a source called `-` reads.
     Raises ValueError for an unknown format or a bad glob, TargetExists, NotRepresentable, SourceError, FormatError,
@@ -141,14 +141,20 @@ def pack(
 @contextlib.contextmanager
 def _store(cache: str | bytes | os.PathLike[str] | BlockStore, control: Control) -> Iterator[BlockStore]:
     """Give the store that is named; afterwards tell what went wrong with it. Raises OutputError, SourceUnreadable."""
-    from imgcore.store.local import LocalStore  # late: few have one
+    if isinstance(cache, (str, bytes, os.PathLike)):
+        from imgcore.store import LocalStore, RemoteStore  # late: few have one
+        from imgcore.store.remote import is_url
 
-    store = LocalStore(cache) if isinstance(cache, (str, bytes, os.PathLike)) else cache
+        store: BlockStore = RemoteStore(str(cache)) if is_url(cache) else LocalStore(cache)
+    else:
+        store = cache
+    done = False
     try:
         yield store
+        done = True
     finally:
         if store is not cache:
-            store.close()
+            store.close(wait=done)
         for warning in store.warnings():
             control.emit(Warned(warning))
 

@@ -1,4 +1,4 @@
-"""What the command line asks the machine: the CPUs that may be used, the environment's clock."""
+"""What the command line asks the machine: the CPUs that may be used, the environment's clock, the user's directories."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 
 import click
 
-__all__ = ["allowed_cpus", "source_date_epoch"]
+__all__ = ["allowed_cpus", "source_date_epoch", "user_cache"]
 
 
 def allowed_cpus() -> int:
@@ -31,3 +31,12 @@ def source_date_epoch() -> int | None:
     if not re.fullmatch(r"[0-9]{1,12}", text, re.ASCII):
         raise click.UsageError(f"SOURCE_DATE_EPOCH is `{text}`, which is not a number of seconds")
     return int(text)
+
+
+def user_cache() -> str | None:
+    """Return the user's directory for caches (XDG_CACHE_HOME, ~/.cache), None where there is no home."""
+    named = os.environ.get("XDG_CACHE_HOME", "")
+    if os.path.isabs(named):  # the specification has others ignored
+        return named
+    home = os.path.expanduser("~")
+    return os.path.join(home, ".cache") if os.path.isabs(home) else None

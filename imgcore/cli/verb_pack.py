@@ -15,6 +15,7 @@ import click
 from imgcore.build.pack import choose_format, pack, plan_pack
 from imgcore.build.source import open_source
 from imgcore.build.spec import parse_source
+from imgcore.cli.caching import open_caches
 from imgcore.cli.changing import changes, tree_options
 from imgcore.cli.command import SIZE, SOURCE, Run, limits_option, verb
 from imgcore.cli.laying import Layout, layout_options, read_layout
@@ -25,7 +26,6 @@ from imgcore.cli.system import allowed_cpus, source_date_epoch
 from imgcore.engine.protocol import minimum_memory
 from imgcore.errors import show
 from imgcore.formats.base import Format, Options, Report
-from imgcore.store.base import BlockStore
 from imgcore.transforms import Clock, Policy
 
 __all__ = ["command"]
@@ -86,9 +86,18 @@ _NS = 10**9
 @click.option("--memory", type=SIZE, metavar="SIZE", help="Bytes of content in flight at most.  [default: 128M]")
 @click.option(
     "--cache",
+    "caches",
+    multiple=True,
     type=click.Path(file_okay=False),
-    metavar="DIR",
-    help="Take compressed blocks from DIR, and add what is new: a rebuild compresses only what changed.",
+    metavar="DIR|URL",
+    help="Take compressed blocks from there, and add what is new: a rebuild compresses only what changed. A URL is any that"
+    " fsspec knows (s3://bucket/path); in front of it is the DIR of another --cache, or one in the user's cache directory.",
+)
+@click.option(
+    "--cache-size",
+    type=SIZE,
+    metavar="SIZE",
+    help="Bytes that the DIR keeps; what was not used for longest goes.  [default: 5G]",
 )
 @click.option(
     "--base",
@@ -96,7 +105,6 @@ _NS = 10**9
     metavar="IMAGE",
     help="Take compressed blocks over from an older image of the same settings.",
 )
-@click.option("--cache-size", type=SIZE, metavar="SIZE", help="Bytes that --cache keeps; what was not used for longest goes.")
 @limits_option
 @click.option(
     "--offset",
@@ -148,11 +156,12 @@ def command(run: Run, paths: Sequence[str], **values: Any) -> int | None:
                 plan = stack.enter_context(plan_pack(sources, **common))
                 show_plan(run, plan, dest_text)
                 return None
+            cache = stack.enter_context(open_caches(run, values["caches"], values["cache_size"]))
             report = pack(
                 sources,
                 dest,
                 **common,
-                cache=_cache(values, stack),
+                cache=cache,
                 base=values["base"],
                 offset=values["offset"],
                 engine=values["engine"],
@@ -168,18 +177,6 @@ def command(run: Run, paths: Sequence[str], **values: Any) -> int | None:
     run.output.flush_warnings()
     _show(run, report, dest_text, values["base"])
     return None
-
-
-def _cache(values: dict[str, Any], stack: contextlib.ExitStack) -> BlockStore | None:
-    """Return the store that was asked for."""
-    if values["cache"] is None:
-        if values["cache_size"] is not None:
-            raise ValueError("--cache-size is for --cache")
-        return None
-    from imgcore.store.local import DEFAULT_LIMIT, LocalStore
-
-    limit = DEFAULT_LIMIT if values["cache_size"] is None else values["cache_size"]
-    return stack.enter_context(contextlib.closing(LocalStore(values["cache"], limit=limit)))
 
 
 def _target(text: str) -> str | BinaryIO:

@@ -58,8 +58,11 @@ class BlockStore(Protocol):
         """Keep a block."""
         ...
 
-    def close(self) -> None:
-        """End what is under way, and make room where there is too much; twice is fine."""
+    def close(self, *, wait: bool = True) -> None:
+        """End what is under way, and make room where there is too much; twice is fine.
+
+        Without `wait`, what is not sent yet is given up: the build has failed, and somebody waits for its end.
+        """
         ...
 
     def warnings(self) -> list[str]:

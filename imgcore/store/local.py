@@ -18,11 +18,11 @@ import stat
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 from imgcore.errors import OutputError, SourceUnreadable
 from imgcore.store.base import Kept, most_object_size, pack_object, unpack_object
+from imgcore.store.info import CacheInfo, Stored, beyond
 
 __all__ = ["DEFAULT_LIMIT", "CacheInfo", "LocalStore"]
 
@@ -35,29 +35,6 @@ _TAG: Final = b"Signature: 8a477f597d28d172789f06886806bc55\n# A cache of imgcor
 _USED_STEP: Final = 3600  # seconds: how exactly the time of the last use is kept
 _STALE: Final = 3600  # seconds after which an unfinished file belongs to nobody
 _PRUNE_TO: Final = 0.9  # of the limit, so that not every build has to look
-
-
-@dataclass(frozen=True, slots=True)
-class CacheInfo:
-    """What is in a store.
-
-    Attributes:
-        objects, bytes: finished objects.
-        unfinished: files of builds that were killed, or are under way.
-        oldest, newest: when objects were last used, seconds since 1970; None without objects.
-    """
-
-    objects: int
-    bytes: int
-    unfinished: int
-    oldest: float | None
-    newest: float | None
-
-
-class _Object(NamedTuple):
-    used: float
-    size: int
-    path: bytes
 
 
 class LocalStore:
@@ -169,7 +146,7 @@ class LocalStore:
                 os.unlink(unfinished)
             raise
 
-    def close(self) -> None:
+    def close(self, *, wait: bool = True) -> None:
         """Make room when objects were written and there is more than the limit; twice is fine."""
         if self._closed:
             return
@@ -189,15 +166,7 @@ class LocalStore:
 
     def info(self) -> CacheInfo:
         """Count what there is. Raises SourceUnreadable."""
-        objects, unfinished = self._list()
-        used = [one.used for one in objects]
-        return CacheInfo(
-            len(objects),
-            sum(one.size for one in objects),
-            len(unfinished),
-            min(used, default=None),
-            max(used, default=None),
-        )
+        return CacheInfo.of(*self._list())
 
     def prune(self, *, limit: int | None = None, older_than: float | None = None) -> CacheInfo:
         """Remove what is not needed; return what was removed.
@@ -207,27 +176,25 @@ class LocalStore:
         """
         objects, unfinished = self._list()
         now = time.time()
-        doomed = [] if older_than is None else [one for one in objects if now - one.used > older_than]
+        doomed = [] if older_than is None else [one for one in objects if now - one.time > older_than]
         if limit is not None:
             gone = set(doomed)
-            doomed += _beyond([one for one in objects if one not in gone], limit)
-        stale = [one for one in unfinished if now - one.used > _STALE]
+            doomed += beyond([one for one in objects if one not in gone], limit)
+        stale = [one for one in unfinished if now - one.time > _STALE]
         try:
             for one in (*doomed, *stale):
                 _remove(one.path)
         except OSError as error:
             raise OutputError(f"cannot prune cache: {error.strerror}", path=self.path) from None
-        used = [one.used for one in doomed]
-        size = sum(one.size for one in doomed)
-        return CacheInfo(len(doomed), size, len(stale), min(used, default=None), max(used, default=None))
+        return CacheInfo.of(doomed, stale)
 
     def _evict(self, limit: int) -> None:
         objects = list(self._scan())
         if sum(one.size for one in objects) > limit:
-            for one in _beyond([one for one in objects if not one.path.endswith(b".part")], int(limit * _PRUNE_TO)):
+            for one in beyond([one for one in objects if not one.path.endswith(b".part")], int(limit * _PRUNE_TO)):
                 _remove(one.path)
 
-    def _list(self) -> tuple[list[_Object], list[_Object]]:
+    def _list(self) -> tuple[list[Stored], list[Stored]]:
         """Return (objects, unfinished files). Raises SourceUnreadable."""
         try:
             found = list(self._scan())
@@ -236,7 +203,7 @@ class LocalStore:
         unfinished = [one for one in found if one.path.endswith(b".part")]
         return [one for one in found if not one.path.endswith(b".part")], unfinished
 
-    def _scan(self) -> Iterator[_Object]:
+    def _scan(self) -> Iterator[Stored]:
         """Yield every file of the store; others may remove files meanwhile."""
         for shard in sorted(_names(self._objects)):
             try:
@@ -248,7 +215,7 @@ class LocalStore:
                     with contextlib.suppress(FileNotFoundError):
                         found = entry.stat(follow_symlinks=False)
                         if stat.S_ISREG(found.st_mode):
-                            yield _Object(found.st_mtime, found.st_size, entry.path)
+                            yield Stored(found.st_mtime, found.st_size, entry.path)
 
 
 def _names(path: bytes) -> list[bytes]:
@@ -256,18 +223,6 @@ def _names(path: bytes) -> list[bytes]:
         return os.listdir(path)
     except FileNotFoundError:
         return []
-
-
-def _beyond(objects: list[_Object], limit: int) -> list[_Object]:
-    """Return the objects not used for longest, so many that at most `limit` bytes remain."""
-    excess = sum(one.size for one in objects) - limit
-    doomed = []
-    for one in sorted(objects):
-        if excess <= 0:
-            break
-        doomed.append(one)
-        excess -= one.size
-    return doomed
 
 
 def _remove(path: bytes) -> None:
