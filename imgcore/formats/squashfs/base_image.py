@@ -131,7 +131,7 @@ class _Reader:
         stored, raw = self._decoded(place)
         # What the quick look takes for chance does not shrink by much within LZ4's window, whatever compresses it: so few
         # blocks have to be looked at.
-        poor = len(stored) * 8 > min(len(raw), _LZ4_WINDOW) * 6
+        poor = len(stored) * 8 > min(len(raw), _LZ4_WINDOW) * 7
         if len(stored) >= len(raw) or (poor and self.looks_first and cannot_shrink(raw)):
             return None
         return sha256(raw).digest(), _Block(place, sha256(stored).digest())
