@@ -55,6 +55,8 @@ __all__ = [
 def show(path: bytes | str) -> str:
     """Return a path or name as printable text: UTF-8 as it is, every other byte and control character as \\xNN."""
     text = path.decode("utf-8", "surrogateescape") if isinstance(path, bytes) else path
+    if text.isascii() and text.isprintable():
+        return text
     out = []
     for char in text:
         code = ord(char)

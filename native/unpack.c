@@ -478,7 +478,9 @@ void imgcore_unpack_walk(imgcore_unpack *run, imgcore_unset *unset, uint64_t mos
     while (!atomic_load(&run->stop) && run->next_dir < run->spec.dir_count) {
         if (!wait_for(run, MOST_LEFT, dirs, &deadline) || is_over(&deadline))
             break;
-        note(run, row, tree_make_next(run, &row));
+        trouble problem = tree_make_next(run, &row);
+
+        note(run, row, problem); /* not in one call: `row` might be read first */
     }
     if (run->next_dir == run->spec.dir_count && wait_for(run, 0, UINT64_MAX, &deadline))
         run->state.walked = 1;
@@ -491,8 +493,11 @@ void imgcore_unpack_finish(imgcore_unpack *run, uint32_t root, imgcore_unset *un
     const struct timespec deadline = deadline_of();
     uint64_t row = 0;
 
-    while (!atomic_load(&run->stop) && run->dirs_left && !is_over(&deadline))
-        note(run, row, tree_finish_next(run, root, &row));
+    while (!atomic_load(&run->stop) && run->dirs_left && !is_over(&deadline)) {
+        trouble problem = tree_finish_next(run, root, &row);
+
+        note(run, row, problem);
+    }
     run->state.finished = !run->dirs_left;
     tell(run, unset, most, state);
 }

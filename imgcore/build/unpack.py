@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from typing import Literal
 
 from imgcore import hosts
 from imgcore.build.source import AnyPath, Source, open_source
@@ -30,11 +31,13 @@ def unpack(
     jobs: int = 1,
     limits: Limits | None = None,
     control: Control | None = None,
+    engine: Literal["auto", "native", "pure"] = "auto",
 ) -> UnpackReport:
     """Write what is in `source` into the directory `dest`, safely; return what was done.
 
     `only` are globs, as of a .gitignore. `owner` is "keep" for root and "me" else; `devices` None makes them as root
-    only; `force` replaces files that exist. See `imgcore.hosts.unpack` for what is raised, and what is promised.
+    only; `force` replaces files that exist; `engine` is as for `get_engine`. See `imgcore.hosts.unpack` for what is raised,
+    and what is promised.
     """
     with contextlib.ExitStack() as stack:
         if isinstance(source, Tree):
@@ -55,4 +58,5 @@ def unpack(
             jobs=jobs,
             limits=limits,
             control=control,
+            engine=engine,
         )

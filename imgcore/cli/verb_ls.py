@@ -16,7 +16,7 @@ from imgcore.build.spec import SourceSpec
 from imgcore.cli.command import SOURCE, Run, limits_option, verb
 from imgcore.errors import PathError, show
 from imgcore.limits import Limits
-from imgcore.model import Device, Dir, File, Node, Symlink, Tree, entry_record, normalize, type_name
+from imgcore.model import Device, Dir, File, Node, Symlink, Table, Tree, entry_record, normalize, type_name
 
 __all__ = ["command", "long_line"]
 
@@ -30,6 +30,8 @@ _KINDS: Final = {
     "socket": stat.S_IFSOCK,
     "whiteout": 0,
 }
+
+_LINES: Final = 4096  # printed at once
 
 
 @verb(
@@ -49,6 +51,11 @@ def command(run: Run, source: SourceSpec, path: str, is_long: bool, recursive: b
     With --json: the lines of the manifest, without the files' digests.
     """
     with open_source(source, limits=limits, stdin=run.stdin(), control=run.control) as opened:
+        if recursive and not is_long and not run.output.as_json and normalize(os.fsencode(path)) == b"/":
+            table = opened.tree.columns()
+            if table is not None:
+                _list_columns(run, table)
+                return None
         entries = _entries(opened.tree, normalize(os.fsencode(path)), recursive, follow=not is_long)
         if run.output.as_json:
             leaders = {id(node): paths[0] for node, paths in _linked(opened.tree)}
@@ -61,6 +68,13 @@ def command(run: Run, source: SourceSpec, path: str, is_long: bool, recursive: b
             text = show(full if recursive else name)
             run.output.line(long_line(text, node) if is_long else text)
     return None
+
+
+def _list_columns(run: Run, table: Table) -> None:
+    """Print all paths of a tree that comes by the column: no node is made for it."""
+    rows = table.shape.walk()
+    for begin in range(0, len(rows), _LINES):
+        run.output.line("\n".join(map(show, table.shape.paths(rows[begin : begin + _LINES]))))
 
 
 def _entries(tree: Tree, path: bytes, recursive: bool, *, follow: bool) -> Iterator[tuple[bytes, bytes, Node]]:

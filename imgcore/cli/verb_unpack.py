@@ -40,6 +40,12 @@ __all__ = ["command"]
 @click.option("--no-xattrs", is_flag=True, help="Set no extended attributes.")
 @click.option("--force", is_flag=True, help="Replace files that exist, and set the metadata of directories that do.")
 @click.option("-j", "--jobs", type=click.IntRange(min=1), metavar="N", help="Threads.  [default: the CPUs allowed]")
+@click.option(
+    "--engine",
+    type=click.Choice(["auto", "native", "pure"]),
+    default="auto",
+    help="Who writes an image's files.  [default: auto]",
+)
 @limits_option
 def command(run: Run, source: SourceSpec, directory: str, only: Sequence[str], **values: Any) -> int | None:
     """Write what is in SRC into the directory DIR, which is made where it is missing.
@@ -63,6 +69,7 @@ def command(run: Run, source: SourceSpec, directory: str, only: Sequence[str], *
                     jobs=values["jobs"] or allowed_cpus(),
                     limits=values["limits"],
                     control=control,
+                    engine=values["engine"],
                 )
         except ValueError as error:
             raise click.UsageError(str(error)) from None

@@ -60,7 +60,7 @@ class _TableRun:
             kinds[row] = MadeKind.CALLER
             if kinds[first] == MadeKind.LINK:
                 kinds[first] = MadeKind.CALLER
-        for row in table.xattrs:
+        for row in (*table.xattrs, *(row for row, target in table.targets.items() if b"\0" in target)):
             if kinds[row] == MadeKind.LINK:
                 kinds[row] = MadeKind.CALLER
         return kinds

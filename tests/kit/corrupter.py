@@ -19,7 +19,7 @@ from imgcore.formats.squashfs.check import check_blob
 from imgcore.formats.squashfs.layout import FragmentEntry, Superblock, XattrId, XattrTable
 from imgcore.formats.squashfs.metadata import Cursor
 from imgcore.limits import Limits
-from imgcore.model import File
+from imgcore.model import File, Tree
 from imgcore.wire import Record
 
 LIMITS = Limits(max_entries=20_000, max_depth=64, max_metadata=32 << 20, max_file_size=1 << 33, max_xattrs=1 << 20)
@@ -119,6 +119,15 @@ def largest(image: bytes, spot: Spot) -> Iterator[tuple[str, bytes]]:
         yield f"{name} at {at:#x}: all ones", bytes(changed)
 
 
+def _require_same_columns(tree: Tree) -> None:
+    """Compare a tree by the column, where it can be read so, with the one by nodes; which says what is wrong with both."""
+    table = tree.columns()
+    if table is None:
+        return
+    by_node, by_column = ([(path, node.meta, type(node)) for path, node in one.walk()] for one in (tree, Tree.of_table(table)))
+    assert by_node == by_column
+
+
 def exercise(image: bytes) -> list[str]:
     """Read everything in `image`, then check it; return what was raised. Anything but ImgcoreError passes through."""
     raised: list[str] = []
@@ -126,6 +135,7 @@ def exercise(image: bytes) -> list[str]:
         with open_image(BytesBlob(image), LIMITS) as opened:
             opened.info()
             list(opened.layout())
+            _require_same_columns(opened.tree)
             for _path, node in opened.tree.walk():
                 if isinstance(node, File):
                     try:

@@ -133,8 +133,7 @@ class FileContent:
         inode, block_size = self._inode, self._image.superblock.block_size
         if at < 0 or at >= inode.size or size <= 0:
             return b""
-        if inode.fragment != NO_FRAGMENT and inode.size % block_size == 0:
-            raise Corrupt("fragment of a file that ends with a whole block", structure="RegInode", field="fragment")
+        self._require_tail()
         end = min(at + size, inode.size)
         first, last = at // block_size, (end - 1) // block_size
         if first == last:
@@ -144,9 +143,17 @@ class FileContent:
         parts[-1] = parts[-1][: end - last * block_size]
         return b"".join(parts)
 
+    def _require_tail(self) -> None:
+        """Raise Corrupt for a fragment where there is nothing that could be in it."""
+        if self._inode.fragment != NO_FRAGMENT and self._inode.size % self._image.superblock.block_size == 0:
+            raise Corrupt("fragment of a file that ends with a whole block", structure="RegInode", field="fragment")
+
     def segments(self) -> Iterator[Segment]:
-        """Yield runs of stored blocks and of holes."""
+        """Yield runs of stored blocks and of holes. Raises Corrupt."""
         block_size, size = self._image.superblock.block_size, self._inode.size
+        if not size:
+            return
+        self._require_tail()
         words = self.words()
         begin, hole = 0, False
         for index, word in enumerate(words):
