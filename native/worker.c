@@ -80,11 +80,11 @@ static void do_compare(worker *w, unit *u, imgcore_times *times)
 typedef int look_function(const char *in, char *out, int in_size, int out_size);
 
 /* A quick look at what the slow codec would get: 1 when the codec has to try, 0 when it is stored, -1 on failure. */
-static int look(const worker *w, const payload *p)
+static int look(const worker *w, const payload *p, bool is_fragment)
 {
     int size = (int)p->raw_size, got;
 
-    if (!w->run->spec.look || p->raw_size < LEAST_LOOKED_AT || !bytes_are_flat(p->raw, p->raw_size))
+    if (is_fragment || !w->run->spec.look || p->raw_size < LEAST_LOOKED_AT || !bytes_are_flat(p->raw, p->raw_size))
         return 1;
     got = ((look_function *)w->run->spec.look)((const char *)p->raw, (char *)w->scratch, size, size - size / 64);
     return got < 0 ? -1 : got > 0;
@@ -139,7 +139,7 @@ static bool recall(worker *w, payload *p, failure *problem)
 }
 
 /* Compress with all codecs and keep the shortest result; none when the raw bytes are not longer. */
-static failure compress(worker *w, payload *p, imgcore_times *times)
+static failure compress(worker *w, payload *p, bool is_fragment, imgcore_times *times)
 {
     const imgcore_calls *calls = &w->run->spec.calls;
     uint64_t start = now_ns();
@@ -149,7 +149,7 @@ static failure compress(worker *w, payload *p, imgcore_times *times)
 
     if (recall(w, p, &problem))
         return problem;
-    tries = look(w, p);
+    tries = look(w, p, is_fragment);
     problem.code = tries < 0 ? IMGCORE_NO_MEMORY : IMGCORE_OK;
     for (uint64_t i = 0; tries > 0 && i < w->run->spec.codec_count && !problem.code; i++) {
         if (i && is_stopping(w->run)) { /* nobody will look at the result */
@@ -174,12 +174,12 @@ static void run_task(worker *w, task *t, imgcore_times *times)
         do_compare(w, t->unit, times);
         break;
     case TASK_COMPRESS:
-        t->unit->problem = compress(w, &t->unit->payload, times);
+        t->unit->problem = compress(w, &t->unit->payload, false, times);
         t->unit->problem_job = t->unit->file->job;
         set_state(&t->unit->state, STATE_DONE);
         break;
     case TASK_FRAGMENT:
-        t->fragment->problem = compress(w, &t->fragment->payload, times);
+        t->fragment->problem = compress(w, &t->fragment->payload, true, times);
         set_state(&t->fragment->state, STATE_DONE);
         break;
     }

@@ -18,7 +18,7 @@ from imgcore import formats
 from imgcore.blob import Blob, FileBlob, SliceBlob, Spool, read_chunks
 from imgcore.build.listing_source import LISTINGS, is_manifest, read_listing
 from imgcore.build.spec import Part, SourceSpec
-from imgcore.codec import StreamDecoder, detect_stream
+from imgcore.codec import detect_stream
 from imgcore.codec.stream_detect import HEAD_SIZE
 from imgcore.engine import Engine
 from imgcore.errors import NotThisFormat, PathError, SourceUnreadable, Unsupported, context, show
@@ -253,6 +253,8 @@ def plain_blob(blob: Blob, limits: Limits, control: Control, stack: contextlib.E
 
 def _decoded(name: str, chunks: Iterator[bytes], limits: Limits) -> Iterator[bytes]:
     """Yield what a compressed stream gives; one that becomes absurdly long is LimitExceeded, at its offset."""
+    from imgcore.codec import StreamDecoder  # late: with it come all the libraries
+
     decoder = StreamDecoder(name, chunks, memory=max(_LEAST_MEMORY, limits.max_metadata // 8))
     size = 0
     for data in decoder:

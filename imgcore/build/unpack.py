@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from imgcore import hosts
 from imgcore.build.source import AnyPath, Source, open_source
 from imgcore.build.spec import SourceSpec
 from imgcore.events import Control
-from imgcore.hosts import UnpackReport
-from imgcore.hosts.extract import OwnerMode
 from imgcore.limits import Limits
 from imgcore.model import Tree
 from imgcore.transforms import filter as by_path
+
+if TYPE_CHECKING:  # whoever only reads or packs does not wait for it
+    from imgcore.hosts import UnpackReport
+    from imgcore.hosts.extract import OwnerMode
 
 __all__ = ["unpack"]
 

@@ -32,7 +32,8 @@ A job can ask for less:
 `Spec.raw_blocks` has all blocks stored raw, as `compress` off does, but leaves tails alone; `Spec.raw_fragments` has the
 fragments stored raw. Without a codec both hold.
 
-Early store: where the codec is `slow`, a quick look at a block or fragment decides whether the codec is asked at all.
+Early store: where the codec is `slow`, a quick look at a block decides whether the codec is asked at all. Fragments are
+not looked at: what many small files have in common is little and often (the headers of archives), and worth finding.
 One of n bytes is stored raw when all of this holds, in whole numbers:
 
 * n >= 16384;

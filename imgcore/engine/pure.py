@@ -134,7 +134,8 @@ class PureEngine:
                     yield _finish(pending[0], control)
                     in_flight -= pending.popleft()[2]
                 codec = spec.codec if tries else None
-                future = pool.submit(_store, codec, raw, spec.looks_first, stop, use) if raw else None
+                looks = spec.looks_first and piece.kind is not Kind.FRAGMENT
+                future = pool.submit(_store, codec, raw, looks, stop, use) if raw else None
                 pending.append((piece, future, reserve))
                 in_flight += reserve
                 while pending and ((head := pending[0][1]) is None or head.done()):
