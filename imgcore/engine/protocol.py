@@ -86,6 +86,9 @@ def minimum_memory(block_size: int, jobs: int) -> int:
     return (2 * jobs + 4) * block_size
 
 
+_MOST_WAITING: Final = 16 << 20  # bytes of the blocks of threads that wait for a store: a codec's state is as large as a block
+
+
 class Kind(IntEnum):
     """What a piece is."""
 
@@ -243,13 +246,20 @@ class Spec:
         return self.early_store and self.codec is not None and self.codec.slow
 
     def with_store(self, store: BlockStore | None, known: KnownBlocks | None = None) -> Spec:
-        """Return this with a use of `store` and `known`; unchanged without them, or where nothing is compressed."""
+        """Return this with a use of `store` and `known`; unchanged without them, or where nothing is compressed.
+
+        For a store whose answers take a while there are more threads, but no more than `jobs` of them compress at a time.
+        """
         if self.codec is None or (store is None and known is None):
             return self
         from imgcore.codec.lz4 import Lz4Codec  # late: few have a store
 
         look = Lz4Codec().fingerprint if self.looks_first else ""
-        return dataclasses.replace(self, store=StoreUse(store, key_prefix(self.codec, self.block_size, look), known))
+        fitting = (min(self.memory // 2, _MOST_WAITING) // self.block_size - 4) // 2
+        jobs = max(self.jobs, min(getattr(store, "at_once", 1), fitting))
+        makers = None if jobs == self.jobs else self.jobs
+        use = StoreUse(store, key_prefix(self.codec, self.block_size, look), known, makers)
+        return dataclasses.replace(self, jobs=jobs, store=use)
 
     def minimum_memory(self) -> int:
         """Return the least `memory` that works with these jobs and blocks."""

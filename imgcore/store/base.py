@@ -34,6 +34,7 @@ __all__ = [
 _MAGIC: Final = b"imgcore\x01"
 _HEADER: Final = struct.Struct("<8sII32s")  # magic, bytes raw, bytes stored (0: raw), SHA-256 of key, sizes and bytes
 _PREAMBLE: Final = "imgcore block 1"
+_LONGEST_WAIT: Final = 1.0  # seconds
 
 
 class Kept(NamedTuple):
@@ -47,7 +48,8 @@ class BlockStore(Protocol):
     """Where compressed blocks are kept.
 
     All methods may be called from several threads, and none raises: a store that cannot be read or written is as good as
-    an empty one, and `warnings` says so.
+    an empty one, and `warnings` says so. One whose `get` waits for others (a network) says in a number `at_once` how many
+    calls at a time pay.
     """
 
     def get(self, key: bytes, raw_size: int) -> Kept | None:
@@ -120,16 +122,24 @@ class KnownBlocks(Protocol):
 
 
 class StoreUse:
-    """One run's use of a store, and of blocks that are known before it, by either engine: keys and counts."""
+    """One run's use of a store, and of blocks that are known before it, by either engine: keys and counts.
 
-    def __init__(self, store: BlockStore | None, prefix: bytes, known: KnownBlocks | None = None) -> None:
+    With `makers`, no more than so many threads make blocks at a time, however many ask the store: one that has nothing
+    returns from `recall` when it is its turn.
+    """
+
+    def __init__(
+        self, store: BlockStore | None, prefix: bytes, known: KnownBlocks | None = None, makers: int | None = None
+    ) -> None:
         self._store, self._prefix, self._known = store, prefix, known
+        self._turns = None if makers is None else threading.Semaphore(makers)
         self._local = threading.local()
         self._lock = threading.Lock()
         self.hits = self.misses = 0
 
     def recall(self, raw: bytes | memoryview) -> Kept | None:
         """Return the stored form of a block, None when it has to be made; `keep` is to follow in the same thread then."""
+        self._end_turn()  # one that failed to make its block told nobody
         size = len(raw)
         digest = digest_of(raw)
         kept = None if self._known is None else self._known.get(digest, size)
@@ -141,9 +151,18 @@ class StoreUse:
                 self.misses += 1
             else:
                 self.hits += 1
+        if kept is None and self._turns is not None:
+            # Not for ever: who ends in the middle of a block does not give back its turn.
+            self._local.has_turn = self._turns.acquire(timeout=_LONGEST_WAIT)
         return kept
+
+    def _end_turn(self) -> None:
+        if self._turns is not None and getattr(self._local, "has_turn", False):
+            self._local.has_turn = False
+            self._turns.release()
 
     def keep(self, raw_size: int, kept: Kept) -> None:
         """Keep the block that this thread asked for last."""
+        self._end_turn()
         if self._store is not None:
             self._store.put(self._local.key, raw_size, kept)

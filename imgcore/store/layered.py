@@ -14,6 +14,7 @@ class LayeredStore:
 
     def __init__(self, stores: Sequence[BlockStore]) -> None:
         self.stores = tuple(stores)
+        self.at_once: int = max((getattr(store, "at_once", 1) for store in self.stores), default=1)
 
     def get(self, key: bytes, raw_size: int) -> Kept | None:
         """Return what the first store has that has anything."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import stat
 import threading
 import time
@@ -33,6 +34,9 @@ _MARK: Final = b"imgcore-cache"
 _MARK_TEXT: Final = b"1\n"
 _TAG: Final = b"Signature: 8a477f597d28d172789f06886806bc55\n# A cache of imgcore: it can be deleted. See bford.info/cachedir\n"
 _USED_STEP: Final = 3600  # seconds: how exactly the time of the last use is kept
+_NAME: Final = re.compile(rb"[0-9a-f]{62}(\.[0-9]+-[0-9]+-[0-9a-f]+\.part)?\Z")
+_SHARD: Final = re.compile(rb"[0-9a-f]{2}\Z")
+_IN_THE_WAY: Final = (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY, errno.ELOOP, errno.ENOENT)
 _STALE: Final = 3600  # seconds after which an unfinished file belongs to nobody
 _PRUNE_TO: Final = 0.9  # of the limit, so that not every build has to look
 
@@ -43,7 +47,7 @@ class LocalStore:
     def __init__(self, path: str | bytes | os.PathLike[str], *, limit: int = DEFAULT_LIMIT, create: bool = True) -> None:
         self.path = os.fsencode(path)
         self.limit = limit
-        self.damaged = 0
+        self.damaged = self.unkept = 0
         self._objects = os.path.join(self.path, b"objects")
         self._lock = threading.Lock()
         self._number = 0
@@ -70,8 +74,7 @@ class LocalStore:
             raise SourceUnreadable("no cache of imgcore", path=self.path)
         try:
             os.makedirs(self.path, exist_ok=True)
-            others = [name for name in os.listdir(self.path) if name not in (_MARK, b"CACHEDIR.TAG", b"objects")]
-            if others:
+            if not all(_is_ours(name) for name in os.listdir(self.path)):
                 raise OutputError("the directory for the cache has other things in it", path=self.path)
             os.makedirs(self._objects, exist_ok=True)
             for name, text in ((b"CACHEDIR.TAG", _TAG), (_MARK, _MARK_TEXT)):
@@ -116,7 +119,11 @@ class LocalStore:
         try:
             self._write_new(self._place(key), data)
         except OSError as error:
-            self._refused = error.strerror or str(error)
+            if error.errno in _IN_THE_WAY:  # of this one alone
+                with self._lock:
+                    self.unkept += 1
+            else:
+                self._refused = error.strerror or str(error)
             return
         with self._lock:
             self._written += len(data)
@@ -160,6 +167,8 @@ class LocalStore:
         found = []
         if self.damaged:
             found.append(f"cache: {self.damaged} damaged objects were made anew")
+        if self.unkept:
+            found.append(f"cache: {self.unkept} objects could not be kept: something else has their names")
         if self._refused is not None:
             found.append(f"cache: nothing more is kept: {self._refused}")
         return found
@@ -204,18 +213,27 @@ class LocalStore:
         return [one for one in found if not one.path.endswith(b".part")], unfinished
 
     def _scan(self) -> Iterator[Stored]:
-        """Yield every file of the store; others may remove files meanwhile."""
-        for shard in sorted(_names(self._objects)):
+        """Yield every file of the store, and none that others put there; others may remove files meanwhile."""
+        for shard in sorted(filter(_SHARD.match, _names(self._objects))):
             try:
                 entries = os.scandir(os.path.join(self._objects, shard))
             except (FileNotFoundError, NotADirectoryError):
                 continue
             with entries:
                 for entry in entries:
+                    if not _NAME.match(entry.name):
+                        continue
                     with contextlib.suppress(FileNotFoundError):
                         found = entry.stat(follow_symlinks=False)
                         if stat.S_ISREG(found.st_mode):
                             yield Stored(found.st_mtime, found.st_size, entry.path)
+
+
+def _is_ours(name: bytes) -> bool:
+    """Whether a name may stand in a store's directory; one that another build is just making has unfinished files."""
+    return name in (_MARK, b"CACHEDIR.TAG", b"objects") or (
+        name.startswith((_MARK + b".", b"CACHEDIR.TAG.")) and name.endswith(b".part")
+    )
 
 
 def _names(path: bytes) -> list[bytes]:

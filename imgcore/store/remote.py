@@ -1,7 +1,8 @@
 """A store at any URL that fsspec knows, for machines that share one: `s3://bucket/images`, `gs://…`, `sftp://host/dir`.
 
 The objects are those of a directory, below `PREFIX/imgcore-blocks-1/ab/cdef…`. A block is asked for when an engine's
-thread needs it, and no more bytes are fetched than its object can have. What is new is sent by threads of its own, so
+thread needs it (of which there are more than processors, since each waits), and no more bytes are fetched than its object
+can have. What is new is sent by threads of its own, so
 that building does not wait; when more is waiting than fits, the rest is left for a later build, and `close` waits for the
 last ones, but not for ever.
 
@@ -65,6 +66,9 @@ class RemoteStore:
     know, SourceUnreadable where fsspec, or its package for this kind of URL, is not installed. A remote that cannot be
     reached is no error.
     """
+
+    at_once: Final = 16
+    """How many blocks are asked for at a time, where memory allows."""
 
     def __init__(
         self,

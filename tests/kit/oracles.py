@@ -82,6 +82,18 @@ def mounted(image: Path, at: Path) -> Iterator[bool]:
             run("umount", at)
 
 
+@contextlib.contextmanager
+def tmpfs(at: Path, options: str) -> Iterator[None]:
+    """Mount a file system in memory, with these mount options."""
+    if reason := _why_no_mount():
+        missing(reason)
+    run("mount", "-t", "tmpfs", "-o", options, "tmpfs", at)
+    try:
+        yield
+    finally:
+        run("umount", at)
+
+
 _TYPES = {
     stat.S_IFDIR: "dir",
     stat.S_IFREG: "file",

@@ -2,26 +2,30 @@
 
 Every data block and fragment of the old image that is compressed is decoded once, on all processors, and known by the
 digest of its raw bytes from then on; so whatever the old image says, a block that is taken over decodes to what was asked
-for. Blocks that stand raw are not taken over: why each of them is raw an image does not say.
+for. Its stored bytes have a digest too, which is compared when they are read again: the old image may be what is just
+being overwritten. Blocks that stand raw are not taken over: why each of them is raw an image does not say.
 
 The new image has to be what it would be without a base. So the old one must have been written with the same settings:
 compression, block size and recorded options are compared and, since level and library are not all recorded, some of its
-blocks, spread over the image, are compressed again and must come out the same. An image that was put together from parts
-of different settings can deceive that; its content would still be right.
+blocks, spread over the image, are compressed again and must come out the same. Whether it was written with early store is
+not recorded either: compressed blocks that would be stored raw now are found and left out. An image that was put together
+from parts of different settings can deceive the sample; its content would still be right.
 """
 
 from __future__ import annotations
 
-import hashlib
 import threading
-from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from hashlib import sha256
+from typing import Any, Final, NamedTuple, TypeVar
 
 from imgcore.codec import Codec, alternatives
+from imgcore.engine.pure import cannot_shrink
+from imgcore.errors import ImgcoreError, context
 from imgcore.events import Control
 from imgcore.formats.squashfs import layout
 from imgcore.formats.squashfs.codecs import codec_for, compressor_options
-from imgcore.formats.squashfs.content import FileContent, decode_stored
+from imgcore.formats.squashfs.content import FileContent, read_stored
 from imgcore.formats.squashfs.describe import recorded_settings
 from imgcore.formats.squashfs.layout import BLOCK_RAW, block_length
 from imgcore.formats.squashfs.options import Options
@@ -32,7 +36,9 @@ from imgcore.store.base import Kept
 __all__ = ["BaseBlocks", "read_base"]
 
 _SAMPLE: Final = 16  # blocks that are compressed again
-_CHECK_EVERY: Final = 64  # blocks between two looks at the cancel flag
+_LZ4_WINDOW: Final = 64 << 10
+
+_T = TypeVar("_T")
 
 
 class _Place(NamedTuple):
@@ -40,22 +46,40 @@ class _Place(NamedTuple):
     word: int
 
 
-class BaseBlocks:
-    """The compressed blocks of an image, by the SHA-256 of what they decode to; thread-safe."""
+class _Block(NamedTuple):
+    """A block that can be taken over: where it stands, and the SHA-256 of its stored bytes."""
 
-    def __init__(self, image: SquashfsImage, places: dict[bytes, _Place]) -> None:
+    place: _Place
+    stored: bytes
+
+
+class BaseBlocks:
+    """The compressed blocks of an image, by the SHA-256 of what they decode to; thread-safe.
+
+    `changed` says whether the image changed since it was read.
+    """
+
+    def __init__(self, image: SquashfsImage, blocks: dict[bytes, _Block]) -> None:
+        self.changed = False
         self._image = image
-        self._places = places
+        self._blocks = blocks
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._blocks)
 
     def get(self, digest: bytes, raw_size: int) -> Kept | None:
         """Return the stored form of the block with this digest."""
-        place = self._places.get(digest)
-        if place is None:
+        block = self._blocks.get(digest)
+        if block is None:
             return None
-        return Kept(True, self._image.blob.read_at(place.position, block_length(place.word)))
+        try:
+            stored = self._image.blob.read_at(block.place.position, block_length(block.place.word))
+        except (ImgcoreError, OSError):
+            stored = b""
+        if sha256(stored).digest() != block.stored:
+            self.changed = True
+            return None
+        return Kept(True, stored)
 
 
 def read_base(image: SquashfsImage, options: Options, control: Control) -> BaseBlocks | str:
@@ -66,14 +90,51 @@ def read_base(image: SquashfsImage, options: Options, control: Control) -> BaseB
     difference = _difference(image, options)
     if difference:
         return difference
-    places = sorted(set(_places(image, control)))
-    compressed = [place for place in places if not place.word & BLOCK_RAW]
-    for place in compressed[:: max(1, len(compressed) // _SAMPLE)][:_SAMPLE]:
-        control.check()
-        stored = image.blob.read_at(place.position, block_length(place.word))
-        if _best(codec, decode_stored(image, place.position, place.word)) != stored:
-            return "its blocks were compressed with other settings, or by another version of the library"
-    return BaseBlocks(image, _index(image, compressed, options.jobs, control))
+    reader = _Reader(image, codec, options.early_store and codec.slow, control)
+    places = [place for place in sorted(set(_places(image, control))) if not place.word & BLOCK_RAW]
+    if not all(_each(reader.comes_out_the_same, _sample(places), options.jobs)):
+        return "its blocks were compressed with other settings, or by another version of the library"
+    found: dict[bytes, _Block] = {}
+    for one in _each(reader.block, places, options.jobs):
+        if one is not None:
+            found.setdefault(*one)
+    return BaseBlocks(image, found)
+
+
+def _sample(places: Sequence[_Place]) -> list[_Place]:
+    """Return some of the places, spread evenly, of the larger half: small blocks look the same under many settings."""
+    median = sorted(block_length(place.word) for place in places)[len(places) // 2] if places else 0
+    large = [place for place in places if block_length(place.word) >= median]
+    return [large[number * len(large) // _SAMPLE] for number in range(_SAMPLE)] if len(large) > _SAMPLE else large
+
+
+class _Reader:
+    """Decodes blocks of an image; thread-safe."""
+
+    def __init__(self, image: SquashfsImage, codec: Codec, looks_first: bool, control: Control) -> None:
+        self.image, self.codec, self.looks_first, self.control = image, codec, looks_first, control
+
+    def _decoded(self, place: _Place) -> tuple[bytes, bytes]:
+        """Return (stored bytes, raw bytes)."""
+        self.control.check()
+        stored = read_stored(self.image, *place)
+        with context(offset=place.position, structure="data block"):
+            return stored, self.image.decoder(stored, self.image.superblock.block_size)
+
+    def comes_out_the_same(self, place: _Place) -> bool:
+        """Whether the block is what the codec makes of it."""
+        stored, raw = self._decoded(place)
+        return min((one.compress(raw) for one in alternatives(self.codec)), key=len) == stored
+
+    def block(self, place: _Place) -> tuple[bytes, _Block] | None:
+        """Return the digest of the raw bytes and the block; None when it would be stored raw now."""
+        stored, raw = self._decoded(place)
+        # What the quick look takes for chance does not shrink by much within LZ4's window, whatever compresses it: so few
+        # blocks have to be looked at.
+        poor = len(stored) * 8 > min(len(raw), _LZ4_WINDOW) * 7
+        if len(stored) >= len(raw) or (poor and self.looks_first and cannot_shrink(raw)):
+            return None
+        return sha256(raw).digest(), _Block(place, sha256(stored).digest())
 
 
 def _difference(image: SquashfsImage, options: Options) -> str:
@@ -89,10 +150,6 @@ def _difference(image: SquashfsImage, options: Options) -> str:
     return ""
 
 
-def _best(codec: Codec, raw: bytes) -> bytes:
-    return min((one.compress(raw) for one in alternatives(codec)), key=len)
-
-
 def _places(image: SquashfsImage, control: Control) -> Iterator[_Place]:
     """Yield where each block and fragment stands."""
     for number in range(image.superblock.fragments):
@@ -106,21 +163,18 @@ def _places(image: SquashfsImage, control: Control) -> Iterator[_Place]:
                     yield _Place(position, word)
 
 
-def _index(image: SquashfsImage, places: Sequence[_Place], jobs: int, control: Control) -> dict[bytes, _Place]:
-    """Decode every block; return its place by its digest, the first of equals."""
-    digests: list[bytes] = [b""] * len(places)
+def _each(call: Callable[[_Place], _T], places: Sequence[_Place], jobs: int) -> list[_T]:
+    """Return what `call` gives for each place, in order, on `jobs` threads."""
+    found: list[Any] = [None] * len(places)
     failures: list[BaseException] = []
     todo = iter(range(len(places)))  # the threads take from it in turn
 
     def work() -> None:
         try:
             for number in todo:
-                if number % _CHECK_EVERY == 0:
-                    control.check()
                 if failures:
                     return
-                place = places[number]
-                digests[number] = hashlib.sha256(decode_stored(image, place.position, place.word)).digest()
+                found[number] = call(places[number])
         except BaseException as error:
             failures.append(error)
 
@@ -132,7 +186,4 @@ def _index(image: SquashfsImage, places: Sequence[_Place], jobs: int, control: C
         thread.join()
     if failures:
         raise failures[0]
-    found: dict[bytes, _Place] = {}
-    for digest, place in zip(digests, places, strict=True):
-        found.setdefault(digest, place)
     return found

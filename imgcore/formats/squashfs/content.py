@@ -15,7 +15,7 @@ from imgcore.formats.squashfs.layout import BLOCK_RAW, NO_FRAGMENT, block_length
 if TYPE_CHECKING:
     from imgcore.formats.squashfs.reader import SquashfsImage
 
-__all__ = ["FileContent", "decode_block", "decode_stored"]
+__all__ = ["FileContent", "decode_block", "read_stored"]
 
 
 def decode_block(image: SquashfsImage, position: int, word: int, expected: int | None) -> bytes:
@@ -27,7 +27,7 @@ def decode_block(image: SquashfsImage, position: int, word: int, expected: int |
     data = image.blocks.get(key)
     if data is None:
         with context(offset=position, structure="data block"):
-            data = decode_stored(image, position, word)
+            data = _decode(image, position, word)
         image.blocks.put(key, data)
     if expected is not None and len(data) != expected:
         raise Corrupt(
@@ -40,8 +40,8 @@ def decode_block(image: SquashfsImage, position: int, word: int, expected: int |
     return data
 
 
-def decode_stored(image: SquashfsImage, position: int, word: int) -> bytes:
-    """Return a data or fragment block, decoded, without a look at the cache. Raises Corrupt."""
+def read_stored(image: SquashfsImage, position: int, word: int) -> bytes:
+    """Return a data or fragment block as it is stored. Raises Corrupt."""
     length, limit = block_length(word), image.superblock.block_size
     if word >> 25:
         raise Corrupt("size word with unknown bits", field="size word", found=f"{word:#x}", allowed="25 bits")
@@ -54,12 +54,16 @@ def decode_stored(image: SquashfsImage, position: int, word: int) -> bytes:
             found=f"{length} bytes at {position:#x}",
             allowed=f"up to {image.superblock.bytes_used:#x}",
         )
-    stored = image.blob.read_at(position, length)
+    return image.blob.read_at(position, length)
+
+
+def _decode(image: SquashfsImage, position: int, word: int) -> bytes:
+    stored = read_stored(image, position, word)
     if word & BLOCK_RAW:
         return stored
     if image.on_stored is not None:
         image.on_stored(position, stored)
-    return image.decoder(stored, limit)
+    return image.decoder(stored, image.superblock.block_size)
 
 
 class FileContent:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import dataclasses
 import struct
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from imgcore.blob import Blob, Sink
 from imgcore.codec import Codec
@@ -40,7 +40,10 @@ from imgcore.formats.squashfs.plan import plan_table
 from imgcore.formats.squashfs.xattrs import XattrWriter
 from imgcore.limits import Limits
 from imgcore.model import Table, Tree, checked
-from imgcore.store.base import KnownBlocks, StoreUse
+from imgcore.store.base import StoreUse
+
+if TYPE_CHECKING:
+    from imgcore.formats.squashfs.base_image import BaseBlocks
 
 __all__ = ["write_image"]
 
@@ -113,7 +116,8 @@ class _Writer:
             raw_blocks="data" in options.uncompressed,
             raw_fragments="fragments" in options.uncompressed,
         )
-        spec = spec.with_store(options.store, None if options.base is None else self._known(options.base))
+        known = None if options.base is None else self._known(options.base)
+        spec = spec.with_store(options.store, known)
         self.use = spec.store
         rows = self.order.rows
         told = 0
@@ -124,8 +128,10 @@ class _Writer:
                 path = self.table.shape.path(rows[min(totals.files, len(rows) - 1)])
                 self.control.emit(Advanced(totals.files, totals.bytes_in, totals.bytes_stored, path))
         assert len(self.placer.files) == len(rows)
+        if known is not None and known.changed:
+            self.control.emit(Warned("base: it changed meanwhile; blocks of it were compressed anew"))
 
-    def _known(self, base: Blob) -> KnownBlocks | None:
+    def _known(self, base: Blob) -> BaseBlocks | None:
         """Return the blocks of the older image; tell of one that is of no use."""
         from imgcore.formats.squashfs.base_image import read_base
         from imgcore.formats.squashfs.reader import open_image

@@ -1,0 +1,95 @@
+"""One run's use of a store: who asks at a time, who makes blocks at a time, and what custom stores may be."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from typing import Any
+
+import pytest
+
+from imgcore.codec import make_codec
+from imgcore.engine.protocol import Spec
+from imgcore.formats.squashfs import Options
+from imgcore.store import Kept, StoreUse
+from tests.kit.sample_trees import everything
+from tests.kit.squashfs_io import ENGINES, EngineName, write
+
+SPEC = Spec(4096, make_codec("zstd", 3, block_size=4096), jobs=2)
+
+
+class Slow:
+    """A store that answers nobody before `together` threads ask."""
+
+    at_once = 8
+
+    def __init__(self, together: int) -> None:
+        self.barrier = threading.Barrier(together)
+        self.most = 0
+        self.kept: dict[bytes, Kept] = {}
+
+    def get(self, key: bytes, raw_size: int) -> Kept | None:
+        if not self.barrier.broken and not self.most:
+            try:
+                self.barrier.wait(20)
+                self.most = self.barrier.parties
+            except threading.BrokenBarrierError:
+                pass
+        return self.kept.get(key)
+
+    def put(self, key: bytes, raw_size: int, kept: Kept) -> None:
+        self.kept[key] = kept
+
+    def close(self, *, wait: bool = True) -> None:
+        pass
+
+    def warnings(self) -> list[str]:
+        return []
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_store_that_waits_is_asked_by_many(engine: EngineName) -> None:
+    plain = write(everything(), Options(block_size=4096))
+    store = Slow(6)
+    for _ in range(2):
+        assert write(everything(), Options(block_size=4096, jobs=1, store=store), engine) == plain
+    assert store.most == 6
+
+
+def test_threads_fit_into_memory() -> None:
+    store: Any = Slow(1)
+    assert SPEC.with_store(store).jobs == 8
+    assert dataclasses.replace(SPEC, memory=12 * 4096).with_store(store).jobs == 2
+    assert dataclasses.replace(SPEC, memory=40 * 4096).with_store(store).jobs == 8
+    assert dataclasses.replace(SPEC, jobs=9).with_store(store).jobs == 9
+    store.at_once = 1
+    assert SPEC.with_store(store).jobs == 2
+
+
+def test_makers_take_turns() -> None:
+    store: Any = Slow(1)
+    use = StoreUse(store, b"", makers=2)
+    inside, most, lock = 0, 0, threading.Lock()
+
+    def work(name: int) -> None:
+        nonlocal inside, most
+        for number in range(20):
+            raw = b"%d %d" % (name, number)
+            assert use.recall(raw) is None
+            with lock:
+                inside += 1
+                most = max(most, inside)
+            threading.Event().wait(0.001)
+            with lock:
+                inside -= 1
+            if number % 3:  # the others failed
+                use.keep(len(raw), Kept(False, b""))
+        use.recall(b"%d 1" % name)  # is known, and ends the turn that is left
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert 1 <= most <= 2
+    assert use.hits == 6 and use.misses == 120
