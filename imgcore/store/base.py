@@ -1,9 +1,9 @@
 """What a store of compressed blocks is: keys, the form of an object, and how one run uses a store.
 
 The key is the SHA-256 of a preamble and of the SHA-256 of the raw bytes. The preamble names the codec with its library's
-version and all of its settings, the block size, and whether (and by which version of LZ4) it is looked at before it
-is compressed, as blocks are and fragments are not: whatever may change the stored bytes changes the key. So an object never goes out of date, and two
-builds with one store need no agreement.
+version and all of its settings, the block size, and whether (and by which version of LZ4) the block is looked at before it
+is compressed, as blocks are and fragments are not: whatever may change the stored bytes changes the key. So an object never
+goes out of date, and two builds with one store need no agreement.
 
 An object is a header and the compressed bytes; of a block that is stored raw it is the header alone. The header has a
 checksum of everything, the key among it: a flipped bit, a cut file or an object under a wrong name is `damaged`, and made
@@ -124,8 +124,8 @@ class KnownBlocks(Protocol):
 class StoreUse:
     """One run's use of a store, and of blocks that are known before it, by either engine: keys and counts.
 
-    Keys begin with `prefix`, those of fragments with `fragment_prefix`. With `makers`, no more than so many threads make blocks at a time, however many ask the store: one that has nothing
-    returns from `recall` when it is its turn.
+    Keys begin with `prefix`, those of fragments with `fragment_prefix`. With `makers`, no more than so many threads make
+    blocks at a time, however many ask the store: one that has nothing returns from `recall` when it is its turn.
     """
 
     def __init__(
