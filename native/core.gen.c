@@ -587,37 +587,37 @@ static void (*_cffi_call_python_org)(struct _cffi_externpy_s *, char *);
 
 static void *_cffi_types[] = {
 /*  0 */ _CFFI_OP(_CFFI_OP_FUNCTION, 20), // imgcore_run *()(imgcore_spec const *)
-/*  1 */ _CFFI_OP(_CFFI_OP_POINTER, 111), // imgcore_spec const *
+/*  1 */ _CFFI_OP(_CFFI_OP_POINTER, 112), // imgcore_spec const *
 /*  2 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/*  3 */ _CFFI_OP(_CFFI_OP_FUNCTION, 67), // imgcore_scan *()(char const *, uint32_t, uint32_t, imgcore_skip const *, size_t)
-/*  4 */ _CFFI_OP(_CFFI_OP_POINTER, 100), // char const *
+/*  3 */ _CFFI_OP(_CFFI_OP_FUNCTION, 68), // imgcore_scan *()(char const *, uint32_t, uint32_t, imgcore_skip const *, size_t)
+/*  4 */ _CFFI_OP(_CFFI_OP_POINTER, 101), // char const *
 /*  5 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22), // uint32_t
 /*  6 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
-/*  7 */ _CFFI_OP(_CFFI_OP_POINTER, 110), // imgcore_skip const *
+/*  7 */ _CFFI_OP(_CFFI_OP_POINTER, 111), // imgcore_skip const *
 /*  8 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28), // size_t
 /*  9 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 10 */ _CFFI_OP(_CFFI_OP_FUNCTION, 74), // imgcore_unpack *()(imgcore_unpack_spec const *)
-/* 11 */ _CFFI_OP(_CFFI_OP_POINTER, 115), // imgcore_unpack_spec const *
+/* 10 */ _CFFI_OP(_CFFI_OP_FUNCTION, 75), // imgcore_unpack *()(imgcore_unpack_spec const *)
+/* 11 */ _CFFI_OP(_CFFI_OP_POINTER, 116), // imgcore_unpack_spec const *
 /* 12 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
 /* 13 */ _CFFI_OP(_CFFI_OP_FUNCTION, 16), // int()(char const *, char *, int, int)
 /* 14 */ _CFFI_OP(_CFFI_OP_NOOP, 4),
-/* 15 */ _CFFI_OP(_CFFI_OP_POINTER, 100), // char *
+/* 15 */ _CFFI_OP(_CFFI_OP_POINTER, 101), // char *
 /* 16 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 7), // int
 /* 17 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 7),
 /* 18 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
 /* 19 */ _CFFI_OP(_CFFI_OP_FUNCTION, 16), // int()(imgcore_run *, imgcore_file const *, size_t, char const *, size_t)
-/* 20 */ _CFFI_OP(_CFFI_OP_POINTER, 107), // imgcore_run *
-/* 21 */ _CFFI_OP(_CFFI_OP_POINTER, 105), // imgcore_file const *
+/* 20 */ _CFFI_OP(_CFFI_OP_POINTER, 108), // imgcore_run *
+/* 21 */ _CFFI_OP(_CFFI_OP_POINTER, 106), // imgcore_file const *
 /* 22 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
 /* 23 */ _CFFI_OP(_CFFI_OP_NOOP, 4),
 /* 24 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
 /* 25 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
 /* 26 */ _CFFI_OP(_CFFI_OP_FUNCTION, 16), // int()(void *, uint64_t, uint64_t, size_t, uint8_t *)
-/* 27 */ _CFFI_OP(_CFFI_OP_POINTER, 135), // void *
+/* 27 */ _CFFI_OP(_CFFI_OP_POINTER, 136), // void *
 /* 28 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24), // uint64_t
 /* 29 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
 /* 30 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 31 */ _CFFI_OP(_CFFI_OP_POINTER, 128), // uint8_t *
+/* 31 */ _CFFI_OP(_CFFI_OP_POINTER, 129), // uint8_t *
 /* 32 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
 /* 33 */ _CFFI_OP(_CFFI_OP_FUNCTION, 16), // int()(void *, uint64_t, uint64_t, uint64_t *, uint64_t *)
 /* 34 */ _CFFI_OP(_CFFI_OP_NOOP, 27),
@@ -626,102 +626,103 @@ static void *_cffi_types[] = {
 /* 37 */ _CFFI_OP(_CFFI_OP_POINTER, 28), // uint64_t *
 /* 38 */ _CFFI_OP(_CFFI_OP_NOOP, 37),
 /* 39 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 40 */ _CFFI_OP(_CFFI_OP_FUNCTION, 125), // int64_t()(void *, uint32_t, uint8_t const *, size_t, uint8_t *)
+/* 40 */ _CFFI_OP(_CFFI_OP_FUNCTION, 126), // int64_t()(void *, uint32_t, uint8_t const *, size_t, uint8_t *)
 /* 41 */ _CFFI_OP(_CFFI_OP_NOOP, 27),
 /* 42 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
-/* 43 */ _CFFI_OP(_CFFI_OP_POINTER, 128), // uint8_t const *
+/* 43 */ _CFFI_OP(_CFFI_OP_POINTER, 129), // uint8_t const *
 /* 44 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
 /* 45 */ _CFFI_OP(_CFFI_OP_NOOP, 31),
 /* 46 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 47 */ _CFFI_OP(_CFFI_OP_FUNCTION, 125), // int64_t()(void *, uint8_t const *, size_t, uint8_t *)
+/* 47 */ _CFFI_OP(_CFFI_OP_FUNCTION, 126), // int64_t()(void *, uint8_t const *, size_t, int, uint8_t *)
 /* 48 */ _CFFI_OP(_CFFI_OP_NOOP, 27),
 /* 49 */ _CFFI_OP(_CFFI_OP_NOOP, 43),
 /* 50 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 51 */ _CFFI_OP(_CFFI_OP_NOOP, 31),
-/* 52 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 53 */ _CFFI_OP(_CFFI_OP_FUNCTION, 8), // size_t()(imgcore_run *, imgcore_piece *, size_t, imgcore_state *)
-/* 54 */ _CFFI_OP(_CFFI_OP_NOOP, 20),
-/* 55 */ _CFFI_OP(_CFFI_OP_POINTER, 106), // imgcore_piece *
-/* 56 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 57 */ _CFFI_OP(_CFFI_OP_POINTER, 112), // imgcore_state *
-/* 58 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 59 */ _CFFI_OP(_CFFI_OP_FUNCTION, 135), // void()(imgcore_run *)
-/* 60 */ _CFFI_OP(_CFFI_OP_NOOP, 20),
-/* 61 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 62 */ _CFFI_OP(_CFFI_OP_FUNCTION, 135), // void()(imgcore_run *, imgcore_times *)
-/* 63 */ _CFFI_OP(_CFFI_OP_NOOP, 20),
-/* 64 */ _CFFI_OP(_CFFI_OP_POINTER, 113), // imgcore_times *
-/* 65 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 66 */ _CFFI_OP(_CFFI_OP_FUNCTION, 135), // void()(imgcore_scan *)
-/* 67 */ _CFFI_OP(_CFFI_OP_POINTER, 108), // imgcore_scan *
-/* 68 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 69 */ _CFFI_OP(_CFFI_OP_FUNCTION, 135), // void()(imgcore_scan *, imgcore_scanned *)
-/* 70 */ _CFFI_OP(_CFFI_OP_NOOP, 67),
-/* 71 */ _CFFI_OP(_CFFI_OP_POINTER, 109), // imgcore_scanned *
-/* 72 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 73 */ _CFFI_OP(_CFFI_OP_FUNCTION, 135), // void()(imgcore_unpack *)
-/* 74 */ _CFFI_OP(_CFFI_OP_POINTER, 114), // imgcore_unpack *
-/* 75 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 76 */ _CFFI_OP(_CFFI_OP_FUNCTION, 135), // void()(imgcore_unpack *, imgcore_unset *, uint64_t, imgcore_unpack_state *)
-/* 77 */ _CFFI_OP(_CFFI_OP_NOOP, 74),
-/* 78 */ _CFFI_OP(_CFFI_OP_POINTER, 117), // imgcore_unset *
-/* 79 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
-/* 80 */ _CFFI_OP(_CFFI_OP_POINTER, 116), // imgcore_unpack_state *
-/* 81 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 82 */ _CFFI_OP(_CFFI_OP_FUNCTION, 135), // void()(imgcore_unpack *, uint32_t, imgcore_unset *, uint64_t, imgcore_unpack_state *)
-/* 83 */ _CFFI_OP(_CFFI_OP_NOOP, 74),
-/* 84 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
-/* 85 */ _CFFI_OP(_CFFI_OP_NOOP, 78),
-/* 86 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
-/* 87 */ _CFFI_OP(_CFFI_OP_NOOP, 80),
-/* 88 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 89 */ _CFFI_OP(_CFFI_OP_FUNCTION, 135), // void()(uint8_t const *, size_t, uint64_t *)
-/* 90 */ _CFFI_OP(_CFFI_OP_NOOP, 43),
-/* 91 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 92 */ _CFFI_OP(_CFFI_OP_NOOP, 37),
-/* 93 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 94 */ _CFFI_OP(_CFFI_OP_FUNCTION, 135), // void()(void *, size_t, uint8_t const *, size_t)
-/* 95 */ _CFFI_OP(_CFFI_OP_NOOP, 27),
-/* 96 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 97 */ _CFFI_OP(_CFFI_OP_NOOP, 43),
-/* 98 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 99 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 100 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 2), // char
-/* 101 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 0), // imgcore_calls
-/* 102 */ _CFFI_OP(_CFFI_OP_POINTER, 103), // imgcore_codec const *
-/* 103 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 1), // imgcore_codec
-/* 104 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 2), // imgcore_decoder
-/* 105 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 3), // imgcore_file
-/* 106 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 4), // imgcore_piece
-/* 107 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 13), // imgcore_run
-/* 108 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 14), // imgcore_scan
-/* 109 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 5), // imgcore_scanned
-/* 110 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 6), // imgcore_skip
-/* 111 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 7), // imgcore_spec
-/* 112 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 8), // imgcore_state
-/* 113 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 9), // imgcore_times
-/* 114 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 15), // imgcore_unpack
-/* 115 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 10), // imgcore_unpack_spec
-/* 116 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 11), // imgcore_unpack_state
-/* 117 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 12), // imgcore_unset
-/* 118 */ _CFFI_OP(_CFFI_OP_POINTER, 13), // int(*)(char const *, char *, int, int)
-/* 119 */ _CFFI_OP(_CFFI_OP_POINTER, 26), // int(*)(void *, uint64_t, uint64_t, size_t, uint8_t *)
-/* 120 */ _CFFI_OP(_CFFI_OP_POINTER, 33), // int(*)(void *, uint64_t, uint64_t, uint64_t *, uint64_t *)
-/* 121 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 21), // int32_t
-/* 122 */ _CFFI_OP(_CFFI_OP_POINTER, 125), // int64_t const *
-/* 123 */ _CFFI_OP(_CFFI_OP_POINTER, 40), // int64_t(*)(void *, uint32_t, uint8_t const *, size_t, uint8_t *)
-/* 124 */ _CFFI_OP(_CFFI_OP_POINTER, 47), // int64_t(*)(void *, uint8_t const *, size_t, uint8_t *)
-/* 125 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 23), // int64_t
-/* 126 */ _CFFI_OP(_CFFI_OP_POINTER, 5), // uint32_t const *
-/* 127 */ _CFFI_OP(_CFFI_OP_POINTER, 28), // uint64_t const *
-/* 128 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 18), // uint8_t
-/* 129 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 26), // uintptr_t
-/* 130 */ _CFFI_OP(_CFFI_OP_ARRAY, 129), // uintptr_t[4]
-/* 131 */ (_cffi_opcode_t)(4),
-/* 132 */ _CFFI_OP(_CFFI_OP_ARRAY, 129), // uintptr_t[6]
-/* 133 */ (_cffi_opcode_t)(6),
-/* 134 */ _CFFI_OP(_CFFI_OP_POINTER, 94), // void(*)(void *, size_t, uint8_t const *, size_t)
-/* 135 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 0), // void
+/* 51 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 7),
+/* 52 */ _CFFI_OP(_CFFI_OP_NOOP, 31),
+/* 53 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 54 */ _CFFI_OP(_CFFI_OP_FUNCTION, 8), // size_t()(imgcore_run *, imgcore_piece *, size_t, imgcore_state *)
+/* 55 */ _CFFI_OP(_CFFI_OP_NOOP, 20),
+/* 56 */ _CFFI_OP(_CFFI_OP_POINTER, 107), // imgcore_piece *
+/* 57 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 58 */ _CFFI_OP(_CFFI_OP_POINTER, 113), // imgcore_state *
+/* 59 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 60 */ _CFFI_OP(_CFFI_OP_FUNCTION, 136), // void()(imgcore_run *)
+/* 61 */ _CFFI_OP(_CFFI_OP_NOOP, 20),
+/* 62 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 63 */ _CFFI_OP(_CFFI_OP_FUNCTION, 136), // void()(imgcore_run *, imgcore_times *)
+/* 64 */ _CFFI_OP(_CFFI_OP_NOOP, 20),
+/* 65 */ _CFFI_OP(_CFFI_OP_POINTER, 114), // imgcore_times *
+/* 66 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 67 */ _CFFI_OP(_CFFI_OP_FUNCTION, 136), // void()(imgcore_scan *)
+/* 68 */ _CFFI_OP(_CFFI_OP_POINTER, 109), // imgcore_scan *
+/* 69 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 70 */ _CFFI_OP(_CFFI_OP_FUNCTION, 136), // void()(imgcore_scan *, imgcore_scanned *)
+/* 71 */ _CFFI_OP(_CFFI_OP_NOOP, 68),
+/* 72 */ _CFFI_OP(_CFFI_OP_POINTER, 110), // imgcore_scanned *
+/* 73 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 74 */ _CFFI_OP(_CFFI_OP_FUNCTION, 136), // void()(imgcore_unpack *)
+/* 75 */ _CFFI_OP(_CFFI_OP_POINTER, 115), // imgcore_unpack *
+/* 76 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 77 */ _CFFI_OP(_CFFI_OP_FUNCTION, 136), // void()(imgcore_unpack *, imgcore_unset *, uint64_t, imgcore_unpack_state *)
+/* 78 */ _CFFI_OP(_CFFI_OP_NOOP, 75),
+/* 79 */ _CFFI_OP(_CFFI_OP_POINTER, 118), // imgcore_unset *
+/* 80 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
+/* 81 */ _CFFI_OP(_CFFI_OP_POINTER, 117), // imgcore_unpack_state *
+/* 82 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 83 */ _CFFI_OP(_CFFI_OP_FUNCTION, 136), // void()(imgcore_unpack *, uint32_t, imgcore_unset *, uint64_t, imgcore_unpack_state *)
+/* 84 */ _CFFI_OP(_CFFI_OP_NOOP, 75),
+/* 85 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
+/* 86 */ _CFFI_OP(_CFFI_OP_NOOP, 79),
+/* 87 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
+/* 88 */ _CFFI_OP(_CFFI_OP_NOOP, 81),
+/* 89 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 90 */ _CFFI_OP(_CFFI_OP_FUNCTION, 136), // void()(uint8_t const *, size_t, uint64_t *)
+/* 91 */ _CFFI_OP(_CFFI_OP_NOOP, 43),
+/* 92 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 93 */ _CFFI_OP(_CFFI_OP_NOOP, 37),
+/* 94 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 95 */ _CFFI_OP(_CFFI_OP_FUNCTION, 136), // void()(void *, size_t, uint8_t const *, size_t)
+/* 96 */ _CFFI_OP(_CFFI_OP_NOOP, 27),
+/* 97 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 98 */ _CFFI_OP(_CFFI_OP_NOOP, 43),
+/* 99 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 100 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 101 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 2), // char
+/* 102 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 0), // imgcore_calls
+/* 103 */ _CFFI_OP(_CFFI_OP_POINTER, 104), // imgcore_codec const *
+/* 104 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 1), // imgcore_codec
+/* 105 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 2), // imgcore_decoder
+/* 106 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 3), // imgcore_file
+/* 107 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 4), // imgcore_piece
+/* 108 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 13), // imgcore_run
+/* 109 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 14), // imgcore_scan
+/* 110 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 5), // imgcore_scanned
+/* 111 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 6), // imgcore_skip
+/* 112 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 7), // imgcore_spec
+/* 113 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 8), // imgcore_state
+/* 114 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 9), // imgcore_times
+/* 115 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 15), // imgcore_unpack
+/* 116 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 10), // imgcore_unpack_spec
+/* 117 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 11), // imgcore_unpack_state
+/* 118 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 12), // imgcore_unset
+/* 119 */ _CFFI_OP(_CFFI_OP_POINTER, 13), // int(*)(char const *, char *, int, int)
+/* 120 */ _CFFI_OP(_CFFI_OP_POINTER, 26), // int(*)(void *, uint64_t, uint64_t, size_t, uint8_t *)
+/* 121 */ _CFFI_OP(_CFFI_OP_POINTER, 33), // int(*)(void *, uint64_t, uint64_t, uint64_t *, uint64_t *)
+/* 122 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 21), // int32_t
+/* 123 */ _CFFI_OP(_CFFI_OP_POINTER, 126), // int64_t const *
+/* 124 */ _CFFI_OP(_CFFI_OP_POINTER, 40), // int64_t(*)(void *, uint32_t, uint8_t const *, size_t, uint8_t *)
+/* 125 */ _CFFI_OP(_CFFI_OP_POINTER, 47), // int64_t(*)(void *, uint8_t const *, size_t, int, uint8_t *)
+/* 126 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 23), // int64_t
+/* 127 */ _CFFI_OP(_CFFI_OP_POINTER, 5), // uint32_t const *
+/* 128 */ _CFFI_OP(_CFFI_OP_POINTER, 28), // uint64_t const *
+/* 129 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 18), // uint8_t
+/* 130 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 26), // uintptr_t
+/* 131 */ _CFFI_OP(_CFFI_OP_ARRAY, 130), // uintptr_t[4]
+/* 132 */ (_cffi_opcode_t)(4),
+/* 133 */ _CFFI_OP(_CFFI_OP_ARRAY, 130), // uintptr_t[6]
+/* 134 */ (_cffi_opcode_t)(6),
+/* 135 */ _CFFI_OP(_CFFI_OP_POINTER, 95), // void(*)(void *, size_t, uint8_t const *, size_t)
+/* 136 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 0), // void
 };
 
 _CFFI_UNUSED_FN
@@ -733,7 +734,7 @@ static void _cffi_checkfld_typedef_imgcore_calls(imgcore_calls *p)
   { int64_t(* *tmp)(void *, uint32_t, uint8_t const *, size_t, uint8_t *) = &p->compress; (void)tmp; }
   { int(* *tmp)(void *, uint64_t, uint64_t, size_t, uint8_t *) = &p->read; (void)tmp; }
   { int(* *tmp)(void *, uint64_t, uint64_t, uint64_t *, uint64_t *) = &p->next_hole; (void)tmp; }
-  { int64_t(* *tmp)(void *, uint8_t const *, size_t, uint8_t *) = &p->recall; (void)tmp; }
+  { int64_t(* *tmp)(void *, uint8_t const *, size_t, int, uint8_t *) = &p->recall; (void)tmp; }
   { void(* *tmp)(void *, size_t, uint8_t const *, size_t) = &p->keep; (void)tmp; }
 }
 struct _cffi_align_typedef_imgcore_calls { char x; imgcore_calls y; };
@@ -1052,14 +1053,15 @@ static int imgcore_call_read(void * a0, uint64_t a1, uint64_t a2, size_t a3, uin
 static struct _cffi_externpy_s _cffi_externpy__imgcore_call_recall =
   { "imgcore._core.imgcore_call_recall", (int)sizeof(int64_t), 0, 0 };
 
-static int64_t imgcore_call_recall(void * a0, uint8_t const * a1, size_t a2, uint8_t * a3)
+static int64_t imgcore_call_recall(void * a0, uint8_t const * a1, size_t a2, int a3, uint8_t * a4)
 {
-  char a[32];
+  char a[40];
   char *p = a;
   *(void * *)(p + 0) = a0;
   *(uint8_t const * *)(p + 8) = a1;
   *(size_t *)(p + 16) = a2;
-  *(uint8_t * *)(p + 24) = a3;
+  *(int *)(p + 24) = a3;
+  *(uint8_t * *)(p + 32) = a4;
   _cffi_call_python(&_cffi_externpy__imgcore_call_recall, p);
   return *(int64_t *)p;
 }
@@ -1164,10 +1166,10 @@ _cffi_f_imgcore_measure(PyObject *self, PyObject *args)
   }
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(64), arg1, (char **)&x1);
+      _cffi_type(65), arg1, (char **)&x1);
   if (datasize != 0) {
     x1 = ((size_t)datasize) <= 640 ? (imgcore_times *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(64), arg1, (char **)&x1,
+    if (_cffi_convert_array_argument(_cffi_type(65), arg1, (char **)&x1,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -1259,10 +1261,10 @@ _cffi_f_imgcore_pull(PyObject *self, PyObject *args)
   }
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(55), arg1, (char **)&x1);
+      _cffi_type(56), arg1, (char **)&x1);
   if (datasize != 0) {
     x1 = ((size_t)datasize) <= 640 ? (imgcore_piece *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(55), arg1, (char **)&x1,
+    if (_cffi_convert_array_argument(_cffi_type(56), arg1, (char **)&x1,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -1272,10 +1274,10 @@ _cffi_f_imgcore_pull(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(57), arg3, (char **)&x3);
+      _cffi_type(58), arg3, (char **)&x3);
   if (datasize != 0) {
     x3 = ((size_t)datasize) <= 640 ? (imgcore_state *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(57), arg3, (char **)&x3,
+    if (_cffi_convert_array_argument(_cffi_type(58), arg3, (char **)&x3,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -1384,10 +1386,10 @@ _cffi_f_imgcore_scan_close(PyObject *self, PyObject *arg0)
   struct _cffi_freeme_s *large_args_free = NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(67), arg0, (char **)&x0);
+      _cffi_type(68), arg0, (char **)&x0);
   if (datasize != 0) {
     x0 = ((size_t)datasize) <= 640 ? (imgcore_scan *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(67), arg0, (char **)&x0,
+    if (_cffi_convert_array_argument(_cffi_type(68), arg0, (char **)&x0,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -1470,7 +1472,7 @@ _cffi_f_imgcore_scan_open(PyObject *self, PyObject *args)
   Py_END_ALLOW_THREADS
 
   (void)self; /* unused */
-  pyresult = _cffi_from_c_pointer((char *)result, _cffi_type(67));
+  pyresult = _cffi_from_c_pointer((char *)result, _cffi_type(68));
   if (large_args_free != NULL) _cffi_free_array_arguments(large_args_free);
   return pyresult;
 }
@@ -1497,19 +1499,19 @@ _cffi_f_imgcore_scan_wait(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(67), arg0, (char **)&x0);
+      _cffi_type(68), arg0, (char **)&x0);
   if (datasize != 0) {
     x0 = ((size_t)datasize) <= 640 ? (imgcore_scan *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(67), arg0, (char **)&x0,
+    if (_cffi_convert_array_argument(_cffi_type(68), arg0, (char **)&x0,
             datasize, &large_args_free) < 0)
       return NULL;
   }
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(71), arg1, (char **)&x1);
+      _cffi_type(72), arg1, (char **)&x1);
   if (datasize != 0) {
     x1 = ((size_t)datasize) <= 640 ? (imgcore_scanned *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(71), arg1, (char **)&x1,
+    if (_cffi_convert_array_argument(_cffi_type(72), arg1, (char **)&x1,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -1542,10 +1544,10 @@ _cffi_f_imgcore_unpack_close(PyObject *self, PyObject *arg0)
   struct _cffi_freeme_s *large_args_free = NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(74), arg0, (char **)&x0);
+      _cffi_type(75), arg0, (char **)&x0);
   if (datasize != 0) {
     x0 = ((size_t)datasize) <= 640 ? (imgcore_unpack *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(74), arg0, (char **)&x0,
+    if (_cffi_convert_array_argument(_cffi_type(75), arg0, (char **)&x0,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -1590,10 +1592,10 @@ _cffi_f_imgcore_unpack_finish(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(74), arg0, (char **)&x0);
+      _cffi_type(75), arg0, (char **)&x0);
   if (datasize != 0) {
     x0 = ((size_t)datasize) <= 640 ? (imgcore_unpack *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(74), arg0, (char **)&x0,
+    if (_cffi_convert_array_argument(_cffi_type(75), arg0, (char **)&x0,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -1603,10 +1605,10 @@ _cffi_f_imgcore_unpack_finish(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(78), arg2, (char **)&x2);
+      _cffi_type(79), arg2, (char **)&x2);
   if (datasize != 0) {
     x2 = ((size_t)datasize) <= 640 ? (imgcore_unset *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(78), arg2, (char **)&x2,
+    if (_cffi_convert_array_argument(_cffi_type(79), arg2, (char **)&x2,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -1616,10 +1618,10 @@ _cffi_f_imgcore_unpack_finish(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(80), arg4, (char **)&x4);
+      _cffi_type(81), arg4, (char **)&x4);
   if (datasize != 0) {
     x4 = ((size_t)datasize) <= 640 ? (imgcore_unpack_state *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(80), arg4, (char **)&x4,
+    if (_cffi_convert_array_argument(_cffi_type(81), arg4, (char **)&x4,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -1669,7 +1671,7 @@ _cffi_f_imgcore_unpack_open(PyObject *self, PyObject *arg0)
   Py_END_ALLOW_THREADS
 
   (void)self; /* unused */
-  pyresult = _cffi_from_c_pointer((char *)result, _cffi_type(74));
+  pyresult = _cffi_from_c_pointer((char *)result, _cffi_type(75));
   if (large_args_free != NULL) _cffi_free_array_arguments(large_args_free);
   return pyresult;
 }
@@ -1700,19 +1702,19 @@ _cffi_f_imgcore_unpack_walk(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(74), arg0, (char **)&x0);
+      _cffi_type(75), arg0, (char **)&x0);
   if (datasize != 0) {
     x0 = ((size_t)datasize) <= 640 ? (imgcore_unpack *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(74), arg0, (char **)&x0,
+    if (_cffi_convert_array_argument(_cffi_type(75), arg0, (char **)&x0,
             datasize, &large_args_free) < 0)
       return NULL;
   }
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(78), arg1, (char **)&x1);
+      _cffi_type(79), arg1, (char **)&x1);
   if (datasize != 0) {
     x1 = ((size_t)datasize) <= 640 ? (imgcore_unset *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(78), arg1, (char **)&x1,
+    if (_cffi_convert_array_argument(_cffi_type(79), arg1, (char **)&x1,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -1722,10 +1724,10 @@ _cffi_f_imgcore_unpack_walk(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(80), arg3, (char **)&x3);
+      _cffi_type(81), arg3, (char **)&x3);
   if (datasize != 0) {
     x3 = ((size_t)datasize) <= 640 ? (imgcore_unpack_state *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(80), arg3, (char **)&x3,
+    if (_cffi_convert_array_argument(_cffi_type(81), arg3, (char **)&x3,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -2313,26 +2315,26 @@ static const struct _cffi_global_s _cffi_globals[] = {
   { "IMGCORE_XZ", (void *)_cffi_const_IMGCORE_XZ, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
   { "IMGCORE_ZLIB", (void *)_cffi_const_IMGCORE_ZLIB, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
   { "IMGCORE_ZSTD", (void *)_cffi_const_IMGCORE_ZSTD, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
-  { "imgcore_call_compress", (void *)&_cffi_externpy__imgcore_call_compress, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 123), (void *)imgcore_call_compress },
-  { "imgcore_call_keep", (void *)&_cffi_externpy__imgcore_call_keep, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 134), (void *)imgcore_call_keep },
-  { "imgcore_call_look", (void *)&_cffi_externpy__imgcore_call_look, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 118), (void *)imgcore_call_look },
-  { "imgcore_call_next_hole", (void *)&_cffi_externpy__imgcore_call_next_hole, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 120), (void *)imgcore_call_next_hole },
-  { "imgcore_call_read", (void *)&_cffi_externpy__imgcore_call_read, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 119), (void *)imgcore_call_read },
-  { "imgcore_call_recall", (void *)&_cffi_externpy__imgcore_call_recall, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 124), (void *)imgcore_call_recall },
-  { "imgcore_close", (void *)_cffi_f_imgcore_close, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 59), (void *)_cffi_d_imgcore_close },
-  { "imgcore_finish", (void *)_cffi_f_imgcore_finish, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 59), (void *)_cffi_d_imgcore_finish },
-  { "imgcore_measure", (void *)_cffi_f_imgcore_measure, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 62), (void *)_cffi_d_imgcore_measure },
+  { "imgcore_call_compress", (void *)&_cffi_externpy__imgcore_call_compress, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 124), (void *)imgcore_call_compress },
+  { "imgcore_call_keep", (void *)&_cffi_externpy__imgcore_call_keep, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 135), (void *)imgcore_call_keep },
+  { "imgcore_call_look", (void *)&_cffi_externpy__imgcore_call_look, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 119), (void *)imgcore_call_look },
+  { "imgcore_call_next_hole", (void *)&_cffi_externpy__imgcore_call_next_hole, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 121), (void *)imgcore_call_next_hole },
+  { "imgcore_call_read", (void *)&_cffi_externpy__imgcore_call_read, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 120), (void *)imgcore_call_read },
+  { "imgcore_call_recall", (void *)&_cffi_externpy__imgcore_call_recall, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 125), (void *)imgcore_call_recall },
+  { "imgcore_close", (void *)_cffi_f_imgcore_close, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 60), (void *)_cffi_d_imgcore_close },
+  { "imgcore_finish", (void *)_cffi_f_imgcore_finish, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 60), (void *)_cffi_d_imgcore_finish },
+  { "imgcore_measure", (void *)_cffi_f_imgcore_measure, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 63), (void *)_cffi_d_imgcore_measure },
   { "imgcore_open", (void *)_cffi_f_imgcore_open, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 0), (void *)_cffi_d_imgcore_open },
-  { "imgcore_pull", (void *)_cffi_f_imgcore_pull, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 53), (void *)_cffi_d_imgcore_pull },
+  { "imgcore_pull", (void *)_cffi_f_imgcore_pull, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 54), (void *)_cffi_d_imgcore_pull },
   { "imgcore_push", (void *)_cffi_f_imgcore_push, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 19), (void *)_cffi_d_imgcore_push },
-  { "imgcore_scan_close", (void *)_cffi_f_imgcore_scan_close, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 66), (void *)_cffi_d_imgcore_scan_close },
+  { "imgcore_scan_close", (void *)_cffi_f_imgcore_scan_close, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 67), (void *)_cffi_d_imgcore_scan_close },
   { "imgcore_scan_open", (void *)_cffi_f_imgcore_scan_open, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 3), (void *)_cffi_d_imgcore_scan_open },
-  { "imgcore_scan_wait", (void *)_cffi_f_imgcore_scan_wait, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 69), (void *)_cffi_d_imgcore_scan_wait },
-  { "imgcore_unpack_close", (void *)_cffi_f_imgcore_unpack_close, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 73), (void *)_cffi_d_imgcore_unpack_close },
-  { "imgcore_unpack_finish", (void *)_cffi_f_imgcore_unpack_finish, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 82), (void *)_cffi_d_imgcore_unpack_finish },
+  { "imgcore_scan_wait", (void *)_cffi_f_imgcore_scan_wait, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 70), (void *)_cffi_d_imgcore_scan_wait },
+  { "imgcore_unpack_close", (void *)_cffi_f_imgcore_unpack_close, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 74), (void *)_cffi_d_imgcore_unpack_close },
+  { "imgcore_unpack_finish", (void *)_cffi_f_imgcore_unpack_finish, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 83), (void *)_cffi_d_imgcore_unpack_finish },
   { "imgcore_unpack_open", (void *)_cffi_f_imgcore_unpack_open, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 10), (void *)_cffi_d_imgcore_unpack_open },
-  { "imgcore_unpack_walk", (void *)_cffi_f_imgcore_unpack_walk, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 76), (void *)_cffi_d_imgcore_unpack_walk },
-  { "imgcore_xxh3", (void *)_cffi_f_imgcore_xxh3, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 89), (void *)_cffi_d_imgcore_xxh3 },
+  { "imgcore_unpack_walk", (void *)_cffi_f_imgcore_unpack_walk, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 77), (void *)_cffi_d_imgcore_unpack_walk },
+  { "imgcore_xxh3", (void *)_cffi_f_imgcore_xxh3, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 90), (void *)_cffi_d_imgcore_xxh3 },
 };
 
 static const struct _cffi_field_s _cffi_fields[] = {
@@ -2341,25 +2343,25 @@ static const struct _cffi_field_s _cffi_fields[] = {
                _CFFI_OP(_CFFI_OP_NOOP, 27) },
   { "compress", offsetof(imgcore_calls, compress),
                 sizeof(((imgcore_calls *)0)->compress),
-                _CFFI_OP(_CFFI_OP_NOOP, 123) },
+                _CFFI_OP(_CFFI_OP_NOOP, 124) },
   { "read", offsetof(imgcore_calls, read),
             sizeof(((imgcore_calls *)0)->read),
-            _CFFI_OP(_CFFI_OP_NOOP, 119) },
+            _CFFI_OP(_CFFI_OP_NOOP, 120) },
   { "next_hole", offsetof(imgcore_calls, next_hole),
                  sizeof(((imgcore_calls *)0)->next_hole),
-                 _CFFI_OP(_CFFI_OP_NOOP, 120) },
+                 _CFFI_OP(_CFFI_OP_NOOP, 121) },
   { "recall", offsetof(imgcore_calls, recall),
               sizeof(((imgcore_calls *)0)->recall),
-              _CFFI_OP(_CFFI_OP_NOOP, 124) },
+              _CFFI_OP(_CFFI_OP_NOOP, 125) },
   { "keep", offsetof(imgcore_calls, keep),
             sizeof(((imgcore_calls *)0)->keep),
-            _CFFI_OP(_CFFI_OP_NOOP, 134) },
+            _CFFI_OP(_CFFI_OP_NOOP, 135) },
   { "kind", offsetof(imgcore_codec, kind),
             sizeof(((imgcore_codec *)0)->kind),
             _CFFI_OP(_CFFI_OP_NOOP, 5) },
   { "level", offsetof(imgcore_codec, level),
              sizeof(((imgcore_codec *)0)->level),
-             _CFFI_OP(_CFFI_OP_NOOP, 121) },
+             _CFFI_OP(_CFFI_OP_NOOP, 122) },
   { "dict_size", offsetof(imgcore_codec, dict_size),
                  sizeof(((imgcore_codec *)0)->dict_size),
                  _CFFI_OP(_CFFI_OP_NOOP, 5) },
@@ -2371,16 +2373,16 @@ static const struct _cffi_field_s _cffi_fields[] = {
                _CFFI_OP(_CFFI_OP_NOOP, 5) },
   { "lc", offsetof(imgcore_codec, lc),
           sizeof(((imgcore_codec *)0)->lc),
-          _CFFI_OP(_CFFI_OP_NOOP, 121) },
+          _CFFI_OP(_CFFI_OP_NOOP, 122) },
   { "lp", offsetof(imgcore_codec, lp),
           sizeof(((imgcore_codec *)0)->lp),
-          _CFFI_OP(_CFFI_OP_NOOP, 121) },
+          _CFFI_OP(_CFFI_OP_NOOP, 122) },
   { "pb", offsetof(imgcore_codec, pb),
           sizeof(((imgcore_codec *)0)->pb),
-          _CFFI_OP(_CFFI_OP_NOOP, 121) },
+          _CFFI_OP(_CFFI_OP_NOOP, 122) },
   { "function", offsetof(imgcore_codec, function),
                 sizeof(((imgcore_codec *)0)->function),
-                _CFFI_OP(_CFFI_OP_NOOP, 132) },
+                _CFFI_OP(_CFFI_OP_NOOP, 133) },
   { "kind", offsetof(imgcore_decoder, kind),
             sizeof(((imgcore_decoder *)0)->kind),
             _CFFI_OP(_CFFI_OP_NOOP, 5) },
@@ -2389,7 +2391,7 @@ static const struct _cffi_field_s _cffi_fields[] = {
               _CFFI_OP(_CFFI_OP_NOOP, 5) },
   { "function", offsetof(imgcore_decoder, function),
                 sizeof(((imgcore_decoder *)0)->function),
-                _CFFI_OP(_CFFI_OP_NOOP, 130) },
+                _CFFI_OP(_CFFI_OP_NOOP, 131) },
   { "size", offsetof(imgcore_file, size),
             sizeof(((imgcore_file *)0)->size),
             _CFFI_OP(_CFFI_OP_NOOP, 28) },
@@ -2401,13 +2403,13 @@ static const struct _cffi_field_s _cffi_fields[] = {
            _CFFI_OP(_CFFI_OP_NOOP, 28) },
   { "mtime_ns", offsetof(imgcore_file, mtime_ns),
                 sizeof(((imgcore_file *)0)->mtime_ns),
-                _CFFI_OP(_CFFI_OP_NOOP, 125) },
+                _CFFI_OP(_CFFI_OP_NOOP, 126) },
   { "ctime_ns", offsetof(imgcore_file, ctime_ns),
                 sizeof(((imgcore_file *)0)->ctime_ns),
-                _CFFI_OP(_CFFI_OP_NOOP, 125) },
+                _CFFI_OP(_CFFI_OP_NOOP, 126) },
   { "blocks", offsetof(imgcore_file, blocks),
               sizeof(((imgcore_file *)0)->blocks),
-              _CFFI_OP(_CFFI_OP_NOOP, 125) },
+              _CFFI_OP(_CFFI_OP_NOOP, 126) },
   { "path_at", offsetof(imgcore_file, path_at),
                sizeof(((imgcore_file *)0)->path_at),
                _CFFI_OP(_CFFI_OP_NOOP, 28) },
@@ -2446,7 +2448,7 @@ static const struct _cffi_field_s _cffi_fields[] = {
              _CFFI_OP(_CFFI_OP_NOOP, 5) },
   { "system_error", offsetof(imgcore_scanned, system_error),
                     sizeof(((imgcore_scanned *)0)->system_error),
-                    _CFFI_OP(_CFFI_OP_NOOP, 121) },
+                    _CFFI_OP(_CFFI_OP_NOOP, 122) },
   { "any_xattrs", offsetof(imgcore_scanned, any_xattrs),
                   sizeof(((imgcore_scanned *)0)->any_xattrs),
                   _CFFI_OP(_CFFI_OP_NOOP, 5) },
@@ -2473,43 +2475,43 @@ static const struct _cffi_field_s _cffi_fields[] = {
                _CFFI_OP(_CFFI_OP_NOOP, 4) },
   { "dirs", offsetof(imgcore_scanned, dirs),
             sizeof(((imgcore_scanned *)0)->dirs),
-            _CFFI_OP(_CFFI_OP_NOOP, 126) },
+            _CFFI_OP(_CFFI_OP_NOOP, 127) },
   { "children", offsetof(imgcore_scanned, children),
                 sizeof(((imgcore_scanned *)0)->children),
-                _CFFI_OP(_CFFI_OP_NOOP, 126) },
+                _CFFI_OP(_CFFI_OP_NOOP, 127) },
   { "mode", offsetof(imgcore_scanned, mode),
             sizeof(((imgcore_scanned *)0)->mode),
-            _CFFI_OP(_CFFI_OP_NOOP, 126) },
+            _CFFI_OP(_CFFI_OP_NOOP, 127) },
   { "nlink", offsetof(imgcore_scanned, nlink),
              sizeof(((imgcore_scanned *)0)->nlink),
-             _CFFI_OP(_CFFI_OP_NOOP, 126) },
+             _CFFI_OP(_CFFI_OP_NOOP, 127) },
   { "uid", offsetof(imgcore_scanned, uid),
            sizeof(((imgcore_scanned *)0)->uid),
-           _CFFI_OP(_CFFI_OP_NOOP, 126) },
+           _CFFI_OP(_CFFI_OP_NOOP, 127) },
   { "gid", offsetof(imgcore_scanned, gid),
            sizeof(((imgcore_scanned *)0)->gid),
-           _CFFI_OP(_CFFI_OP_NOOP, 126) },
+           _CFFI_OP(_CFFI_OP_NOOP, 127) },
   { "size", offsetof(imgcore_scanned, size),
             sizeof(((imgcore_scanned *)0)->size),
-            _CFFI_OP(_CFFI_OP_NOOP, 127) },
+            _CFFI_OP(_CFFI_OP_NOOP, 128) },
   { "dev", offsetof(imgcore_scanned, dev),
            sizeof(((imgcore_scanned *)0)->dev),
-           _CFFI_OP(_CFFI_OP_NOOP, 127) },
+           _CFFI_OP(_CFFI_OP_NOOP, 128) },
   { "ino", offsetof(imgcore_scanned, ino),
            sizeof(((imgcore_scanned *)0)->ino),
-           _CFFI_OP(_CFFI_OP_NOOP, 127) },
+           _CFFI_OP(_CFFI_OP_NOOP, 128) },
   { "rdev", offsetof(imgcore_scanned, rdev),
             sizeof(((imgcore_scanned *)0)->rdev),
-            _CFFI_OP(_CFFI_OP_NOOP, 127) },
+            _CFFI_OP(_CFFI_OP_NOOP, 128) },
   { "blocks", offsetof(imgcore_scanned, blocks),
               sizeof(((imgcore_scanned *)0)->blocks),
-              _CFFI_OP(_CFFI_OP_NOOP, 122) },
+              _CFFI_OP(_CFFI_OP_NOOP, 123) },
   { "mtime_ns", offsetof(imgcore_scanned, mtime_ns),
                 sizeof(((imgcore_scanned *)0)->mtime_ns),
-                _CFFI_OP(_CFFI_OP_NOOP, 122) },
+                _CFFI_OP(_CFFI_OP_NOOP, 123) },
   { "ctime_ns", offsetof(imgcore_scanned, ctime_ns),
                 sizeof(((imgcore_scanned *)0)->ctime_ns),
-                _CFFI_OP(_CFFI_OP_NOOP, 122) },
+                _CFFI_OP(_CFFI_OP_NOOP, 123) },
   { "has_xattrs", offsetof(imgcore_scanned, has_xattrs),
                   sizeof(((imgcore_scanned *)0)->has_xattrs),
                   _CFFI_OP(_CFFI_OP_NOOP, 43) },
@@ -2548,16 +2550,16 @@ static const struct _cffi_field_s _cffi_fields[] = {
                  _CFFI_OP(_CFFI_OP_NOOP, 28) },
   { "look", offsetof(imgcore_spec, look),
             sizeof(((imgcore_spec *)0)->look),
-            _CFFI_OP(_CFFI_OP_NOOP, 129) },
+            _CFFI_OP(_CFFI_OP_NOOP, 130) },
   { "codecs", offsetof(imgcore_spec, codecs),
               sizeof(((imgcore_spec *)0)->codecs),
-              _CFFI_OP(_CFFI_OP_NOOP, 102) },
+              _CFFI_OP(_CFFI_OP_NOOP, 103) },
   { "codec_count", offsetof(imgcore_spec, codec_count),
                    sizeof(((imgcore_spec *)0)->codec_count),
                    _CFFI_OP(_CFFI_OP_NOOP, 28) },
   { "calls", offsetof(imgcore_spec, calls),
              sizeof(((imgcore_spec *)0)->calls),
-             _CFFI_OP(_CFFI_OP_NOOP, 101) },
+             _CFFI_OP(_CFFI_OP_NOOP, 102) },
   { "done", offsetof(imgcore_state, done),
             sizeof(((imgcore_state *)0)->done),
             _CFFI_OP(_CFFI_OP_NOOP, 5) },
@@ -2569,7 +2571,7 @@ static const struct _cffi_field_s _cffi_fields[] = {
              _CFFI_OP(_CFFI_OP_NOOP, 5) },
   { "system_error", offsetof(imgcore_state, system_error),
                     sizeof(((imgcore_state *)0)->system_error),
-                    _CFFI_OP(_CFFI_OP_NOOP, 121) },
+                    _CFFI_OP(_CFFI_OP_NOOP, 122) },
   { "job", offsetof(imgcore_state, job),
            sizeof(((imgcore_state *)0)->job),
            _CFFI_OP(_CFFI_OP_NOOP, 28) },
@@ -2590,10 +2592,10 @@ static const struct _cffi_field_s _cffi_fields[] = {
                   _CFFI_OP(_CFFI_OP_NOOP, 28) },
   { "image_fd", offsetof(imgcore_unpack_spec, image_fd),
                 sizeof(((imgcore_unpack_spec *)0)->image_fd),
-                _CFFI_OP(_CFFI_OP_NOOP, 121) },
+                _CFFI_OP(_CFFI_OP_NOOP, 122) },
   { "root_fd", offsetof(imgcore_unpack_spec, root_fd),
                sizeof(((imgcore_unpack_spec *)0)->root_fd),
-               _CFFI_OP(_CFFI_OP_NOOP, 121) },
+               _CFFI_OP(_CFFI_OP_NOOP, 122) },
   { "jobs", offsetof(imgcore_unpack_spec, jobs),
             sizeof(((imgcore_unpack_spec *)0)->jobs),
             _CFFI_OP(_CFFI_OP_NOOP, 5) },
@@ -2617,7 +2619,7 @@ static const struct _cffi_field_s _cffi_fields[] = {
                   _CFFI_OP(_CFFI_OP_NOOP, 28) },
   { "decoder", offsetof(imgcore_unpack_spec, decoder),
                sizeof(((imgcore_unpack_spec *)0)->decoder),
-               _CFFI_OP(_CFFI_OP_NOOP, 104) },
+               _CFFI_OP(_CFFI_OP_NOOP, 105) },
   { "rows", offsetof(imgcore_unpack_spec, rows),
             sizeof(((imgcore_unpack_spec *)0)->rows),
             _CFFI_OP(_CFFI_OP_NOOP, 28) },
@@ -2626,13 +2628,13 @@ static const struct _cffi_field_s _cffi_fields[] = {
                  _CFFI_OP(_CFFI_OP_NOOP, 28) },
   { "dirs", offsetof(imgcore_unpack_spec, dirs),
             sizeof(((imgcore_unpack_spec *)0)->dirs),
-            _CFFI_OP(_CFFI_OP_NOOP, 126) },
+            _CFFI_OP(_CFFI_OP_NOOP, 127) },
   { "starts", offsetof(imgcore_unpack_spec, starts),
               sizeof(((imgcore_unpack_spec *)0)->starts),
-              _CFFI_OP(_CFFI_OP_NOOP, 126) },
+              _CFFI_OP(_CFFI_OP_NOOP, 127) },
   { "parents", offsetof(imgcore_unpack_spec, parents),
                sizeof(((imgcore_unpack_spec *)0)->parents),
-               _CFFI_OP(_CFFI_OP_NOOP, 126) },
+               _CFFI_OP(_CFFI_OP_NOOP, 127) },
   { "kinds", offsetof(imgcore_unpack_spec, kinds),
              sizeof(((imgcore_unpack_spec *)0)->kinds),
              _CFFI_OP(_CFFI_OP_NOOP, 43) },
@@ -2641,70 +2643,70 @@ static const struct _cffi_field_s _cffi_fields[] = {
              _CFFI_OP(_CFFI_OP_NOOP, 4) },
   { "name_at", offsetof(imgcore_unpack_spec, name_at),
                sizeof(((imgcore_unpack_spec *)0)->name_at),
-               _CFFI_OP(_CFFI_OP_NOOP, 127) },
+               _CFFI_OP(_CFFI_OP_NOOP, 128) },
   { "targets", offsetof(imgcore_unpack_spec, targets),
                sizeof(((imgcore_unpack_spec *)0)->targets),
                _CFFI_OP(_CFFI_OP_NOOP, 4) },
   { "target_at", offsetof(imgcore_unpack_spec, target_at),
                  sizeof(((imgcore_unpack_spec *)0)->target_at),
-                 _CFFI_OP(_CFFI_OP_NOOP, 127) },
+                 _CFFI_OP(_CFFI_OP_NOOP, 128) },
   { "modes", offsetof(imgcore_unpack_spec, modes),
              sizeof(((imgcore_unpack_spec *)0)->modes),
-             _CFFI_OP(_CFFI_OP_NOOP, 126) },
+             _CFFI_OP(_CFFI_OP_NOOP, 127) },
   { "uids", offsetof(imgcore_unpack_spec, uids),
             sizeof(((imgcore_unpack_spec *)0)->uids),
-            _CFFI_OP(_CFFI_OP_NOOP, 126) },
+            _CFFI_OP(_CFFI_OP_NOOP, 127) },
   { "gids", offsetof(imgcore_unpack_spec, gids),
             sizeof(((imgcore_unpack_spec *)0)->gids),
-            _CFFI_OP(_CFFI_OP_NOOP, 126) },
+            _CFFI_OP(_CFFI_OP_NOOP, 127) },
   { "mtimes_ns", offsetof(imgcore_unpack_spec, mtimes_ns),
                  sizeof(((imgcore_unpack_spec *)0)->mtimes_ns),
-                 _CFFI_OP(_CFFI_OP_NOOP, 122) },
+                 _CFFI_OP(_CFFI_OP_NOOP, 123) },
   { "sizes", offsetof(imgcore_unpack_spec, sizes),
              sizeof(((imgcore_unpack_spec *)0)->sizes),
-             _CFFI_OP(_CFFI_OP_NOOP, 127) },
+             _CFFI_OP(_CFFI_OP_NOOP, 128) },
   { "positions", offsetof(imgcore_unpack_spec, positions),
                  sizeof(((imgcore_unpack_spec *)0)->positions),
-                 _CFFI_OP(_CFFI_OP_NOOP, 127) },
+                 _CFFI_OP(_CFFI_OP_NOOP, 128) },
   { "words_at", offsetof(imgcore_unpack_spec, words_at),
                 sizeof(((imgcore_unpack_spec *)0)->words_at),
-                _CFFI_OP(_CFFI_OP_NOOP, 127) },
+                _CFFI_OP(_CFFI_OP_NOOP, 128) },
   { "words", offsetof(imgcore_unpack_spec, words),
              sizeof(((imgcore_unpack_spec *)0)->words),
-             _CFFI_OP(_CFFI_OP_NOOP, 126) },
+             _CFFI_OP(_CFFI_OP_NOOP, 127) },
   { "word_count", offsetof(imgcore_unpack_spec, word_count),
                   sizeof(((imgcore_unpack_spec *)0)->word_count),
                   _CFFI_OP(_CFFI_OP_NOOP, 28) },
   { "fragments", offsetof(imgcore_unpack_spec, fragments),
                  sizeof(((imgcore_unpack_spec *)0)->fragments),
-                 _CFFI_OP(_CFFI_OP_NOOP, 126) },
+                 _CFFI_OP(_CFFI_OP_NOOP, 127) },
   { "offsets", offsetof(imgcore_unpack_spec, offsets),
                sizeof(((imgcore_unpack_spec *)0)->offsets),
-               _CFFI_OP(_CFFI_OP_NOOP, 126) },
+               _CFFI_OP(_CFFI_OP_NOOP, 127) },
   { "fragment_positions", offsetof(imgcore_unpack_spec, fragment_positions),
                           sizeof(((imgcore_unpack_spec *)0)->fragment_positions),
-                          _CFFI_OP(_CFFI_OP_NOOP, 127) },
+                          _CFFI_OP(_CFFI_OP_NOOP, 128) },
   { "fragment_words", offsetof(imgcore_unpack_spec, fragment_words),
                       sizeof(((imgcore_unpack_spec *)0)->fragment_words),
-                      _CFFI_OP(_CFFI_OP_NOOP, 126) },
+                      _CFFI_OP(_CFFI_OP_NOOP, 127) },
   { "fragment_count", offsetof(imgcore_unpack_spec, fragment_count),
                       sizeof(((imgcore_unpack_spec *)0)->fragment_count),
                       _CFFI_OP(_CFFI_OP_NOOP, 28) },
   { "xattrs", offsetof(imgcore_unpack_spec, xattrs),
               sizeof(((imgcore_unpack_spec *)0)->xattrs),
-              _CFFI_OP(_CFFI_OP_NOOP, 126) },
+              _CFFI_OP(_CFFI_OP_NOOP, 127) },
   { "set_at", offsetof(imgcore_unpack_spec, set_at),
               sizeof(((imgcore_unpack_spec *)0)->set_at),
-              _CFFI_OP(_CFFI_OP_NOOP, 127) },
+              _CFFI_OP(_CFFI_OP_NOOP, 128) },
   { "xattr_name_at", offsetof(imgcore_unpack_spec, xattr_name_at),
                      sizeof(((imgcore_unpack_spec *)0)->xattr_name_at),
-                     _CFFI_OP(_CFFI_OP_NOOP, 127) },
+                     _CFFI_OP(_CFFI_OP_NOOP, 128) },
   { "xattr_value_at", offsetof(imgcore_unpack_spec, xattr_value_at),
                       sizeof(((imgcore_unpack_spec *)0)->xattr_value_at),
-                      _CFFI_OP(_CFFI_OP_NOOP, 127) },
+                      _CFFI_OP(_CFFI_OP_NOOP, 128) },
   { "xattr_value_size", offsetof(imgcore_unpack_spec, xattr_value_size),
                         sizeof(((imgcore_unpack_spec *)0)->xattr_value_size),
-                        _CFFI_OP(_CFFI_OP_NOOP, 127) },
+                        _CFFI_OP(_CFFI_OP_NOOP, 128) },
   { "xattr_may_fail", offsetof(imgcore_unpack_spec, xattr_may_fail),
                       sizeof(((imgcore_unpack_spec *)0)->xattr_may_fail),
                       _CFFI_OP(_CFFI_OP_NOOP, 43) },
@@ -2749,7 +2751,7 @@ static const struct _cffi_field_s _cffi_fields[] = {
              _CFFI_OP(_CFFI_OP_NOOP, 5) },
   { "system_error", offsetof(imgcore_unpack_state, system_error),
                     sizeof(((imgcore_unpack_state *)0)->system_error),
-                    _CFFI_OP(_CFFI_OP_NOOP, 121) },
+                    _CFFI_OP(_CFFI_OP_NOOP, 122) },
   { "walked", offsetof(imgcore_unpack_state, walked),
               sizeof(((imgcore_unpack_state *)0)->walked),
               _CFFI_OP(_CFFI_OP_NOOP, 5) },
@@ -2767,61 +2769,61 @@ static const struct _cffi_field_s _cffi_fields[] = {
              _CFFI_OP(_CFFI_OP_NOOP, 28) },
   { "system_error", offsetof(imgcore_unset, system_error),
                     sizeof(((imgcore_unset *)0)->system_error),
-                    _CFFI_OP(_CFFI_OP_NOOP, 125) },
+                    _CFFI_OP(_CFFI_OP_NOOP, 126) },
 };
 
 static const struct _cffi_struct_union_s _cffi_struct_unions[] = {
-  { "$imgcore_calls", 101, _CFFI_F_CHECK_FIELDS,
+  { "$imgcore_calls", 102, _CFFI_F_CHECK_FIELDS,
     sizeof(imgcore_calls), offsetof(struct _cffi_align_typedef_imgcore_calls, y), 0, 6 },
-  { "$imgcore_codec", 103, _CFFI_F_CHECK_FIELDS,
+  { "$imgcore_codec", 104, _CFFI_F_CHECK_FIELDS,
     sizeof(imgcore_codec), offsetof(struct _cffi_align_typedef_imgcore_codec, y), 6, 9 },
-  { "$imgcore_decoder", 104, _CFFI_F_CHECK_FIELDS,
+  { "$imgcore_decoder", 105, _CFFI_F_CHECK_FIELDS,
     sizeof(imgcore_decoder), offsetof(struct _cffi_align_typedef_imgcore_decoder, y), 15, 3 },
-  { "$imgcore_file", 105, _CFFI_F_CHECK_FIELDS,
+  { "$imgcore_file", 106, _CFFI_F_CHECK_FIELDS,
     sizeof(imgcore_file), offsetof(struct _cffi_align_typedef_imgcore_file, y), 18, 8 },
-  { "$imgcore_piece", 106, _CFFI_F_CHECK_FIELDS,
+  { "$imgcore_piece", 107, _CFFI_F_CHECK_FIELDS,
     sizeof(imgcore_piece), offsetof(struct _cffi_align_typedef_imgcore_piece, y), 26, 8 },
-  { "$imgcore_scanned", 109, _CFFI_F_CHECK_FIELDS,
+  { "$imgcore_scanned", 110, _CFFI_F_CHECK_FIELDS,
     sizeof(imgcore_scanned), offsetof(struct _cffi_align_typedef_imgcore_scanned, y), 34, 25 },
-  { "$imgcore_skip", 110, _CFFI_F_CHECK_FIELDS,
+  { "$imgcore_skip", 111, _CFFI_F_CHECK_FIELDS,
     sizeof(imgcore_skip), offsetof(struct _cffi_align_typedef_imgcore_skip, y), 59, 3 },
-  { "$imgcore_spec", 111, _CFFI_F_CHECK_FIELDS,
+  { "$imgcore_spec", 112, _CFFI_F_CHECK_FIELDS,
     sizeof(imgcore_spec), offsetof(struct _cffi_align_typedef_imgcore_spec, y), 62, 12 },
-  { "$imgcore_state", 112, _CFFI_F_CHECK_FIELDS,
+  { "$imgcore_state", 113, _CFFI_F_CHECK_FIELDS,
     sizeof(imgcore_state), offsetof(struct _cffi_align_typedef_imgcore_state, y), 74, 5 },
-  { "$imgcore_times", 113, _CFFI_F_CHECK_FIELDS,
+  { "$imgcore_times", 114, _CFFI_F_CHECK_FIELDS,
     sizeof(imgcore_times), offsetof(struct _cffi_align_typedef_imgcore_times, y), 79, 5 },
-  { "$imgcore_unpack_spec", 115, _CFFI_F_CHECK_FIELDS,
+  { "$imgcore_unpack_spec", 116, _CFFI_F_CHECK_FIELDS,
     sizeof(imgcore_unpack_spec), offsetof(struct _cffi_align_typedef_imgcore_unpack_spec, y), 84, 44 },
-  { "$imgcore_unpack_state", 116, _CFFI_F_CHECK_FIELDS,
+  { "$imgcore_unpack_state", 117, _CFFI_F_CHECK_FIELDS,
     sizeof(imgcore_unpack_state), offsetof(struct _cffi_align_typedef_imgcore_unpack_state, y), 128, 13 },
-  { "$imgcore_unset", 117, _CFFI_F_CHECK_FIELDS,
+  { "$imgcore_unset", 118, _CFFI_F_CHECK_FIELDS,
     sizeof(imgcore_unset), offsetof(struct _cffi_align_typedef_imgcore_unset, y), 141, 3 },
-  { "imgcore_run", 107, _CFFI_F_OPAQUE,
+  { "imgcore_run", 108, _CFFI_F_OPAQUE,
     (size_t)-1, -1, -1, 0 /* opaque */ },
-  { "imgcore_scan", 108, _CFFI_F_OPAQUE,
+  { "imgcore_scan", 109, _CFFI_F_OPAQUE,
     (size_t)-1, -1, -1, 0 /* opaque */ },
-  { "imgcore_unpack", 114, _CFFI_F_OPAQUE,
+  { "imgcore_unpack", 115, _CFFI_F_OPAQUE,
     (size_t)-1, -1, -1, 0 /* opaque */ },
 };
 
 static const struct _cffi_typename_s _cffi_typenames[] = {
-  { "imgcore_calls", 101 },
-  { "imgcore_codec", 103 },
-  { "imgcore_decoder", 104 },
-  { "imgcore_file", 105 },
-  { "imgcore_piece", 106 },
-  { "imgcore_run", 107 },
-  { "imgcore_scan", 108 },
-  { "imgcore_scanned", 109 },
-  { "imgcore_skip", 110 },
-  { "imgcore_spec", 111 },
-  { "imgcore_state", 112 },
-  { "imgcore_times", 113 },
-  { "imgcore_unpack", 114 },
-  { "imgcore_unpack_spec", 115 },
-  { "imgcore_unpack_state", 116 },
-  { "imgcore_unset", 117 },
+  { "imgcore_calls", 102 },
+  { "imgcore_codec", 104 },
+  { "imgcore_decoder", 105 },
+  { "imgcore_file", 106 },
+  { "imgcore_piece", 107 },
+  { "imgcore_run", 108 },
+  { "imgcore_scan", 109 },
+  { "imgcore_scanned", 110 },
+  { "imgcore_skip", 111 },
+  { "imgcore_spec", 112 },
+  { "imgcore_state", 113 },
+  { "imgcore_times", 114 },
+  { "imgcore_unpack", 115 },
+  { "imgcore_unpack_spec", 116 },
+  { "imgcore_unpack_state", 117 },
+  { "imgcore_unset", 118 },
 };
 
 static const struct _cffi_type_context_s _cffi_type_context = {
@@ -2836,7 +2838,7 @@ static const struct _cffi_type_context_s _cffi_type_context = {
   0,  /* num_enums */
   16,  /* num_typenames */
   NULL,  /* no includes */
-  136,  /* num_types */
+  137,  /* num_types */
   1,  /* flags */
 };
 

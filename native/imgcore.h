@@ -70,9 +70,10 @@ typedef struct imgcore_calls {
      * Both may be NULL. Before a block is compressed, `recall` is asked for its stored form: it returns the size of the
      * compressed bytes that it put into `out`, which has room for `size`, 0 when the block is to be stored raw, -1 when
      * it does not know. Then the block is compressed, and `keep` told by the same thread: `stored` is NULL when it is to
-     * be stored raw.
+     * be stored raw. Blocks are `looked_at` before they are compressed (see `look`), fragments are not: the same bytes may
+     * be stored in two ways.
      */
-    int64_t (*recall)(void *context, const uint8_t *data, size_t size, uint8_t *out);
+    int64_t (*recall)(void *context, const uint8_t *data, size_t size, int looked_at, uint8_t *out);
     void (*keep)(void *context, size_t size, const uint8_t *stored, size_t stored_size);
 } imgcore_calls;
 

@@ -119,10 +119,10 @@ static bool is_stopping(imgcore_run *run)
 }
 
 /* Ask the caller for what was made of this before; returns whether it knew. */
-static bool recall(worker *w, payload *p, failure *problem)
+static bool recall(worker *w, payload *p, bool is_fragment, failure *problem)
 {
     const imgcore_calls *calls = &w->run->spec.calls;
-    int64_t size = calls->recall ? calls->recall(calls->context, p->raw, p->raw_size, w->scratch) : -1;
+    int64_t size = calls->recall ? calls->recall(calls->context, p->raw, p->raw_size, !is_fragment, w->scratch) : -1;
 
     if (size < 0 || size >= (int64_t)p->raw_size)
         return false;
@@ -147,7 +147,7 @@ static failure compress(worker *w, payload *p, bool is_fragment, imgcore_times *
     bool complete = true;
     int tries;
 
-    if (recall(w, p, &problem))
+    if (recall(w, p, is_fragment, &problem))
         return problem;
     tries = look(w, p, is_fragment);
     problem.code = tries < 0 ? IMGCORE_NO_MEMORY : IMGCORE_OK;

@@ -193,11 +193,11 @@ def imgcore_call_compress(context: Any, codec: int, data: Any, size: int, out: A
 
 
 @ffi.def_extern(error=-1)  # type: ignore[untyped-decorator]
-def imgcore_call_recall(context: Any, data: Any, size: int, out: Any) -> int:
+def imgcore_call_recall(context: Any, data: Any, size: int, looked_at: int, out: Any) -> int:
     """imgcore_calls.recall; whatever goes wrong, the block is compressed."""
     contents: _Contents = ffi.from_handle(context)
     assert contents.use is not None
-    kept = contents.use.recall(ffi.buffer(data, size))
+    kept = contents.use.recall(ffi.buffer(data, size), looked_at=bool(looked_at))
     if kept is None:
         return -1
     ffi.memmove(out, kept.data, len(kept.data))

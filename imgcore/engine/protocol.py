@@ -258,7 +258,8 @@ class Spec:
         fitting = (min(self.memory // 2, _MOST_WAITING) // self.block_size - 4) // 2
         jobs = max(self.jobs, min(getattr(store, "at_once", 1), fitting))
         makers = None if jobs == self.jobs else self.jobs
-        use = StoreUse(store, key_prefix(self.codec, self.block_size, look), known, makers)
+        prefix, of_fragments = (key_prefix(self.codec, self.block_size, how) for how in (look, ""))
+        use = StoreUse(store, prefix, of_fragments, known, makers)
         return dataclasses.replace(self, jobs=jobs, store=use)
 
     def minimum_memory(self) -> int:

@@ -55,13 +55,14 @@ def _store(
     looks_first: bool = False,
     stop: threading.Event | None = None,
     use: StoreUse | None = None,
+    is_fragment: bool = False,
 ) -> _Stored:
     """Return what is to be stored of a block: what the best alternative of the codec makes of it, when that is shorter.
 
     Once `stop` is set nobody wants the answer any more. `use` is asked for it first, and told of what it did not know.
     """
     if codec is not None and use is not None:
-        kept = use.recall(raw)
+        kept = use.recall(raw, looked_at=not is_fragment)
         if kept is not None:
             return _Stored(kept.compressed, kept.data if kept.compressed else raw)
         made = _store(codec, raw, looks_first, stop)
@@ -134,8 +135,9 @@ class PureEngine:
                     yield _finish(pending[0], control)
                     in_flight -= pending.popleft()[2]
                 codec = spec.codec if tries else None
-                looks = spec.looks_first and piece.kind is not Kind.FRAGMENT
-                future = pool.submit(_store, codec, raw, looks, stop, use) if raw else None
+                is_fragment = piece.kind is Kind.FRAGMENT
+                looks = spec.looks_first and not is_fragment
+                future = pool.submit(_store, codec, raw, looks, stop, use, is_fragment) if raw else None
                 pending.append((piece, future, reserve))
                 in_flight += reserve
                 while pending and ((head := pending[0][1]) is None or head.done()):

@@ -1,9 +1,9 @@
 """What a store of compressed blocks is: keys, the form of an object, and how one run uses a store.
 
 The key is the SHA-256 of a preamble and of the SHA-256 of the raw bytes. The preamble names the codec with its library's
-version and all of its settings, the block size, and whether (and by which version of LZ4) blocks are looked at before
-they are compressed: whatever may change the stored bytes changes the key. So an object never goes out of date, and two
-builds with one store need no agreement.
+version and all of its settings, the block size, and whether (and by which version of LZ4) the block is looked at before it
+is compressed, as blocks are and fragments are not: whatever may change the stored bytes changes the key. So an object never
+goes out of date, and two builds with one store need no agreement.
 
 An object is a header and the compressed bytes; of a block that is stored raw it is the header alone. The header has a
 checksum of everything, the key among it: a flipped bit, a cut file or an object under a wrong name is `damaged`, and made
@@ -33,7 +33,7 @@ __all__ = [
 
 _MAGIC: Final = b"imgcore\x01"
 _HEADER: Final = struct.Struct("<8sII32s")  # magic, bytes raw, bytes stored (0: raw), SHA-256 of key, sizes and bytes
-_PREAMBLE: Final = "imgcore block 1"
+_PREAMBLE: Final = "imgcore block 2"
 _LONGEST_WAIT: Final = 1.0  # seconds
 
 
@@ -73,7 +73,7 @@ class BlockStore(Protocol):
 
 
 def key_prefix(codec: Codec, block_size: int, look: str) -> bytes:
-    """Return what every key of a run begins with; `look` names what looks at blocks before the codec, "" for nothing."""
+    """Return what keys of a run begin with; `look` names what looks at the block before the codec, "" for nothing."""
     return "\0".join((_PREAMBLE, codec.fingerprint, str(block_size), look, "")).encode()
 
 
@@ -116,35 +116,44 @@ def most_object_size(raw_size: int) -> int:
 class KnownBlocks(Protocol):
     """Compressed blocks that are there already, by the SHA-256 of their raw bytes."""
 
-    def get(self, digest: bytes, raw_size: int) -> Kept | None:
-        """Return the stored form of a block; None where it is not known."""
+    def get(self, digest: bytes, raw_size: int, looked_at: bool) -> Kept | None:
+        """Return the stored form of a block, or of a fragment, which is not `looked_at`; None where it is not known."""
         ...
 
 
 class StoreUse:
     """One run's use of a store, and of blocks that are known before it, by either engine: keys and counts.
 
-    With `makers`, no more than so many threads make blocks at a time, however many ask the store: one that has nothing
-    returns from `recall` when it is its turn.
+    Keys begin with `prefix`, those of fragments with `fragment_prefix`. With `makers`, no more than so many threads make
+    blocks at a time, however many ask the store: one that has nothing returns from `recall` when it is its turn.
     """
 
     def __init__(
-        self, store: BlockStore | None, prefix: bytes, known: KnownBlocks | None = None, makers: int | None = None
+        self,
+        store: BlockStore | None,
+        prefix: bytes,
+        fragment_prefix: bytes,
+        known: KnownBlocks | None = None,
+        makers: int | None = None,
     ) -> None:
-        self._store, self._prefix, self._known = store, prefix, known
+        self._store, self._known = store, known
+        self._prefix, self._fragment_prefix = prefix, fragment_prefix
         self._turns = None if makers is None else threading.Semaphore(makers)
         self._local = threading.local()
         self._lock = threading.Lock()
         self.hits = self.misses = 0
 
-    def recall(self, raw: bytes | memoryview) -> Kept | None:
-        """Return the stored form of a block, None when it has to be made; `keep` is to follow in the same thread then."""
+    def recall(self, raw: bytes | memoryview, *, looked_at: bool) -> Kept | None:
+        """Return the stored form of a block, or of a fragment, which is not `looked_at`.
+
+        None says that it has to be made; `keep` is to follow in the same thread then.
+        """
         self._end_turn()  # one that failed to make its block told nobody
         size = len(raw)
         digest = digest_of(raw)
-        kept = None if self._known is None else self._known.get(digest, size)
+        kept = None if self._known is None else self._known.get(digest, size, looked_at)
         if kept is None and self._store is not None:
-            self._local.key = block_key(self._prefix, digest)
+            self._local.key = block_key(self._prefix if looked_at else self._fragment_prefix, digest)
             kept = self._store.get(self._local.key, size)
         with self._lock:
             if kept is None:

@@ -8,7 +8,8 @@ being overwritten. Blocks that stand raw are not taken over: why each of them is
 The new image has to be what it would be without a base. So the old one must have been written with the same settings:
 compression, block size and recorded options are compared and, since level and library are not all recorded, some of its
 blocks, spread over the image, are compressed again and must come out the same. Whether it was written with early store is
-not recorded either: compressed blocks that would be stored raw now are found and left out. An image that was put together
+not recorded either, and a fragment may be what is a block now: compressed ones that as blocks would be stored raw are found,
+and given for fragments only. An image that was put together
 from parts of different settings can deceive the sample; its content would still be right.
 """
 
@@ -47,10 +48,11 @@ class _Place(NamedTuple):
 
 
 class _Block(NamedTuple):
-    """A block that can be taken over: where it stands, and the SHA-256 of its stored bytes."""
+    """A block that can be taken over: where it stands, the SHA-256 of its stored bytes, whether it looks like chance."""
 
     place: _Place
     stored: bytes
+    chance: bool
 
 
 class BaseBlocks:
@@ -67,10 +69,10 @@ class BaseBlocks:
     def __len__(self) -> int:
         return len(self._blocks)
 
-    def get(self, digest: bytes, raw_size: int) -> Kept | None:
+    def get(self, digest: bytes, raw_size: int, looked_at: bool) -> Kept | None:
         """Return the stored form of the block with this digest."""
         block = self._blocks.get(digest)
-        if block is None:
+        if block is None or (looked_at and block.chance):
             return None
         try:
             stored = self._image.blob.read_at(block.place.position, block_length(block.place.word))
@@ -127,14 +129,15 @@ class _Reader:
         return min((one.compress(raw) for one in alternatives(self.codec)), key=len) == stored
 
     def block(self, place: _Place) -> tuple[bytes, _Block] | None:
-        """Return the digest of the raw bytes and the block; None when it would be stored raw now."""
+        """Return the digest of the raw bytes and the block; None when it would be stored raw."""
         stored, raw = self._decoded(place)
         # What the quick look takes for chance does not shrink by much within LZ4's window, whatever compresses it: so few
         # blocks have to be looked at.
         poor = len(stored) * 8 > min(len(raw), _LZ4_WINDOW) * 7
-        if len(stored) >= len(raw) or (poor and self.looks_first and cannot_shrink(raw)):
+        if len(stored) >= len(raw):
             return None
-        return sha256(raw).digest(), _Block(place, sha256(stored).digest())
+        chance = poor and self.looks_first and cannot_shrink(raw)
+        return sha256(raw).digest(), _Block(place, sha256(stored).digest(), chance)
 
 
 def _difference(image: SquashfsImage, options: Options) -> str:
