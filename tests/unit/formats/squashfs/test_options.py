@@ -197,8 +197,8 @@ def test_early_store_can_be_turned_off() -> None:
     stored = {}
     for early in (True, False):
         options = Options(compression="zstd", level=15, block_size=1 << 20, early_store=early)
-        stored[early] = write_report(tree({"/a": chance + chance}), options)[1].bytes_stored
-    assert stored[True] == 1 << 19
+        stored[early] = write_report(tree({"/a": chance * 4}), options)[1].bytes_stored
+    assert stored[True] == 1 << 20
     assert stored[False] < 1 << 18 | 1 << 12
 
 
