@@ -120,6 +120,7 @@ def pack(
     with contextlib.ExitStack() as stack:
         store = None if cache is None else stack.enter_context(_store(cache, control))
         if store is not None:
+            skip += _places_of(store)
             options = _with(kind, options, store=store)
         if base is not None:
             options = _with(kind, options, base=stack.enter_context(FileBlob(os.fsencode(base))))
@@ -136,6 +137,19 @@ def pack(
             control.check()
     control.emit(Finished("pack", _summary(report)))
     return report
+
+
+def _places_of(store: BlockStore) -> list[tuple[int, int, bytes]]:
+    """Return the names of a store's directories, as `scan` takes them: they may lie inside of the source."""
+    found: list[tuple[int, int, bytes]] = []
+    for one in getattr(store, "stores", (store,)):
+        path = getattr(one, "path", None)
+        if isinstance(path, bytes):
+            whole = os.path.realpath(path)
+            with contextlib.suppress(OSError):
+                place = os.stat(os.path.dirname(whole))
+                found.append((place.st_dev, place.st_ino, os.path.basename(whole)))
+    return found
 
 
 @contextlib.contextmanager

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Sequence
-from hashlib import sha256
 
 from imgcore.cli.command import Run
 from imgcore.cli.system import user_cache
@@ -62,6 +61,8 @@ def _stores(run: Run, places: Sequence[str], size: int | None) -> list[BlockStor
     own = user_cache()
     if own is not None:
         # By URL: who can write to one remote has no say in what is built with another.
+        from hashlib import sha256  # late: OpenSSL takes a while to load
+
         path = os.path.join(own, "imgcore", f"blocks-{sha256(urls[0].encode('utf-8', 'surrogateescape')).hexdigest()[:16]}")
         try:
             return [LocalStore(path, limit=limit), *remotes]

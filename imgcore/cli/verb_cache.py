@@ -40,8 +40,8 @@ def command(
 ) -> int | None:
     """Say how much is in the cache that `imgcore pack --cache` fills, or remove some of it.
 
-    Without flags, `prune` removes what builds that were killed left behind. It may run beside builds. At a URL, what was
-    made first counts as not used for longest.
+    Without flags, `prune` removes what builds that were killed left behind, once it is an hour old. It may run beside
+    builds. At a URL, what was made first counts as not used for longest.
     """
     if action == "info":
         if max_size is not None or older_than is not None or everything:
