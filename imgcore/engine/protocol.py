@@ -135,7 +135,7 @@ class Job(NamedTuple):
 
 
 class HostRun(NamedTuple):
-    """The contents of several regular files of the host, as columns; `jobs` says the same one by one.
+    """The contents of several regular files of the host, as columns; `job` gives a single one.
 
     `paths` are their names in the tree, for errors, `places` where they are; the rest is what stat said of each.
     """

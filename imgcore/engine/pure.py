@@ -18,6 +18,7 @@ from imgcore.blob import Blob
 from imgcore.codec import Codec, alternatives
 from imgcore.codec.lz4 import compress_into
 from imgcore.engine.protocol import HostRun, Job, Kind, Piece, Scanned, Spec, each_job
+from imgcore.engine.threads import on_threads
 from imgcore.errors import ImgcoreError, SourceChanged, SourceError
 from imgcore.events import Control
 from imgcore.store.base import Kept, StoreUse
@@ -91,25 +92,7 @@ def compress_all(blocks: Sequence[bytes], codec: Codec | None, jobs: int) -> lis
     parts = [blocks[at : at + step] for at in range(0, len(blocks), step)]
     if codec is None or jobs <= 1 or len(parts) <= 1:
         return _store_many(codec, blocks)
-    done: list[list[tuple[bool, bytes]]] = [[] for _ in parts]
-    failures: list[BaseException] = []
-    todo = iter(range(len(parts)))  # the threads take from it in turn
-
-    def work() -> None:
-        try:
-            for number in todo:
-                done[number] = _store_many(codec, parts[number])
-        except BaseException as error:
-            failures.append(error)
-
-    threads = [threading.Thread(target=work, name=f"imgcore-{number}") for number in range(min(jobs, len(parts)) - 1)]
-    for thread in threads:
-        thread.start()
-    work()
-    for thread in threads:
-        thread.join()
-    if failures:
-        raise failures[0]
+    done = on_threads(lambda part: _store_many(codec, part), parts, jobs)
     return [stored for part in done for stored in part]
 
 

@@ -15,13 +15,13 @@ from parts of different settings can deceive the sample; its content would still
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from hashlib import sha256
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple
 
 from imgcore.codec import Codec, alternatives
 from imgcore.engine.pure import cannot_shrink
+from imgcore.engine.threads import on_threads
 from imgcore.errors import ImgcoreError, context
 from imgcore.events import Control
 from imgcore.formats.squashfs import layout
@@ -38,8 +38,6 @@ __all__ = ["BaseBlocks", "read_base"]
 
 _SAMPLE: Final = 16  # blocks that are compressed again
 _LZ4_WINDOW: Final = 64 << 10
-
-_T = TypeVar("_T")
 
 
 class _Place(NamedTuple):
@@ -94,10 +92,10 @@ def read_base(image: SquashfsImage, options: Options, control: Control) -> BaseB
         return difference
     reader = _Reader(image, codec, options.early_store and codec.slow, control)
     places = [place for place in sorted(set(_places(image, control))) if not place.word & BLOCK_RAW]
-    if not all(_each(reader.comes_out_the_same, _sample(places), options.jobs)):
+    if not all(on_threads(reader.comes_out_the_same, _sample(places), options.jobs)):
         return "its blocks were compressed with other settings, or by another version of the library"
     found: dict[bytes, _Block] = {}
-    for one in _each(reader.block, places, options.jobs):
+    for one in on_threads(reader.block, places, options.jobs):
         if one is not None:
             found.setdefault(*one)
     return BaseBlocks(image, found)
@@ -164,29 +162,3 @@ def _places(image: SquashfsImage, control: Control) -> Iterator[_Place]:
             for position, word in zip(node.content.positions(), node.content.words(), strict=True):
                 if word:
                     yield _Place(position, word)
-
-
-def _each(call: Callable[[_Place], _T], places: Sequence[_Place], jobs: int) -> list[_T]:
-    """Return what `call` gives for each place, in order, on `jobs` threads."""
-    found: list[Any] = [None] * len(places)
-    failures: list[BaseException] = []
-    todo = iter(range(len(places)))  # the threads take from it in turn
-
-    def work() -> None:
-        try:
-            for number in todo:
-                if failures:
-                    return
-                found[number] = call(places[number])
-        except BaseException as error:
-            failures.append(error)
-
-    threads = [threading.Thread(target=work, name=f"imgcore-base-{number}") for number in range(jobs - 1)]
-    for thread in threads:
-        thread.start()
-    work()
-    for thread in threads:
-        thread.join()
-    if failures:
-        raise failures[0]
-    return found
