@@ -139,7 +139,10 @@ if TYPE_CHECKING:
 
 _MODULES: Final = {
     "imgcore.blob": ("Blob BytesBlob FileBlob HostFile MemorySink Segment Sink SliceBlob ZeroBlob read_all read_chunks"),
-    "imgcore.build": "PackPlan Source SourceSpec pack parse_source plan_pack unpack",
+    "imgcore.build.pack": "PackPlan pack plan_pack",
+    "imgcore.build.source": "Source",
+    "imgcore.build.spec": "SourceSpec parse_source",
+    "imgcore.build.unpack": "unpack",
     "imgcore.errors": (
         "Cancelled Corrupt FormatError ImgcoreError LimitExceeded MergeConflict NotRepresentable NotThisFormat OutputError"
         " PathError SourceChanged SourceError SourceUnreadable TargetExists TreeError Unsupported VerificationFailed show"
@@ -163,7 +166,7 @@ _MODULES: Final = {
     ),
 }
 _PLACES: Final = {name: (module, name) for module, names in _MODULES.items() for name in names.split()} | {
-    "open": ("imgcore.build", "open_source"),
+    "open": ("imgcore.build.source", "open_source"),
     "errors": ("imgcore.errors", ""),
     "formats": ("imgcore.formats", ""),
     "listings": ("imgcore.listings", ""),

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from imgcore.errors import Cancelled
+from imgcore.values import value_class
 
 __all__ = ["Advanced", "Control", "Event", "Finished", "Planned", "Warned"]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Planned:
     """What is going to be done: `files` and `bytes` are totals, known before the work starts."""
 
@@ -26,7 +26,7 @@ class Planned:
     bytes: int
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Advanced:
     """How far it is: all numbers are totals since the start. `path` is the last one worked on."""
 
@@ -36,7 +36,7 @@ class Advanced:
     path: builtins.bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Warned:
     """Something the caller ought to know that does not stop the work."""
 
@@ -44,7 +44,7 @@ class Warned:
     path: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Finished:
     """The work is done; `summary` is what the returned report says, as plain values."""
 

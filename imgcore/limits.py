@@ -8,9 +8,9 @@ are always checked.
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 
 from imgcore.errors import LimitExceeded
+from imgcore.values import value_class
 
 __all__ = ["Limits"]
 
@@ -19,7 +19,7 @@ MiB = 1 << 20
 GiB = 1 << 30
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Limits:
     """Bounds for reading; every field is inclusive.
 

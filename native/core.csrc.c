@@ -1,3 +1,4 @@
 #include "imgcore.h"
+#include "rows.h"
 #include "scan.h"
 #include "unpack.h"

@@ -579,6 +579,7 @@ static void (*_cffi_call_python_org)(struct _cffi_externpy_s *, char *);
 /************************************************************/
 
 #include "imgcore.h"
+#include "rows.h"
 #include "scan.h"
 #include "unpack.h"
 
@@ -586,143 +587,201 @@ static void (*_cffi_call_python_org)(struct _cffi_externpy_s *, char *);
 /************************************************************/
 
 static void *_cffi_types[] = {
-/*  0 */ _CFFI_OP(_CFFI_OP_FUNCTION, 20), // imgcore_run *()(imgcore_spec const *)
-/*  1 */ _CFFI_OP(_CFFI_OP_POINTER, 112), // imgcore_spec const *
+/*  0 */ _CFFI_OP(_CFFI_OP_FUNCTION, 38), // imgcore_run *()(imgcore_spec const *)
+/*  1 */ _CFFI_OP(_CFFI_OP_POINTER, 171), // imgcore_spec const *
 /*  2 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/*  3 */ _CFFI_OP(_CFFI_OP_FUNCTION, 68), // imgcore_scan *()(char const *, uint32_t, uint32_t, imgcore_skip const *, size_t)
-/*  4 */ _CFFI_OP(_CFFI_OP_POINTER, 101), // char const *
+/*  3 */ _CFFI_OP(_CFFI_OP_FUNCTION, 120), // imgcore_scan *()(char const *, uint32_t, uint32_t, imgcore_skip const *, size_t)
+/*  4 */ _CFFI_OP(_CFFI_OP_POINTER, 153), // char const *
 /*  5 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22), // uint32_t
 /*  6 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
-/*  7 */ _CFFI_OP(_CFFI_OP_POINTER, 111), // imgcore_skip const *
+/*  7 */ _CFFI_OP(_CFFI_OP_POINTER, 170), // imgcore_skip const *
 /*  8 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28), // size_t
 /*  9 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 10 */ _CFFI_OP(_CFFI_OP_FUNCTION, 75), // imgcore_unpack *()(imgcore_unpack_spec const *)
-/* 11 */ _CFFI_OP(_CFFI_OP_POINTER, 116), // imgcore_unpack_spec const *
+/* 10 */ _CFFI_OP(_CFFI_OP_FUNCTION, 127), // imgcore_unpack *()(imgcore_unpack_spec const *)
+/* 11 */ _CFFI_OP(_CFFI_OP_POINTER, 175), // imgcore_unpack_spec const *
 /* 12 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
 /* 13 */ _CFFI_OP(_CFFI_OP_FUNCTION, 16), // int()(char const *, char *, int, int)
 /* 14 */ _CFFI_OP(_CFFI_OP_NOOP, 4),
-/* 15 */ _CFFI_OP(_CFFI_OP_POINTER, 101), // char *
+/* 15 */ _CFFI_OP(_CFFI_OP_POINTER, 153), // char *
 /* 16 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 7), // int
 /* 17 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 7),
 /* 18 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 19 */ _CFFI_OP(_CFFI_OP_FUNCTION, 16), // int()(imgcore_run *, imgcore_file const *, size_t, char const *, size_t)
-/* 20 */ _CFFI_OP(_CFFI_OP_POINTER, 108), // imgcore_run *
-/* 21 */ _CFFI_OP(_CFFI_OP_POINTER, 106), // imgcore_file const *
+/* 19 */ _CFFI_OP(_CFFI_OP_FUNCTION, 16), // int()(char const *, size_t, size_t, uint64_t *)
+/* 20 */ _CFFI_OP(_CFFI_OP_NOOP, 4),
+/* 21 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
 /* 22 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 23 */ _CFFI_OP(_CFFI_OP_NOOP, 4),
-/* 24 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 25 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 26 */ _CFFI_OP(_CFFI_OP_FUNCTION, 16), // int()(void *, uint64_t, uint64_t, size_t, uint8_t *)
-/* 27 */ _CFFI_OP(_CFFI_OP_POINTER, 136), // void *
-/* 28 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24), // uint64_t
-/* 29 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
-/* 30 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 31 */ _CFFI_OP(_CFFI_OP_POINTER, 129), // uint8_t *
-/* 32 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 33 */ _CFFI_OP(_CFFI_OP_FUNCTION, 16), // int()(void *, uint64_t, uint64_t, uint64_t *, uint64_t *)
-/* 34 */ _CFFI_OP(_CFFI_OP_NOOP, 27),
-/* 35 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
-/* 36 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
-/* 37 */ _CFFI_OP(_CFFI_OP_POINTER, 28), // uint64_t *
-/* 38 */ _CFFI_OP(_CFFI_OP_NOOP, 37),
-/* 39 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 40 */ _CFFI_OP(_CFFI_OP_FUNCTION, 126), // int64_t()(void *, uint32_t, uint8_t const *, size_t, uint8_t *)
-/* 41 */ _CFFI_OP(_CFFI_OP_NOOP, 27),
-/* 42 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
-/* 43 */ _CFFI_OP(_CFFI_OP_POINTER, 129), // uint8_t const *
-/* 44 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 45 */ _CFFI_OP(_CFFI_OP_NOOP, 31),
-/* 46 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 47 */ _CFFI_OP(_CFFI_OP_FUNCTION, 126), // int64_t()(void *, uint8_t const *, size_t, int, uint8_t *)
-/* 48 */ _CFFI_OP(_CFFI_OP_NOOP, 27),
-/* 49 */ _CFFI_OP(_CFFI_OP_NOOP, 43),
-/* 50 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 51 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 7),
-/* 52 */ _CFFI_OP(_CFFI_OP_NOOP, 31),
-/* 53 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 54 */ _CFFI_OP(_CFFI_OP_FUNCTION, 8), // size_t()(imgcore_run *, imgcore_piece *, size_t, imgcore_state *)
-/* 55 */ _CFFI_OP(_CFFI_OP_NOOP, 20),
-/* 56 */ _CFFI_OP(_CFFI_OP_POINTER, 107), // imgcore_piece *
-/* 57 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 58 */ _CFFI_OP(_CFFI_OP_POINTER, 113), // imgcore_state *
-/* 59 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 60 */ _CFFI_OP(_CFFI_OP_FUNCTION, 136), // void()(imgcore_run *)
-/* 61 */ _CFFI_OP(_CFFI_OP_NOOP, 20),
-/* 62 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 63 */ _CFFI_OP(_CFFI_OP_FUNCTION, 136), // void()(imgcore_run *, imgcore_times *)
-/* 64 */ _CFFI_OP(_CFFI_OP_NOOP, 20),
-/* 65 */ _CFFI_OP(_CFFI_OP_POINTER, 114), // imgcore_times *
-/* 66 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 67 */ _CFFI_OP(_CFFI_OP_FUNCTION, 136), // void()(imgcore_scan *)
-/* 68 */ _CFFI_OP(_CFFI_OP_POINTER, 109), // imgcore_scan *
-/* 69 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 70 */ _CFFI_OP(_CFFI_OP_FUNCTION, 136), // void()(imgcore_scan *, imgcore_scanned *)
-/* 71 */ _CFFI_OP(_CFFI_OP_NOOP, 68),
-/* 72 */ _CFFI_OP(_CFFI_OP_POINTER, 110), // imgcore_scanned *
-/* 73 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 74 */ _CFFI_OP(_CFFI_OP_FUNCTION, 136), // void()(imgcore_unpack *)
-/* 75 */ _CFFI_OP(_CFFI_OP_POINTER, 115), // imgcore_unpack *
-/* 76 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 77 */ _CFFI_OP(_CFFI_OP_FUNCTION, 136), // void()(imgcore_unpack *, imgcore_unset *, uint64_t, imgcore_unpack_state *)
-/* 78 */ _CFFI_OP(_CFFI_OP_NOOP, 75),
-/* 79 */ _CFFI_OP(_CFFI_OP_POINTER, 118), // imgcore_unset *
-/* 80 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
-/* 81 */ _CFFI_OP(_CFFI_OP_POINTER, 117), // imgcore_unpack_state *
-/* 82 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 83 */ _CFFI_OP(_CFFI_OP_FUNCTION, 136), // void()(imgcore_unpack *, uint32_t, imgcore_unset *, uint64_t, imgcore_unpack_state *)
-/* 84 */ _CFFI_OP(_CFFI_OP_NOOP, 75),
-/* 85 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
-/* 86 */ _CFFI_OP(_CFFI_OP_NOOP, 79),
-/* 87 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
-/* 88 */ _CFFI_OP(_CFFI_OP_NOOP, 81),
-/* 89 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 90 */ _CFFI_OP(_CFFI_OP_FUNCTION, 136), // void()(uint8_t const *, size_t, uint64_t *)
-/* 91 */ _CFFI_OP(_CFFI_OP_NOOP, 43),
-/* 92 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 93 */ _CFFI_OP(_CFFI_OP_NOOP, 37),
-/* 94 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 95 */ _CFFI_OP(_CFFI_OP_FUNCTION, 136), // void()(void *, size_t, uint8_t const *, size_t)
-/* 96 */ _CFFI_OP(_CFFI_OP_NOOP, 27),
-/* 97 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 98 */ _CFFI_OP(_CFFI_OP_NOOP, 43),
-/* 99 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 100 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 101 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 2), // char
-/* 102 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 0), // imgcore_calls
-/* 103 */ _CFFI_OP(_CFFI_OP_POINTER, 104), // imgcore_codec const *
-/* 104 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 1), // imgcore_codec
-/* 105 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 2), // imgcore_decoder
-/* 106 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 3), // imgcore_file
-/* 107 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 4), // imgcore_piece
-/* 108 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 13), // imgcore_run
-/* 109 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 14), // imgcore_scan
-/* 110 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 5), // imgcore_scanned
-/* 111 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 6), // imgcore_skip
-/* 112 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 7), // imgcore_spec
-/* 113 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 8), // imgcore_state
-/* 114 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 9), // imgcore_times
-/* 115 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 15), // imgcore_unpack
-/* 116 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 10), // imgcore_unpack_spec
-/* 117 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 11), // imgcore_unpack_state
-/* 118 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 12), // imgcore_unset
-/* 119 */ _CFFI_OP(_CFFI_OP_POINTER, 13), // int(*)(char const *, char *, int, int)
-/* 120 */ _CFFI_OP(_CFFI_OP_POINTER, 26), // int(*)(void *, uint64_t, uint64_t, size_t, uint8_t *)
-/* 121 */ _CFFI_OP(_CFFI_OP_POINTER, 33), // int(*)(void *, uint64_t, uint64_t, uint64_t *, uint64_t *)
-/* 122 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 21), // int32_t
-/* 123 */ _CFFI_OP(_CFFI_OP_POINTER, 126), // int64_t const *
-/* 124 */ _CFFI_OP(_CFFI_OP_POINTER, 40), // int64_t(*)(void *, uint32_t, uint8_t const *, size_t, uint8_t *)
-/* 125 */ _CFFI_OP(_CFFI_OP_POINTER, 47), // int64_t(*)(void *, uint8_t const *, size_t, int, uint8_t *)
-/* 126 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 23), // int64_t
-/* 127 */ _CFFI_OP(_CFFI_OP_POINTER, 5), // uint32_t const *
-/* 128 */ _CFFI_OP(_CFFI_OP_POINTER, 28), // uint64_t const *
-/* 129 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 18), // uint8_t
-/* 130 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 26), // uintptr_t
-/* 131 */ _CFFI_OP(_CFFI_OP_ARRAY, 130), // uintptr_t[4]
-/* 132 */ (_cffi_opcode_t)(4),
-/* 133 */ _CFFI_OP(_CFFI_OP_ARRAY, 130), // uintptr_t[6]
-/* 134 */ (_cffi_opcode_t)(6),
-/* 135 */ _CFFI_OP(_CFFI_OP_POINTER, 95), // void(*)(void *, size_t, uint8_t const *, size_t)
-/* 136 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 0), // void
+/* 23 */ _CFFI_OP(_CFFI_OP_POINTER, 32), // uint64_t *
+/* 24 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 25 */ _CFFI_OP(_CFFI_OP_FUNCTION, 16), // int()(imgcore_rows const *, uint32_t const *, size_t, uint32_t const *, uint64_t const *, size_t, uint64_t, uint8_t *, imgcore_listed *, imgcore_indexed *)
+/* 26 */ _CFFI_OP(_CFFI_OP_POINTER, 166), // imgcore_rows const *
+/* 27 */ _CFFI_OP(_CFFI_OP_POINTER, 5), // uint32_t const *
+/* 28 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 29 */ _CFFI_OP(_CFFI_OP_NOOP, 27),
+/* 30 */ _CFFI_OP(_CFFI_OP_POINTER, 32), // uint64_t const *
+/* 31 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 32 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24), // uint64_t
+/* 33 */ _CFFI_OP(_CFFI_OP_POINTER, 187), // uint8_t *
+/* 34 */ _CFFI_OP(_CFFI_OP_POINTER, 161), // imgcore_listed *
+/* 35 */ _CFFI_OP(_CFFI_OP_POINTER, 160), // imgcore_indexed *
+/* 36 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 37 */ _CFFI_OP(_CFFI_OP_FUNCTION, 16), // int()(imgcore_run *, imgcore_file const *, size_t, char const *, size_t)
+/* 38 */ _CFFI_OP(_CFFI_OP_POINTER, 167), // imgcore_run *
+/* 39 */ _CFFI_OP(_CFFI_OP_POINTER, 158), // imgcore_file const *
+/* 40 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 41 */ _CFFI_OP(_CFFI_OP_NOOP, 4),
+/* 42 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 43 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 44 */ _CFFI_OP(_CFFI_OP_FUNCTION, 16), // int()(imgcore_run *, imgcore_host_tree const *, uint32_t const *, size_t, size_t)
+/* 45 */ _CFFI_OP(_CFFI_OP_NOOP, 38),
+/* 46 */ _CFFI_OP(_CFFI_OP_POINTER, 159), // imgcore_host_tree const *
+/* 47 */ _CFFI_OP(_CFFI_OP_NOOP, 27),
+/* 48 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 49 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 50 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 51 */ _CFFI_OP(_CFFI_OP_FUNCTION, 16), // int()(void *, uint64_t, uint64_t, size_t, uint8_t *)
+/* 52 */ _CFFI_OP(_CFFI_OP_POINTER, 194), // void *
+/* 53 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
+/* 54 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
+/* 55 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 56 */ _CFFI_OP(_CFFI_OP_NOOP, 33),
+/* 57 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 58 */ _CFFI_OP(_CFFI_OP_FUNCTION, 16), // int()(void *, uint64_t, uint64_t, uint64_t *, uint64_t *)
+/* 59 */ _CFFI_OP(_CFFI_OP_NOOP, 52),
+/* 60 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
+/* 61 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
+/* 62 */ _CFFI_OP(_CFFI_OP_NOOP, 23),
+/* 63 */ _CFFI_OP(_CFFI_OP_NOOP, 23),
+/* 64 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 65 */ _CFFI_OP(_CFFI_OP_FUNCTION, 186), // int64_t()(void *, uint32_t, uint8_t const *, size_t, uint8_t *)
+/* 66 */ _CFFI_OP(_CFFI_OP_NOOP, 52),
+/* 67 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
+/* 68 */ _CFFI_OP(_CFFI_OP_POINTER, 187), // uint8_t const *
+/* 69 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 70 */ _CFFI_OP(_CFFI_OP_NOOP, 33),
+/* 71 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 72 */ _CFFI_OP(_CFFI_OP_FUNCTION, 186), // int64_t()(void *, uint8_t const *, size_t, int, uint8_t *)
+/* 73 */ _CFFI_OP(_CFFI_OP_NOOP, 52),
+/* 74 */ _CFFI_OP(_CFFI_OP_NOOP, 68),
+/* 75 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 76 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 7),
+/* 77 */ _CFFI_OP(_CFFI_OP_NOOP, 33),
+/* 78 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 79 */ _CFFI_OP(_CFFI_OP_FUNCTION, 8), // size_t()(imgcore_rows const *, imgcore_placed const *, uint32_t const *, uint32_t const *, uint64_t, size_t, uint64_t, uint8_t *, size_t, uint64_t *)
+/* 80 */ _CFFI_OP(_CFFI_OP_NOOP, 26),
+/* 81 */ _CFFI_OP(_CFFI_OP_POINTER, 165), // imgcore_placed const *
+/* 82 */ _CFFI_OP(_CFFI_OP_NOOP, 27),
+/* 83 */ _CFFI_OP(_CFFI_OP_NOOP, 27),
+/* 84 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
+/* 85 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 86 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
+/* 87 */ _CFFI_OP(_CFFI_OP_NOOP, 33),
+/* 88 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 89 */ _CFFI_OP(_CFFI_OP_NOOP, 23),
+/* 90 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 91 */ _CFFI_OP(_CFFI_OP_FUNCTION, 8), // size_t()(imgcore_rows const *, uint32_t const *, size_t, imgcore_listed const *, uint64_t, uint64_t const *, size_t, uint32_t const *, uint32_t const *, uint64_t, uint64_t, uint8_t *, uint64_t *)
+/* 92 */ _CFFI_OP(_CFFI_OP_NOOP, 26),
+/* 93 */ _CFFI_OP(_CFFI_OP_NOOP, 27),
+/* 94 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 95 */ _CFFI_OP(_CFFI_OP_POINTER, 161), // imgcore_listed const *
+/* 96 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
+/* 97 */ _CFFI_OP(_CFFI_OP_NOOP, 30),
+/* 98 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 99 */ _CFFI_OP(_CFFI_OP_NOOP, 27),
+/* 100 */ _CFFI_OP(_CFFI_OP_NOOP, 27),
+/* 101 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
+/* 102 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
+/* 103 */ _CFFI_OP(_CFFI_OP_NOOP, 33),
+/* 104 */ _CFFI_OP(_CFFI_OP_NOOP, 23),
+/* 105 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 106 */ _CFFI_OP(_CFFI_OP_FUNCTION, 8), // size_t()(imgcore_run *, imgcore_piece *, size_t, imgcore_state *)
+/* 107 */ _CFFI_OP(_CFFI_OP_NOOP, 38),
+/* 108 */ _CFFI_OP(_CFFI_OP_POINTER, 164), // imgcore_piece *
+/* 109 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 110 */ _CFFI_OP(_CFFI_OP_POINTER, 172), // imgcore_state *
+/* 111 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 112 */ _CFFI_OP(_CFFI_OP_FUNCTION, 194), // void()(imgcore_run *)
+/* 113 */ _CFFI_OP(_CFFI_OP_NOOP, 38),
+/* 114 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 115 */ _CFFI_OP(_CFFI_OP_FUNCTION, 194), // void()(imgcore_run *, imgcore_times *)
+/* 116 */ _CFFI_OP(_CFFI_OP_NOOP, 38),
+/* 117 */ _CFFI_OP(_CFFI_OP_POINTER, 173), // imgcore_times *
+/* 118 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 119 */ _CFFI_OP(_CFFI_OP_FUNCTION, 194), // void()(imgcore_scan *)
+/* 120 */ _CFFI_OP(_CFFI_OP_POINTER, 168), // imgcore_scan *
+/* 121 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 122 */ _CFFI_OP(_CFFI_OP_FUNCTION, 194), // void()(imgcore_scan *, imgcore_scanned *)
+/* 123 */ _CFFI_OP(_CFFI_OP_NOOP, 120),
+/* 124 */ _CFFI_OP(_CFFI_OP_POINTER, 169), // imgcore_scanned *
+/* 125 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 126 */ _CFFI_OP(_CFFI_OP_FUNCTION, 194), // void()(imgcore_unpack *)
+/* 127 */ _CFFI_OP(_CFFI_OP_POINTER, 174), // imgcore_unpack *
+/* 128 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 129 */ _CFFI_OP(_CFFI_OP_FUNCTION, 194), // void()(imgcore_unpack *, imgcore_unset *, uint64_t, imgcore_unpack_state *)
+/* 130 */ _CFFI_OP(_CFFI_OP_NOOP, 127),
+/* 131 */ _CFFI_OP(_CFFI_OP_POINTER, 177), // imgcore_unset *
+/* 132 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
+/* 133 */ _CFFI_OP(_CFFI_OP_POINTER, 176), // imgcore_unpack_state *
+/* 134 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 135 */ _CFFI_OP(_CFFI_OP_FUNCTION, 194), // void()(imgcore_unpack *, uint32_t, imgcore_unset *, uint64_t, imgcore_unpack_state *)
+/* 136 */ _CFFI_OP(_CFFI_OP_NOOP, 127),
+/* 137 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
+/* 138 */ _CFFI_OP(_CFFI_OP_NOOP, 131),
+/* 139 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
+/* 140 */ _CFFI_OP(_CFFI_OP_NOOP, 133),
+/* 141 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 142 */ _CFFI_OP(_CFFI_OP_FUNCTION, 194), // void()(uint8_t const *, size_t, uint64_t *)
+/* 143 */ _CFFI_OP(_CFFI_OP_NOOP, 68),
+/* 144 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 145 */ _CFFI_OP(_CFFI_OP_NOOP, 23),
+/* 146 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 147 */ _CFFI_OP(_CFFI_OP_FUNCTION, 194), // void()(void *, size_t, uint8_t const *, size_t)
+/* 148 */ _CFFI_OP(_CFFI_OP_NOOP, 52),
+/* 149 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 150 */ _CFFI_OP(_CFFI_OP_NOOP, 68),
+/* 151 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 152 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 153 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 2), // char
+/* 154 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 0), // imgcore_calls
+/* 155 */ _CFFI_OP(_CFFI_OP_POINTER, 156), // imgcore_codec const *
+/* 156 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 1), // imgcore_codec
+/* 157 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 2), // imgcore_decoder
+/* 158 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 3), // imgcore_file
+/* 159 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 4), // imgcore_host_tree
+/* 160 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 5), // imgcore_indexed
+/* 161 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 6), // imgcore_listed
+/* 162 */ _CFFI_OP(_CFFI_OP_POINTER, 163), // imgcore_owner const *
+/* 163 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 7), // imgcore_owner
+/* 164 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 8), // imgcore_piece
+/* 165 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 9), // imgcore_placed
+/* 166 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 10), // imgcore_rows
+/* 167 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 19), // imgcore_run
+/* 168 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 20), // imgcore_scan
+/* 169 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 11), // imgcore_scanned
+/* 170 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 12), // imgcore_skip
+/* 171 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 13), // imgcore_spec
+/* 172 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 14), // imgcore_state
+/* 173 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 15), // imgcore_times
+/* 174 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 21), // imgcore_unpack
+/* 175 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 16), // imgcore_unpack_spec
+/* 176 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 17), // imgcore_unpack_state
+/* 177 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 18), // imgcore_unset
+/* 178 */ _CFFI_OP(_CFFI_OP_POINTER, 13), // int(*)(char const *, char *, int, int)
+/* 179 */ _CFFI_OP(_CFFI_OP_POINTER, 51), // int(*)(void *, uint64_t, uint64_t, size_t, uint8_t *)
+/* 180 */ _CFFI_OP(_CFFI_OP_POINTER, 58), // int(*)(void *, uint64_t, uint64_t, uint64_t *, uint64_t *)
+/* 181 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 21), // int32_t
+/* 182 */ _CFFI_OP(_CFFI_OP_POINTER, 186), // int64_t *
+/* 183 */ _CFFI_OP(_CFFI_OP_POINTER, 186), // int64_t const *
+/* 184 */ _CFFI_OP(_CFFI_OP_POINTER, 65), // int64_t(*)(void *, uint32_t, uint8_t const *, size_t, uint8_t *)
+/* 185 */ _CFFI_OP(_CFFI_OP_POINTER, 72), // int64_t(*)(void *, uint8_t const *, size_t, int, uint8_t *)
+/* 186 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 23), // int64_t
+/* 187 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 18), // uint8_t
+/* 188 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 26), // uintptr_t
+/* 189 */ _CFFI_OP(_CFFI_OP_ARRAY, 188), // uintptr_t[4]
+/* 190 */ (_cffi_opcode_t)(4),
+/* 191 */ _CFFI_OP(_CFFI_OP_ARRAY, 188), // uintptr_t[6]
+/* 192 */ (_cffi_opcode_t)(6),
+/* 193 */ _CFFI_OP(_CFFI_OP_POINTER, 147), // void(*)(void *, size_t, uint8_t const *, size_t)
+/* 194 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 0), // void
 };
 
 _CFFI_UNUSED_FN
@@ -784,6 +843,54 @@ static void _cffi_checkfld_typedef_imgcore_file(imgcore_file *p)
 struct _cffi_align_typedef_imgcore_file { char x; imgcore_file y; };
 
 _CFFI_UNUSED_FN
+static void _cffi_checkfld_typedef_imgcore_host_tree(imgcore_host_tree *p)
+{
+  /* only to generate compile-time warnings or errors */
+  (void)p;
+  { char const * *tmp = &p->top; (void)tmp; }
+  { char const * *tmp = &p->names; (void)tmp; }
+  { uint64_t const * *tmp = &p->name_ats; (void)tmp; }
+  { uint32_t const * *tmp = &p->parents; (void)tmp; }
+  { uint64_t const * *tmp = &p->devs; (void)tmp; }
+  { uint64_t const * *tmp = &p->inos; (void)tmp; }
+  { uint64_t const * *tmp = &p->sizes; (void)tmp; }
+  { int64_t const * *tmp = &p->mtimes; (void)tmp; }
+  { int64_t const * *tmp = &p->ctimes; (void)tmp; }
+  { int64_t const * *tmp = &p->blocks; (void)tmp; }
+}
+struct _cffi_align_typedef_imgcore_host_tree { char x; imgcore_host_tree y; };
+
+_CFFI_UNUSED_FN
+static void _cffi_checkfld_typedef_imgcore_indexed(imgcore_indexed *p)
+{
+  /* only to generate compile-time warnings or errors */
+  (void)p;
+  (void)((p->at) | 0);  /* check that 'imgcore_indexed.at' is an integer */
+  (void)((p->row) | 0);  /* check that 'imgcore_indexed.row' is an integer */
+}
+struct _cffi_align_typedef_imgcore_indexed { char x; imgcore_indexed y; };
+
+_CFFI_UNUSED_FN
+static void _cffi_checkfld_typedef_imgcore_listed(imgcore_listed *p)
+{
+  /* only to generate compile-time warnings or errors */
+  (void)p;
+  (void)((p->size) | 0);  /* check that 'imgcore_listed.size' is an integer */
+  (void)((p->indexed) | 0);  /* check that 'imgcore_listed.indexed' is an integer */
+}
+struct _cffi_align_typedef_imgcore_listed { char x; imgcore_listed y; };
+
+_CFFI_UNUSED_FN
+static void _cffi_checkfld_typedef_imgcore_owner(imgcore_owner *p)
+{
+  /* only to generate compile-time warnings or errors */
+  (void)p;
+  (void)((p->id) | 0);  /* check that 'imgcore_owner.id' is an integer */
+  (void)((p->place) | 0);  /* check that 'imgcore_owner.place' is an integer */
+}
+struct _cffi_align_typedef_imgcore_owner { char x; imgcore_owner y; };
+
+_CFFI_UNUSED_FN
 static void _cffi_checkfld_typedef_imgcore_piece(imgcore_piece *p)
 {
   /* only to generate compile-time warnings or errors */
@@ -798,6 +905,44 @@ static void _cffi_checkfld_typedef_imgcore_piece(imgcore_piece *p)
   (void)((p->data_size) | 0);  /* check that 'imgcore_piece.data_size' is an integer */
 }
 struct _cffi_align_typedef_imgcore_piece { char x; imgcore_piece y; };
+
+_CFFI_UNUSED_FN
+static void _cffi_checkfld_typedef_imgcore_placed(imgcore_placed *p)
+{
+  /* only to generate compile-time warnings or errors */
+  (void)p;
+  { uint64_t const * *tmp = &p->starts; (void)tmp; }
+  { uint32_t const * *tmp = &p->fragments; (void)tmp; }
+  { uint32_t const * *tmp = &p->offsets; (void)tmp; }
+  { uint64_t const * *tmp = &p->sparses; (void)tmp; }
+  { uint32_t const * *tmp = &p->counts; (void)tmp; }
+  { uint64_t const * *tmp = &p->word_ends; (void)tmp; }
+  { uint32_t const * *tmp = &p->words; (void)tmp; }
+}
+struct _cffi_align_typedef_imgcore_placed { char x; imgcore_placed y; };
+
+_CFFI_UNUSED_FN
+static void _cffi_checkfld_typedef_imgcore_rows(imgcore_rows *p)
+{
+  /* only to generate compile-time warnings or errors */
+  (void)p;
+  (void)((p->count) | 0);  /* check that 'imgcore_rows.count' is an integer */
+  { char const * *tmp = &p->names; (void)tmp; }
+  { uint64_t const * *tmp = &p->name_ats; (void)tmp; }
+  { uint32_t const * *tmp = &p->modes; (void)tmp; }
+  { uint32_t const * *tmp = &p->uids; (void)tmp; }
+  { uint32_t const * *tmp = &p->gids; (void)tmp; }
+  { int64_t const * *tmp = &p->mtimes; (void)tmp; }
+  { uint64_t const * *tmp = &p->sizes; (void)tmp; }
+  { uint32_t const * *tmp = &p->numbers; (void)tmp; }
+  { uint8_t const * *tmp = &p->types; (void)tmp; }
+  { uint32_t const * *tmp = &p->nlinks; (void)tmp; }
+  { uint32_t const * *tmp = &p->xattrs; (void)tmp; }
+  { int64_t * *tmp = &p->positions; (void)tmp; }
+  { imgcore_owner const * *tmp = &p->owners; (void)tmp; }
+  (void)((p->owner_count) | 0);  /* check that 'imgcore_rows.owner_count' is an integer */
+}
+struct _cffi_align_typedef_imgcore_rows { char x; imgcore_rows y; };
 
 _CFFI_UNUSED_FN
 static void _cffi_checkfld_typedef_imgcore_scanned(imgcore_scanned *p)
@@ -1079,10 +1224,10 @@ _cffi_f_imgcore_close(PyObject *self, PyObject *arg0)
   struct _cffi_freeme_s *large_args_free = NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(20), arg0, (char **)&x0);
+      _cffi_type(38), arg0, (char **)&x0);
   if (datasize != 0) {
     x0 = ((size_t)datasize) <= 640 ? (imgcore_run *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(20), arg0, (char **)&x0,
+    if (_cffi_convert_array_argument(_cffi_type(38), arg0, (char **)&x0,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -1102,6 +1247,276 @@ _cffi_f_imgcore_close(PyObject *self, PyObject *arg0)
 #  define _cffi_f_imgcore_close _cffi_d_imgcore_close
 #endif
 
+static size_t _cffi_d_imgcore_dir_inodes(imgcore_rows const * x0, uint32_t const * x1, size_t x2, imgcore_listed const * x3, uint64_t x4, uint64_t const * x5, size_t x6, uint32_t const * x7, uint32_t const * x8, uint64_t x9, uint64_t x10, uint8_t * x11, uint64_t * x12)
+{
+  return imgcore_dir_inodes(x0, x1, x2, x3, x4, x5, x6, x7, x8, x9, x10, x11, x12);
+}
+#ifndef PYPY_VERSION
+static PyObject *
+_cffi_f_imgcore_dir_inodes(PyObject *self, PyObject *args)
+{
+  imgcore_rows const * x0;
+  uint32_t const * x1;
+  size_t x2;
+  imgcore_listed const * x3;
+  uint64_t x4;
+  uint64_t const * x5;
+  size_t x6;
+  uint32_t const * x7;
+  uint32_t const * x8;
+  uint64_t x9;
+  uint64_t x10;
+  uint8_t * x11;
+  uint64_t * x12;
+  Py_ssize_t datasize;
+  struct _cffi_freeme_s *large_args_free = NULL;
+  size_t result;
+  PyObject *pyresult;
+  PyObject *arg0;
+  PyObject *arg1;
+  PyObject *arg2;
+  PyObject *arg3;
+  PyObject *arg4;
+  PyObject *arg5;
+  PyObject *arg6;
+  PyObject *arg7;
+  PyObject *arg8;
+  PyObject *arg9;
+  PyObject *arg10;
+  PyObject *arg11;
+  PyObject *arg12;
+
+  if (!PyArg_UnpackTuple(args, "imgcore_dir_inodes", 13, 13, &arg0, &arg1, &arg2, &arg3, &arg4, &arg5, &arg6, &arg7, &arg8, &arg9, &arg10, &arg11, &arg12))
+    return NULL;
+
+  datasize = _cffi_prepare_pointer_call_argument(
+      _cffi_type(26), arg0, (char **)&x0);
+  if (datasize != 0) {
+    x0 = ((size_t)datasize) <= 640 ? (imgcore_rows const *)alloca((size_t)datasize) : NULL;
+    if (_cffi_convert_array_argument(_cffi_type(26), arg0, (char **)&x0,
+            datasize, &large_args_free) < 0)
+      return NULL;
+  }
+
+  datasize = _cffi_prepare_pointer_call_argument(
+      _cffi_type(27), arg1, (char **)&x1);
+  if (datasize != 0) {
+    x1 = ((size_t)datasize) <= 640 ? (uint32_t const *)alloca((size_t)datasize) : NULL;
+    if (_cffi_convert_array_argument(_cffi_type(27), arg1, (char **)&x1,
+            datasize, &large_args_free) < 0)
+      return NULL;
+  }
+
+  x2 = _cffi_to_c_int(arg2, size_t);
+  if (x2 == (size_t)-1 && PyErr_Occurred())
+    return NULL;
+
+  datasize = _cffi_prepare_pointer_call_argument(
+      _cffi_type(95), arg3, (char **)&x3);
+  if (datasize != 0) {
+    x3 = ((size_t)datasize) <= 640 ? (imgcore_listed const *)alloca((size_t)datasize) : NULL;
+    if (_cffi_convert_array_argument(_cffi_type(95), arg3, (char **)&x3,
+            datasize, &large_args_free) < 0)
+      return NULL;
+  }
+
+  x4 = _cffi_to_c_int(arg4, uint64_t);
+  if (x4 == (uint64_t)-1 && PyErr_Occurred())
+    return NULL;
+
+  datasize = _cffi_prepare_pointer_call_argument(
+      _cffi_type(30), arg5, (char **)&x5);
+  if (datasize != 0) {
+    x5 = ((size_t)datasize) <= 640 ? (uint64_t const *)alloca((size_t)datasize) : NULL;
+    if (_cffi_convert_array_argument(_cffi_type(30), arg5, (char **)&x5,
+            datasize, &large_args_free) < 0)
+      return NULL;
+  }
+
+  x6 = _cffi_to_c_int(arg6, size_t);
+  if (x6 == (size_t)-1 && PyErr_Occurred())
+    return NULL;
+
+  datasize = _cffi_prepare_pointer_call_argument(
+      _cffi_type(27), arg7, (char **)&x7);
+  if (datasize != 0) {
+    x7 = ((size_t)datasize) <= 640 ? (uint32_t const *)alloca((size_t)datasize) : NULL;
+    if (_cffi_convert_array_argument(_cffi_type(27), arg7, (char **)&x7,
+            datasize, &large_args_free) < 0)
+      return NULL;
+  }
+
+  datasize = _cffi_prepare_pointer_call_argument(
+      _cffi_type(27), arg8, (char **)&x8);
+  if (datasize != 0) {
+    x8 = ((size_t)datasize) <= 640 ? (uint32_t const *)alloca((size_t)datasize) : NULL;
+    if (_cffi_convert_array_argument(_cffi_type(27), arg8, (char **)&x8,
+            datasize, &large_args_free) < 0)
+      return NULL;
+  }
+
+  x9 = _cffi_to_c_int(arg9, uint64_t);
+  if (x9 == (uint64_t)-1 && PyErr_Occurred())
+    return NULL;
+
+  x10 = _cffi_to_c_int(arg10, uint64_t);
+  if (x10 == (uint64_t)-1 && PyErr_Occurred())
+    return NULL;
+
+  datasize = _cffi_prepare_pointer_call_argument(
+      _cffi_type(33), arg11, (char **)&x11);
+  if (datasize != 0) {
+    x11 = ((size_t)datasize) <= 640 ? (uint8_t *)alloca((size_t)datasize) : NULL;
+    if (_cffi_convert_array_argument(_cffi_type(33), arg11, (char **)&x11,
+            datasize, &large_args_free) < 0)
+      return NULL;
+  }
+
+  datasize = _cffi_prepare_pointer_call_argument(
+      _cffi_type(23), arg12, (char **)&x12);
+  if (datasize != 0) {
+    x12 = ((size_t)datasize) <= 640 ? (uint64_t *)alloca((size_t)datasize) : NULL;
+    if (_cffi_convert_array_argument(_cffi_type(23), arg12, (char **)&x12,
+            datasize, &large_args_free) < 0)
+      return NULL;
+  }
+
+  Py_BEGIN_ALLOW_THREADS
+  _cffi_restore_errno();
+  { result = imgcore_dir_inodes(x0, x1, x2, x3, x4, x5, x6, x7, x8, x9, x10, x11, x12); }
+  _cffi_save_errno();
+  Py_END_ALLOW_THREADS
+
+  (void)self; /* unused */
+  pyresult = _cffi_from_c_int(result, size_t);
+  if (large_args_free != NULL) _cffi_free_array_arguments(large_args_free);
+  return pyresult;
+}
+#else
+#  define _cffi_f_imgcore_dir_inodes _cffi_d_imgcore_dir_inodes
+#endif
+
+static size_t _cffi_d_imgcore_file_inodes(imgcore_rows const * x0, imgcore_placed const * x1, uint32_t const * x2, uint32_t const * x3, uint64_t x4, size_t x5, uint64_t x6, uint8_t * x7, size_t x8, uint64_t * x9)
+{
+  return imgcore_file_inodes(x0, x1, x2, x3, x4, x5, x6, x7, x8, x9);
+}
+#ifndef PYPY_VERSION
+static PyObject *
+_cffi_f_imgcore_file_inodes(PyObject *self, PyObject *args)
+{
+  imgcore_rows const * x0;
+  imgcore_placed const * x1;
+  uint32_t const * x2;
+  uint32_t const * x3;
+  uint64_t x4;
+  size_t x5;
+  uint64_t x6;
+  uint8_t * x7;
+  size_t x8;
+  uint64_t * x9;
+  Py_ssize_t datasize;
+  struct _cffi_freeme_s *large_args_free = NULL;
+  size_t result;
+  PyObject *pyresult;
+  PyObject *arg0;
+  PyObject *arg1;
+  PyObject *arg2;
+  PyObject *arg3;
+  PyObject *arg4;
+  PyObject *arg5;
+  PyObject *arg6;
+  PyObject *arg7;
+  PyObject *arg8;
+  PyObject *arg9;
+
+  if (!PyArg_UnpackTuple(args, "imgcore_file_inodes", 10, 10, &arg0, &arg1, &arg2, &arg3, &arg4, &arg5, &arg6, &arg7, &arg8, &arg9))
+    return NULL;
+
+  datasize = _cffi_prepare_pointer_call_argument(
+      _cffi_type(26), arg0, (char **)&x0);
+  if (datasize != 0) {
+    x0 = ((size_t)datasize) <= 640 ? (imgcore_rows const *)alloca((size_t)datasize) : NULL;
+    if (_cffi_convert_array_argument(_cffi_type(26), arg0, (char **)&x0,
+            datasize, &large_args_free) < 0)
+      return NULL;
+  }
+
+  datasize = _cffi_prepare_pointer_call_argument(
+      _cffi_type(81), arg1, (char **)&x1);
+  if (datasize != 0) {
+    x1 = ((size_t)datasize) <= 640 ? (imgcore_placed const *)alloca((size_t)datasize) : NULL;
+    if (_cffi_convert_array_argument(_cffi_type(81), arg1, (char **)&x1,
+            datasize, &large_args_free) < 0)
+      return NULL;
+  }
+
+  datasize = _cffi_prepare_pointer_call_argument(
+      _cffi_type(27), arg2, (char **)&x2);
+  if (datasize != 0) {
+    x2 = ((size_t)datasize) <= 640 ? (uint32_t const *)alloca((size_t)datasize) : NULL;
+    if (_cffi_convert_array_argument(_cffi_type(27), arg2, (char **)&x2,
+            datasize, &large_args_free) < 0)
+      return NULL;
+  }
+
+  datasize = _cffi_prepare_pointer_call_argument(
+      _cffi_type(27), arg3, (char **)&x3);
+  if (datasize != 0) {
+    x3 = ((size_t)datasize) <= 640 ? (uint32_t const *)alloca((size_t)datasize) : NULL;
+    if (_cffi_convert_array_argument(_cffi_type(27), arg3, (char **)&x3,
+            datasize, &large_args_free) < 0)
+      return NULL;
+  }
+
+  x4 = _cffi_to_c_int(arg4, uint64_t);
+  if (x4 == (uint64_t)-1 && PyErr_Occurred())
+    return NULL;
+
+  x5 = _cffi_to_c_int(arg5, size_t);
+  if (x5 == (size_t)-1 && PyErr_Occurred())
+    return NULL;
+
+  x6 = _cffi_to_c_int(arg6, uint64_t);
+  if (x6 == (uint64_t)-1 && PyErr_Occurred())
+    return NULL;
+
+  datasize = _cffi_prepare_pointer_call_argument(
+      _cffi_type(33), arg7, (char **)&x7);
+  if (datasize != 0) {
+    x7 = ((size_t)datasize) <= 640 ? (uint8_t *)alloca((size_t)datasize) : NULL;
+    if (_cffi_convert_array_argument(_cffi_type(33), arg7, (char **)&x7,
+            datasize, &large_args_free) < 0)
+      return NULL;
+  }
+
+  x8 = _cffi_to_c_int(arg8, size_t);
+  if (x8 == (size_t)-1 && PyErr_Occurred())
+    return NULL;
+
+  datasize = _cffi_prepare_pointer_call_argument(
+      _cffi_type(23), arg9, (char **)&x9);
+  if (datasize != 0) {
+    x9 = ((size_t)datasize) <= 640 ? (uint64_t *)alloca((size_t)datasize) : NULL;
+    if (_cffi_convert_array_argument(_cffi_type(23), arg9, (char **)&x9,
+            datasize, &large_args_free) < 0)
+      return NULL;
+  }
+
+  Py_BEGIN_ALLOW_THREADS
+  _cffi_restore_errno();
+  { result = imgcore_file_inodes(x0, x1, x2, x3, x4, x5, x6, x7, x8, x9); }
+  _cffi_save_errno();
+  Py_END_ALLOW_THREADS
+
+  (void)self; /* unused */
+  pyresult = _cffi_from_c_int(result, size_t);
+  if (large_args_free != NULL) _cffi_free_array_arguments(large_args_free);
+  return pyresult;
+}
+#else
+#  define _cffi_f_imgcore_file_inodes _cffi_d_imgcore_file_inodes
+#endif
+
 static void _cffi_d_imgcore_finish(imgcore_run * x0)
 {
   imgcore_finish(x0);
@@ -1115,10 +1530,10 @@ _cffi_f_imgcore_finish(PyObject *self, PyObject *arg0)
   struct _cffi_freeme_s *large_args_free = NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(20), arg0, (char **)&x0);
+      _cffi_type(38), arg0, (char **)&x0);
   if (datasize != 0) {
     x0 = ((size_t)datasize) <= 640 ? (imgcore_run *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(20), arg0, (char **)&x0,
+    if (_cffi_convert_array_argument(_cffi_type(38), arg0, (char **)&x0,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -1136,6 +1551,132 @@ _cffi_f_imgcore_finish(PyObject *self, PyObject *arg0)
 }
 #else
 #  define _cffi_f_imgcore_finish _cffi_d_imgcore_finish
+#endif
+
+static int _cffi_d_imgcore_listings(imgcore_rows const * x0, uint32_t const * x1, size_t x2, uint32_t const * x3, uint64_t const * x4, size_t x5, uint64_t x6, uint8_t * x7, imgcore_listed * x8, imgcore_indexed * x9)
+{
+  return imgcore_listings(x0, x1, x2, x3, x4, x5, x6, x7, x8, x9);
+}
+#ifndef PYPY_VERSION
+static PyObject *
+_cffi_f_imgcore_listings(PyObject *self, PyObject *args)
+{
+  imgcore_rows const * x0;
+  uint32_t const * x1;
+  size_t x2;
+  uint32_t const * x3;
+  uint64_t const * x4;
+  size_t x5;
+  uint64_t x6;
+  uint8_t * x7;
+  imgcore_listed * x8;
+  imgcore_indexed * x9;
+  Py_ssize_t datasize;
+  struct _cffi_freeme_s *large_args_free = NULL;
+  int result;
+  PyObject *pyresult;
+  PyObject *arg0;
+  PyObject *arg1;
+  PyObject *arg2;
+  PyObject *arg3;
+  PyObject *arg4;
+  PyObject *arg5;
+  PyObject *arg6;
+  PyObject *arg7;
+  PyObject *arg8;
+  PyObject *arg9;
+
+  if (!PyArg_UnpackTuple(args, "imgcore_listings", 10, 10, &arg0, &arg1, &arg2, &arg3, &arg4, &arg5, &arg6, &arg7, &arg8, &arg9))
+    return NULL;
+
+  datasize = _cffi_prepare_pointer_call_argument(
+      _cffi_type(26), arg0, (char **)&x0);
+  if (datasize != 0) {
+    x0 = ((size_t)datasize) <= 640 ? (imgcore_rows const *)alloca((size_t)datasize) : NULL;
+    if (_cffi_convert_array_argument(_cffi_type(26), arg0, (char **)&x0,
+            datasize, &large_args_free) < 0)
+      return NULL;
+  }
+
+  datasize = _cffi_prepare_pointer_call_argument(
+      _cffi_type(27), arg1, (char **)&x1);
+  if (datasize != 0) {
+    x1 = ((size_t)datasize) <= 640 ? (uint32_t const *)alloca((size_t)datasize) : NULL;
+    if (_cffi_convert_array_argument(_cffi_type(27), arg1, (char **)&x1,
+            datasize, &large_args_free) < 0)
+      return NULL;
+  }
+
+  x2 = _cffi_to_c_int(arg2, size_t);
+  if (x2 == (size_t)-1 && PyErr_Occurred())
+    return NULL;
+
+  datasize = _cffi_prepare_pointer_call_argument(
+      _cffi_type(27), arg3, (char **)&x3);
+  if (datasize != 0) {
+    x3 = ((size_t)datasize) <= 640 ? (uint32_t const *)alloca((size_t)datasize) : NULL;
+    if (_cffi_convert_array_argument(_cffi_type(27), arg3, (char **)&x3,
+            datasize, &large_args_free) < 0)
+      return NULL;
+  }
+
+  datasize = _cffi_prepare_pointer_call_argument(
+      _cffi_type(30), arg4, (char **)&x4);
+  if (datasize != 0) {
+    x4 = ((size_t)datasize) <= 640 ? (uint64_t const *)alloca((size_t)datasize) : NULL;
+    if (_cffi_convert_array_argument(_cffi_type(30), arg4, (char **)&x4,
+            datasize, &large_args_free) < 0)
+      return NULL;
+  }
+
+  x5 = _cffi_to_c_int(arg5, size_t);
+  if (x5 == (size_t)-1 && PyErr_Occurred())
+    return NULL;
+
+  x6 = _cffi_to_c_int(arg6, uint64_t);
+  if (x6 == (uint64_t)-1 && PyErr_Occurred())
+    return NULL;
+
+  datasize = _cffi_prepare_pointer_call_argument(
+      _cffi_type(33), arg7, (char **)&x7);
+  if (datasize != 0) {
+    x7 = ((size_t)datasize) <= 640 ? (uint8_t *)alloca((size_t)datasize) : NULL;
+    if (_cffi_convert_array_argument(_cffi_type(33), arg7, (char **)&x7,
+            datasize, &large_args_free) < 0)
+      return NULL;
+  }
+
+  datasize = _cffi_prepare_pointer_call_argument(
+      _cffi_type(34), arg8, (char **)&x8);
+  if (datasize != 0) {
+    x8 = ((size_t)datasize) <= 640 ? (imgcore_listed *)alloca((size_t)datasize) : NULL;
+    if (_cffi_convert_array_argument(_cffi_type(34), arg8, (char **)&x8,
+            datasize, &large_args_free) < 0)
+      return NULL;
+  }
+
+  datasize = _cffi_prepare_pointer_call_argument(
+      _cffi_type(35), arg9, (char **)&x9);
+  if (datasize != 0) {
+    x9 = ((size_t)datasize) <= 640 ? (imgcore_indexed *)alloca((size_t)datasize) : NULL;
+    if (_cffi_convert_array_argument(_cffi_type(35), arg9, (char **)&x9,
+            datasize, &large_args_free) < 0)
+      return NULL;
+  }
+
+  Py_BEGIN_ALLOW_THREADS
+  _cffi_restore_errno();
+  { result = imgcore_listings(x0, x1, x2, x3, x4, x5, x6, x7, x8, x9); }
+  _cffi_save_errno();
+  Py_END_ALLOW_THREADS
+
+  (void)self; /* unused */
+  pyresult = _cffi_from_c_int(result, int);
+  if (large_args_free != NULL) _cffi_free_array_arguments(large_args_free);
+  return pyresult;
+}
+#else
+#  define _cffi_f_imgcore_listings _cffi_d_imgcore_listings
 #endif
 
 static void _cffi_d_imgcore_measure(imgcore_run * x0, imgcore_times * x1)
@@ -1157,19 +1698,19 @@ _cffi_f_imgcore_measure(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(20), arg0, (char **)&x0);
+      _cffi_type(38), arg0, (char **)&x0);
   if (datasize != 0) {
     x0 = ((size_t)datasize) <= 640 ? (imgcore_run *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(20), arg0, (char **)&x0,
+    if (_cffi_convert_array_argument(_cffi_type(38), arg0, (char **)&x0,
             datasize, &large_args_free) < 0)
       return NULL;
   }
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(65), arg1, (char **)&x1);
+      _cffi_type(117), arg1, (char **)&x1);
   if (datasize != 0) {
     x1 = ((size_t)datasize) <= 640 ? (imgcore_times *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(65), arg1, (char **)&x1,
+    if (_cffi_convert_array_argument(_cffi_type(117), arg1, (char **)&x1,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -1187,6 +1728,71 @@ _cffi_f_imgcore_measure(PyObject *self, PyObject *args)
 }
 #else
 #  define _cffi_f_imgcore_measure _cffi_d_imgcore_measure
+#endif
+
+static int _cffi_d_imgcore_name_ats(char const * x0, size_t x1, size_t x2, uint64_t * x3)
+{
+  return imgcore_name_ats(x0, x1, x2, x3);
+}
+#ifndef PYPY_VERSION
+static PyObject *
+_cffi_f_imgcore_name_ats(PyObject *self, PyObject *args)
+{
+  char const * x0;
+  size_t x1;
+  size_t x2;
+  uint64_t * x3;
+  Py_ssize_t datasize;
+  struct _cffi_freeme_s *large_args_free = NULL;
+  int result;
+  PyObject *pyresult;
+  PyObject *arg0;
+  PyObject *arg1;
+  PyObject *arg2;
+  PyObject *arg3;
+
+  if (!PyArg_UnpackTuple(args, "imgcore_name_ats", 4, 4, &arg0, &arg1, &arg2, &arg3))
+    return NULL;
+
+  datasize = _cffi_prepare_pointer_call_argument(
+      _cffi_type(4), arg0, (char **)&x0);
+  if (datasize != 0) {
+    x0 = ((size_t)datasize) <= 640 ? (char const *)alloca((size_t)datasize) : NULL;
+    if (_cffi_convert_array_argument(_cffi_type(4), arg0, (char **)&x0,
+            datasize, &large_args_free) < 0)
+      return NULL;
+  }
+
+  x1 = _cffi_to_c_int(arg1, size_t);
+  if (x1 == (size_t)-1 && PyErr_Occurred())
+    return NULL;
+
+  x2 = _cffi_to_c_int(arg2, size_t);
+  if (x2 == (size_t)-1 && PyErr_Occurred())
+    return NULL;
+
+  datasize = _cffi_prepare_pointer_call_argument(
+      _cffi_type(23), arg3, (char **)&x3);
+  if (datasize != 0) {
+    x3 = ((size_t)datasize) <= 640 ? (uint64_t *)alloca((size_t)datasize) : NULL;
+    if (_cffi_convert_array_argument(_cffi_type(23), arg3, (char **)&x3,
+            datasize, &large_args_free) < 0)
+      return NULL;
+  }
+
+  Py_BEGIN_ALLOW_THREADS
+  _cffi_restore_errno();
+  { result = imgcore_name_ats(x0, x1, x2, x3); }
+  _cffi_save_errno();
+  Py_END_ALLOW_THREADS
+
+  (void)self; /* unused */
+  pyresult = _cffi_from_c_int(result, int);
+  if (large_args_free != NULL) _cffi_free_array_arguments(large_args_free);
+  return pyresult;
+}
+#else
+#  define _cffi_f_imgcore_name_ats _cffi_d_imgcore_name_ats
 #endif
 
 static imgcore_run * _cffi_d_imgcore_open(imgcore_spec const * x0)
@@ -1219,7 +1825,7 @@ _cffi_f_imgcore_open(PyObject *self, PyObject *arg0)
   Py_END_ALLOW_THREADS
 
   (void)self; /* unused */
-  pyresult = _cffi_from_c_pointer((char *)result, _cffi_type(20));
+  pyresult = _cffi_from_c_pointer((char *)result, _cffi_type(38));
   if (large_args_free != NULL) _cffi_free_array_arguments(large_args_free);
   return pyresult;
 }
@@ -1252,19 +1858,19 @@ _cffi_f_imgcore_pull(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(20), arg0, (char **)&x0);
+      _cffi_type(38), arg0, (char **)&x0);
   if (datasize != 0) {
     x0 = ((size_t)datasize) <= 640 ? (imgcore_run *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(20), arg0, (char **)&x0,
+    if (_cffi_convert_array_argument(_cffi_type(38), arg0, (char **)&x0,
             datasize, &large_args_free) < 0)
       return NULL;
   }
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(56), arg1, (char **)&x1);
+      _cffi_type(108), arg1, (char **)&x1);
   if (datasize != 0) {
     x1 = ((size_t)datasize) <= 640 ? (imgcore_piece *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(56), arg1, (char **)&x1,
+    if (_cffi_convert_array_argument(_cffi_type(108), arg1, (char **)&x1,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -1274,10 +1880,10 @@ _cffi_f_imgcore_pull(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(58), arg3, (char **)&x3);
+      _cffi_type(110), arg3, (char **)&x3);
   if (datasize != 0) {
     x3 = ((size_t)datasize) <= 640 ? (imgcore_state *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(58), arg3, (char **)&x3,
+    if (_cffi_convert_array_argument(_cffi_type(110), arg3, (char **)&x3,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -1324,19 +1930,19 @@ _cffi_f_imgcore_push(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(20), arg0, (char **)&x0);
+      _cffi_type(38), arg0, (char **)&x0);
   if (datasize != 0) {
     x0 = ((size_t)datasize) <= 640 ? (imgcore_run *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(20), arg0, (char **)&x0,
+    if (_cffi_convert_array_argument(_cffi_type(38), arg0, (char **)&x0,
             datasize, &large_args_free) < 0)
       return NULL;
   }
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(21), arg1, (char **)&x1);
+      _cffi_type(39), arg1, (char **)&x1);
   if (datasize != 0) {
     x1 = ((size_t)datasize) <= 640 ? (imgcore_file const *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(21), arg1, (char **)&x1,
+    if (_cffi_convert_array_argument(_cffi_type(39), arg1, (char **)&x1,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -1373,6 +1979,82 @@ _cffi_f_imgcore_push(PyObject *self, PyObject *args)
 #  define _cffi_f_imgcore_push _cffi_d_imgcore_push
 #endif
 
+static int _cffi_d_imgcore_push_rows(imgcore_run * x0, imgcore_host_tree const * x1, uint32_t const * x2, size_t x3, size_t x4)
+{
+  return imgcore_push_rows(x0, x1, x2, x3, x4);
+}
+#ifndef PYPY_VERSION
+static PyObject *
+_cffi_f_imgcore_push_rows(PyObject *self, PyObject *args)
+{
+  imgcore_run * x0;
+  imgcore_host_tree const * x1;
+  uint32_t const * x2;
+  size_t x3;
+  size_t x4;
+  Py_ssize_t datasize;
+  struct _cffi_freeme_s *large_args_free = NULL;
+  int result;
+  PyObject *pyresult;
+  PyObject *arg0;
+  PyObject *arg1;
+  PyObject *arg2;
+  PyObject *arg3;
+  PyObject *arg4;
+
+  if (!PyArg_UnpackTuple(args, "imgcore_push_rows", 5, 5, &arg0, &arg1, &arg2, &arg3, &arg4))
+    return NULL;
+
+  datasize = _cffi_prepare_pointer_call_argument(
+      _cffi_type(38), arg0, (char **)&x0);
+  if (datasize != 0) {
+    x0 = ((size_t)datasize) <= 640 ? (imgcore_run *)alloca((size_t)datasize) : NULL;
+    if (_cffi_convert_array_argument(_cffi_type(38), arg0, (char **)&x0,
+            datasize, &large_args_free) < 0)
+      return NULL;
+  }
+
+  datasize = _cffi_prepare_pointer_call_argument(
+      _cffi_type(46), arg1, (char **)&x1);
+  if (datasize != 0) {
+    x1 = ((size_t)datasize) <= 640 ? (imgcore_host_tree const *)alloca((size_t)datasize) : NULL;
+    if (_cffi_convert_array_argument(_cffi_type(46), arg1, (char **)&x1,
+            datasize, &large_args_free) < 0)
+      return NULL;
+  }
+
+  datasize = _cffi_prepare_pointer_call_argument(
+      _cffi_type(27), arg2, (char **)&x2);
+  if (datasize != 0) {
+    x2 = ((size_t)datasize) <= 640 ? (uint32_t const *)alloca((size_t)datasize) : NULL;
+    if (_cffi_convert_array_argument(_cffi_type(27), arg2, (char **)&x2,
+            datasize, &large_args_free) < 0)
+      return NULL;
+  }
+
+  x3 = _cffi_to_c_int(arg3, size_t);
+  if (x3 == (size_t)-1 && PyErr_Occurred())
+    return NULL;
+
+  x4 = _cffi_to_c_int(arg4, size_t);
+  if (x4 == (size_t)-1 && PyErr_Occurred())
+    return NULL;
+
+  Py_BEGIN_ALLOW_THREADS
+  _cffi_restore_errno();
+  { result = imgcore_push_rows(x0, x1, x2, x3, x4); }
+  _cffi_save_errno();
+  Py_END_ALLOW_THREADS
+
+  (void)self; /* unused */
+  pyresult = _cffi_from_c_int(result, int);
+  if (large_args_free != NULL) _cffi_free_array_arguments(large_args_free);
+  return pyresult;
+}
+#else
+#  define _cffi_f_imgcore_push_rows _cffi_d_imgcore_push_rows
+#endif
+
 static void _cffi_d_imgcore_scan_close(imgcore_scan * x0)
 {
   imgcore_scan_close(x0);
@@ -1386,10 +2068,10 @@ _cffi_f_imgcore_scan_close(PyObject *self, PyObject *arg0)
   struct _cffi_freeme_s *large_args_free = NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(68), arg0, (char **)&x0);
+      _cffi_type(120), arg0, (char **)&x0);
   if (datasize != 0) {
     x0 = ((size_t)datasize) <= 640 ? (imgcore_scan *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(68), arg0, (char **)&x0,
+    if (_cffi_convert_array_argument(_cffi_type(120), arg0, (char **)&x0,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -1472,7 +2154,7 @@ _cffi_f_imgcore_scan_open(PyObject *self, PyObject *args)
   Py_END_ALLOW_THREADS
 
   (void)self; /* unused */
-  pyresult = _cffi_from_c_pointer((char *)result, _cffi_type(68));
+  pyresult = _cffi_from_c_pointer((char *)result, _cffi_type(120));
   if (large_args_free != NULL) _cffi_free_array_arguments(large_args_free);
   return pyresult;
 }
@@ -1499,19 +2181,19 @@ _cffi_f_imgcore_scan_wait(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(68), arg0, (char **)&x0);
+      _cffi_type(120), arg0, (char **)&x0);
   if (datasize != 0) {
     x0 = ((size_t)datasize) <= 640 ? (imgcore_scan *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(68), arg0, (char **)&x0,
+    if (_cffi_convert_array_argument(_cffi_type(120), arg0, (char **)&x0,
             datasize, &large_args_free) < 0)
       return NULL;
   }
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(72), arg1, (char **)&x1);
+      _cffi_type(124), arg1, (char **)&x1);
   if (datasize != 0) {
     x1 = ((size_t)datasize) <= 640 ? (imgcore_scanned *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(72), arg1, (char **)&x1,
+    if (_cffi_convert_array_argument(_cffi_type(124), arg1, (char **)&x1,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -1544,10 +2226,10 @@ _cffi_f_imgcore_unpack_close(PyObject *self, PyObject *arg0)
   struct _cffi_freeme_s *large_args_free = NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(75), arg0, (char **)&x0);
+      _cffi_type(127), arg0, (char **)&x0);
   if (datasize != 0) {
     x0 = ((size_t)datasize) <= 640 ? (imgcore_unpack *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(75), arg0, (char **)&x0,
+    if (_cffi_convert_array_argument(_cffi_type(127), arg0, (char **)&x0,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -1592,10 +2274,10 @@ _cffi_f_imgcore_unpack_finish(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(75), arg0, (char **)&x0);
+      _cffi_type(127), arg0, (char **)&x0);
   if (datasize != 0) {
     x0 = ((size_t)datasize) <= 640 ? (imgcore_unpack *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(75), arg0, (char **)&x0,
+    if (_cffi_convert_array_argument(_cffi_type(127), arg0, (char **)&x0,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -1605,10 +2287,10 @@ _cffi_f_imgcore_unpack_finish(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(79), arg2, (char **)&x2);
+      _cffi_type(131), arg2, (char **)&x2);
   if (datasize != 0) {
     x2 = ((size_t)datasize) <= 640 ? (imgcore_unset *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(79), arg2, (char **)&x2,
+    if (_cffi_convert_array_argument(_cffi_type(131), arg2, (char **)&x2,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -1618,10 +2300,10 @@ _cffi_f_imgcore_unpack_finish(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(81), arg4, (char **)&x4);
+      _cffi_type(133), arg4, (char **)&x4);
   if (datasize != 0) {
     x4 = ((size_t)datasize) <= 640 ? (imgcore_unpack_state *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(81), arg4, (char **)&x4,
+    if (_cffi_convert_array_argument(_cffi_type(133), arg4, (char **)&x4,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -1671,7 +2353,7 @@ _cffi_f_imgcore_unpack_open(PyObject *self, PyObject *arg0)
   Py_END_ALLOW_THREADS
 
   (void)self; /* unused */
-  pyresult = _cffi_from_c_pointer((char *)result, _cffi_type(75));
+  pyresult = _cffi_from_c_pointer((char *)result, _cffi_type(127));
   if (large_args_free != NULL) _cffi_free_array_arguments(large_args_free);
   return pyresult;
 }
@@ -1702,19 +2384,19 @@ _cffi_f_imgcore_unpack_walk(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(75), arg0, (char **)&x0);
+      _cffi_type(127), arg0, (char **)&x0);
   if (datasize != 0) {
     x0 = ((size_t)datasize) <= 640 ? (imgcore_unpack *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(75), arg0, (char **)&x0,
+    if (_cffi_convert_array_argument(_cffi_type(127), arg0, (char **)&x0,
             datasize, &large_args_free) < 0)
       return NULL;
   }
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(79), arg1, (char **)&x1);
+      _cffi_type(131), arg1, (char **)&x1);
   if (datasize != 0) {
     x1 = ((size_t)datasize) <= 640 ? (imgcore_unset *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(79), arg1, (char **)&x1,
+    if (_cffi_convert_array_argument(_cffi_type(131), arg1, (char **)&x1,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -1724,10 +2406,10 @@ _cffi_f_imgcore_unpack_walk(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(81), arg3, (char **)&x3);
+      _cffi_type(133), arg3, (char **)&x3);
   if (datasize != 0) {
     x3 = ((size_t)datasize) <= 640 ? (imgcore_unpack_state *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(81), arg3, (char **)&x3,
+    if (_cffi_convert_array_argument(_cffi_type(133), arg3, (char **)&x3,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -1768,10 +2450,10 @@ _cffi_f_imgcore_xxh3(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(43), arg0, (char **)&x0);
+      _cffi_type(68), arg0, (char **)&x0);
   if (datasize != 0) {
     x0 = ((size_t)datasize) <= 640 ? (uint8_t const *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(43), arg0, (char **)&x0,
+    if (_cffi_convert_array_argument(_cffi_type(68), arg0, (char **)&x0,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -1781,10 +2463,10 @@ _cffi_f_imgcore_xxh3(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(37), arg2, (char **)&x2);
+      _cffi_type(23), arg2, (char **)&x2);
   if (datasize != 0) {
     x2 = ((size_t)datasize) <= 640 ? (uint64_t *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(37), arg2, (char **)&x2,
+    if (_cffi_convert_array_argument(_cffi_type(23), arg2, (char **)&x2,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -1836,6 +2518,15 @@ static int _cffi_const_IMGCORE_CODEC_FAILED(unsigned long long *o)
   int n = (IMGCORE_CODEC_FAILED) <= 0;
   *o = (unsigned long long)((IMGCORE_CODEC_FAILED) | 0);  /* check that IMGCORE_CODEC_FAILED is an integer */
   if (!_cffi_check_int(*o, n, 7U))
+    n |= 2;
+  return n;
+}
+
+static int _cffi_const_IMGCORE_INODE(unsigned long long *o)
+{
+  int n = (IMGCORE_INODE) <= 0;
+  *o = (unsigned long long)((IMGCORE_INODE) | 0);  /* check that IMGCORE_INODE is an integer */
+  if (!_cffi_check_int(*o, n, 56U))
     n |= 2;
   return n;
 }
@@ -1903,6 +2594,15 @@ static int _cffi_const_IMGCORE_MAKE_LINK(unsigned long long *o)
   return n;
 }
 
+static int _cffi_const_IMGCORE_METADATA(unsigned long long *o)
+{
+  int n = (IMGCORE_METADATA) <= 0;
+  *o = (unsigned long long)((IMGCORE_METADATA) | 0);  /* check that IMGCORE_METADATA is an integer */
+  if (!_cffi_check_int(*o, n, 8192U))
+    n |= 2;
+  return n;
+}
+
 static int _cffi_const_IMGCORE_NOT_MADE(unsigned long long *o)
 {
   int n = (IMGCORE_NOT_MADE) <= 0;
@@ -1935,6 +2635,15 @@ static int _cffi_const_IMGCORE_PRESET(unsigned long long *o)
   int n = (IMGCORE_PRESET) <= 0;
   *o = (unsigned long long)((IMGCORE_PRESET) | 0);  /* check that IMGCORE_PRESET is an integer */
   if (!_cffi_check_int(*o, n, -1))
+    n |= 2;
+  return n;
+}
+
+static int _cffi_const_IMGCORE_PUSH_LONG(unsigned long long *o)
+{
+  int n = (IMGCORE_PUSH_LONG) <= 0;
+  *o = (unsigned long long)((IMGCORE_PUSH_LONG) | 0);  /* check that IMGCORE_PUSH_LONG is an integer */
+  if (!_cffi_check_int(*o, n, -2))
     n |= 2;
   return n;
 }
@@ -2268,6 +2977,7 @@ static const struct _cffi_global_s _cffi_globals[] = {
   { "IMGCORE_CALL_FAILED", (void *)_cffi_const_IMGCORE_CALL_FAILED, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
   { "IMGCORE_CHANGED", (void *)_cffi_const_IMGCORE_CHANGED, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
   { "IMGCORE_CODEC_FAILED", (void *)_cffi_const_IMGCORE_CODEC_FAILED, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
+  { "IMGCORE_INODE", (void *)_cffi_const_IMGCORE_INODE, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
   { "IMGCORE_LZ4", (void *)_cffi_const_IMGCORE_LZ4, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
   { "IMGCORE_LZ4FAST", (void *)_cffi_const_IMGCORE_LZ4FAST, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
   { "IMGCORE_LZ4HC", (void *)_cffi_const_IMGCORE_LZ4HC, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
@@ -2275,10 +2985,12 @@ static const struct _cffi_global_s _cffi_globals[] = {
   { "IMGCORE_MAKE_DIR", (void *)_cffi_const_IMGCORE_MAKE_DIR, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
   { "IMGCORE_MAKE_FILE", (void *)_cffi_const_IMGCORE_MAKE_FILE, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
   { "IMGCORE_MAKE_LINK", (void *)_cffi_const_IMGCORE_MAKE_LINK, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
+  { "IMGCORE_METADATA", (void *)_cffi_const_IMGCORE_METADATA, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
   { "IMGCORE_NOT_MADE", (void *)_cffi_const_IMGCORE_NOT_MADE, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
   { "IMGCORE_NO_MEMORY", (void *)_cffi_const_IMGCORE_NO_MEMORY, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
   { "IMGCORE_OWN_TAIL", (void *)_cffi_const_IMGCORE_OWN_TAIL, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
   { "IMGCORE_PRESET", (void *)_cffi_const_IMGCORE_PRESET, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
+  { "IMGCORE_PUSH_LONG", (void *)_cffi_const_IMGCORE_PUSH_LONG, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
   { "IMGCORE_RAW", (void *)_cffi_const_IMGCORE_RAW, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
   { "IMGCORE_REPLACED", (void *)_cffi_const_IMGCORE_REPLACED, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
   { "IMGCORE_SCAN_DIRECTORY", (void *)_cffi_const_IMGCORE_SCAN_DIRECTORY, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
@@ -2315,53 +3027,58 @@ static const struct _cffi_global_s _cffi_globals[] = {
   { "IMGCORE_XZ", (void *)_cffi_const_IMGCORE_XZ, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
   { "IMGCORE_ZLIB", (void *)_cffi_const_IMGCORE_ZLIB, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
   { "IMGCORE_ZSTD", (void *)_cffi_const_IMGCORE_ZSTD, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
-  { "imgcore_call_compress", (void *)&_cffi_externpy__imgcore_call_compress, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 124), (void *)imgcore_call_compress },
-  { "imgcore_call_keep", (void *)&_cffi_externpy__imgcore_call_keep, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 135), (void *)imgcore_call_keep },
-  { "imgcore_call_look", (void *)&_cffi_externpy__imgcore_call_look, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 119), (void *)imgcore_call_look },
-  { "imgcore_call_next_hole", (void *)&_cffi_externpy__imgcore_call_next_hole, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 121), (void *)imgcore_call_next_hole },
-  { "imgcore_call_read", (void *)&_cffi_externpy__imgcore_call_read, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 120), (void *)imgcore_call_read },
-  { "imgcore_call_recall", (void *)&_cffi_externpy__imgcore_call_recall, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 125), (void *)imgcore_call_recall },
-  { "imgcore_close", (void *)_cffi_f_imgcore_close, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 60), (void *)_cffi_d_imgcore_close },
-  { "imgcore_finish", (void *)_cffi_f_imgcore_finish, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 60), (void *)_cffi_d_imgcore_finish },
-  { "imgcore_measure", (void *)_cffi_f_imgcore_measure, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 63), (void *)_cffi_d_imgcore_measure },
+  { "imgcore_call_compress", (void *)&_cffi_externpy__imgcore_call_compress, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 184), (void *)imgcore_call_compress },
+  { "imgcore_call_keep", (void *)&_cffi_externpy__imgcore_call_keep, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 193), (void *)imgcore_call_keep },
+  { "imgcore_call_look", (void *)&_cffi_externpy__imgcore_call_look, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 178), (void *)imgcore_call_look },
+  { "imgcore_call_next_hole", (void *)&_cffi_externpy__imgcore_call_next_hole, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 180), (void *)imgcore_call_next_hole },
+  { "imgcore_call_read", (void *)&_cffi_externpy__imgcore_call_read, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 179), (void *)imgcore_call_read },
+  { "imgcore_call_recall", (void *)&_cffi_externpy__imgcore_call_recall, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 185), (void *)imgcore_call_recall },
+  { "imgcore_close", (void *)_cffi_f_imgcore_close, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 112), (void *)_cffi_d_imgcore_close },
+  { "imgcore_dir_inodes", (void *)_cffi_f_imgcore_dir_inodes, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 91), (void *)_cffi_d_imgcore_dir_inodes },
+  { "imgcore_file_inodes", (void *)_cffi_f_imgcore_file_inodes, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 79), (void *)_cffi_d_imgcore_file_inodes },
+  { "imgcore_finish", (void *)_cffi_f_imgcore_finish, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 112), (void *)_cffi_d_imgcore_finish },
+  { "imgcore_listings", (void *)_cffi_f_imgcore_listings, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 25), (void *)_cffi_d_imgcore_listings },
+  { "imgcore_measure", (void *)_cffi_f_imgcore_measure, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 115), (void *)_cffi_d_imgcore_measure },
+  { "imgcore_name_ats", (void *)_cffi_f_imgcore_name_ats, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 19), (void *)_cffi_d_imgcore_name_ats },
   { "imgcore_open", (void *)_cffi_f_imgcore_open, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 0), (void *)_cffi_d_imgcore_open },
-  { "imgcore_pull", (void *)_cffi_f_imgcore_pull, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 54), (void *)_cffi_d_imgcore_pull },
-  { "imgcore_push", (void *)_cffi_f_imgcore_push, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 19), (void *)_cffi_d_imgcore_push },
-  { "imgcore_scan_close", (void *)_cffi_f_imgcore_scan_close, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 67), (void *)_cffi_d_imgcore_scan_close },
+  { "imgcore_pull", (void *)_cffi_f_imgcore_pull, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 106), (void *)_cffi_d_imgcore_pull },
+  { "imgcore_push", (void *)_cffi_f_imgcore_push, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 37), (void *)_cffi_d_imgcore_push },
+  { "imgcore_push_rows", (void *)_cffi_f_imgcore_push_rows, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 44), (void *)_cffi_d_imgcore_push_rows },
+  { "imgcore_scan_close", (void *)_cffi_f_imgcore_scan_close, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 119), (void *)_cffi_d_imgcore_scan_close },
   { "imgcore_scan_open", (void *)_cffi_f_imgcore_scan_open, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 3), (void *)_cffi_d_imgcore_scan_open },
-  { "imgcore_scan_wait", (void *)_cffi_f_imgcore_scan_wait, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 70), (void *)_cffi_d_imgcore_scan_wait },
-  { "imgcore_unpack_close", (void *)_cffi_f_imgcore_unpack_close, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 74), (void *)_cffi_d_imgcore_unpack_close },
-  { "imgcore_unpack_finish", (void *)_cffi_f_imgcore_unpack_finish, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 83), (void *)_cffi_d_imgcore_unpack_finish },
+  { "imgcore_scan_wait", (void *)_cffi_f_imgcore_scan_wait, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 122), (void *)_cffi_d_imgcore_scan_wait },
+  { "imgcore_unpack_close", (void *)_cffi_f_imgcore_unpack_close, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 126), (void *)_cffi_d_imgcore_unpack_close },
+  { "imgcore_unpack_finish", (void *)_cffi_f_imgcore_unpack_finish, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 135), (void *)_cffi_d_imgcore_unpack_finish },
   { "imgcore_unpack_open", (void *)_cffi_f_imgcore_unpack_open, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 10), (void *)_cffi_d_imgcore_unpack_open },
-  { "imgcore_unpack_walk", (void *)_cffi_f_imgcore_unpack_walk, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 77), (void *)_cffi_d_imgcore_unpack_walk },
-  { "imgcore_xxh3", (void *)_cffi_f_imgcore_xxh3, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 90), (void *)_cffi_d_imgcore_xxh3 },
+  { "imgcore_unpack_walk", (void *)_cffi_f_imgcore_unpack_walk, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 129), (void *)_cffi_d_imgcore_unpack_walk },
+  { "imgcore_xxh3", (void *)_cffi_f_imgcore_xxh3, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 142), (void *)_cffi_d_imgcore_xxh3 },
 };
 
 static const struct _cffi_field_s _cffi_fields[] = {
   { "context", offsetof(imgcore_calls, context),
                sizeof(((imgcore_calls *)0)->context),
-               _CFFI_OP(_CFFI_OP_NOOP, 27) },
+               _CFFI_OP(_CFFI_OP_NOOP, 52) },
   { "compress", offsetof(imgcore_calls, compress),
                 sizeof(((imgcore_calls *)0)->compress),
-                _CFFI_OP(_CFFI_OP_NOOP, 124) },
+                _CFFI_OP(_CFFI_OP_NOOP, 184) },
   { "read", offsetof(imgcore_calls, read),
             sizeof(((imgcore_calls *)0)->read),
-            _CFFI_OP(_CFFI_OP_NOOP, 120) },
+            _CFFI_OP(_CFFI_OP_NOOP, 179) },
   { "next_hole", offsetof(imgcore_calls, next_hole),
                  sizeof(((imgcore_calls *)0)->next_hole),
-                 _CFFI_OP(_CFFI_OP_NOOP, 121) },
+                 _CFFI_OP(_CFFI_OP_NOOP, 180) },
   { "recall", offsetof(imgcore_calls, recall),
               sizeof(((imgcore_calls *)0)->recall),
-              _CFFI_OP(_CFFI_OP_NOOP, 125) },
+              _CFFI_OP(_CFFI_OP_NOOP, 185) },
   { "keep", offsetof(imgcore_calls, keep),
             sizeof(((imgcore_calls *)0)->keep),
-            _CFFI_OP(_CFFI_OP_NOOP, 135) },
+            _CFFI_OP(_CFFI_OP_NOOP, 193) },
   { "kind", offsetof(imgcore_codec, kind),
             sizeof(((imgcore_codec *)0)->kind),
             _CFFI_OP(_CFFI_OP_NOOP, 5) },
   { "level", offsetof(imgcore_codec, level),
              sizeof(((imgcore_codec *)0)->level),
-             _CFFI_OP(_CFFI_OP_NOOP, 122) },
+             _CFFI_OP(_CFFI_OP_NOOP, 181) },
   { "dict_size", offsetof(imgcore_codec, dict_size),
                  sizeof(((imgcore_codec *)0)->dict_size),
                  _CFFI_OP(_CFFI_OP_NOOP, 5) },
@@ -2373,16 +3090,16 @@ static const struct _cffi_field_s _cffi_fields[] = {
                _CFFI_OP(_CFFI_OP_NOOP, 5) },
   { "lc", offsetof(imgcore_codec, lc),
           sizeof(((imgcore_codec *)0)->lc),
-          _CFFI_OP(_CFFI_OP_NOOP, 122) },
+          _CFFI_OP(_CFFI_OP_NOOP, 181) },
   { "lp", offsetof(imgcore_codec, lp),
           sizeof(((imgcore_codec *)0)->lp),
-          _CFFI_OP(_CFFI_OP_NOOP, 122) },
+          _CFFI_OP(_CFFI_OP_NOOP, 181) },
   { "pb", offsetof(imgcore_codec, pb),
           sizeof(((imgcore_codec *)0)->pb),
-          _CFFI_OP(_CFFI_OP_NOOP, 122) },
+          _CFFI_OP(_CFFI_OP_NOOP, 181) },
   { "function", offsetof(imgcore_codec, function),
                 sizeof(((imgcore_codec *)0)->function),
-                _CFFI_OP(_CFFI_OP_NOOP, 133) },
+                _CFFI_OP(_CFFI_OP_NOOP, 191) },
   { "kind", offsetof(imgcore_decoder, kind),
             sizeof(((imgcore_decoder *)0)->kind),
             _CFFI_OP(_CFFI_OP_NOOP, 5) },
@@ -2391,55 +3108,169 @@ static const struct _cffi_field_s _cffi_fields[] = {
               _CFFI_OP(_CFFI_OP_NOOP, 5) },
   { "function", offsetof(imgcore_decoder, function),
                 sizeof(((imgcore_decoder *)0)->function),
-                _CFFI_OP(_CFFI_OP_NOOP, 131) },
+                _CFFI_OP(_CFFI_OP_NOOP, 189) },
   { "size", offsetof(imgcore_file, size),
             sizeof(((imgcore_file *)0)->size),
-            _CFFI_OP(_CFFI_OP_NOOP, 28) },
+            _CFFI_OP(_CFFI_OP_NOOP, 32) },
   { "dev", offsetof(imgcore_file, dev),
            sizeof(((imgcore_file *)0)->dev),
-           _CFFI_OP(_CFFI_OP_NOOP, 28) },
+           _CFFI_OP(_CFFI_OP_NOOP, 32) },
   { "ino", offsetof(imgcore_file, ino),
            sizeof(((imgcore_file *)0)->ino),
-           _CFFI_OP(_CFFI_OP_NOOP, 28) },
+           _CFFI_OP(_CFFI_OP_NOOP, 32) },
   { "mtime_ns", offsetof(imgcore_file, mtime_ns),
                 sizeof(((imgcore_file *)0)->mtime_ns),
-                _CFFI_OP(_CFFI_OP_NOOP, 126) },
+                _CFFI_OP(_CFFI_OP_NOOP, 186) },
   { "ctime_ns", offsetof(imgcore_file, ctime_ns),
                 sizeof(((imgcore_file *)0)->ctime_ns),
-                _CFFI_OP(_CFFI_OP_NOOP, 126) },
+                _CFFI_OP(_CFFI_OP_NOOP, 186) },
   { "blocks", offsetof(imgcore_file, blocks),
               sizeof(((imgcore_file *)0)->blocks),
-              _CFFI_OP(_CFFI_OP_NOOP, 126) },
+              _CFFI_OP(_CFFI_OP_NOOP, 186) },
   { "path_at", offsetof(imgcore_file, path_at),
                sizeof(((imgcore_file *)0)->path_at),
-               _CFFI_OP(_CFFI_OP_NOOP, 28) },
+               _CFFI_OP(_CFFI_OP_NOOP, 32) },
   { "flags", offsetof(imgcore_file, flags),
              sizeof(((imgcore_file *)0)->flags),
-             _CFFI_OP(_CFFI_OP_NOOP, 28) },
+             _CFFI_OP(_CFFI_OP_NOOP, 32) },
+  { "top", offsetof(imgcore_host_tree, top),
+           sizeof(((imgcore_host_tree *)0)->top),
+           _CFFI_OP(_CFFI_OP_NOOP, 4) },
+  { "names", offsetof(imgcore_host_tree, names),
+             sizeof(((imgcore_host_tree *)0)->names),
+             _CFFI_OP(_CFFI_OP_NOOP, 4) },
+  { "name_ats", offsetof(imgcore_host_tree, name_ats),
+                sizeof(((imgcore_host_tree *)0)->name_ats),
+                _CFFI_OP(_CFFI_OP_NOOP, 30) },
+  { "parents", offsetof(imgcore_host_tree, parents),
+               sizeof(((imgcore_host_tree *)0)->parents),
+               _CFFI_OP(_CFFI_OP_NOOP, 27) },
+  { "devs", offsetof(imgcore_host_tree, devs),
+            sizeof(((imgcore_host_tree *)0)->devs),
+            _CFFI_OP(_CFFI_OP_NOOP, 30) },
+  { "inos", offsetof(imgcore_host_tree, inos),
+            sizeof(((imgcore_host_tree *)0)->inos),
+            _CFFI_OP(_CFFI_OP_NOOP, 30) },
+  { "sizes", offsetof(imgcore_host_tree, sizes),
+             sizeof(((imgcore_host_tree *)0)->sizes),
+             _CFFI_OP(_CFFI_OP_NOOP, 30) },
+  { "mtimes", offsetof(imgcore_host_tree, mtimes),
+              sizeof(((imgcore_host_tree *)0)->mtimes),
+              _CFFI_OP(_CFFI_OP_NOOP, 183) },
+  { "ctimes", offsetof(imgcore_host_tree, ctimes),
+              sizeof(((imgcore_host_tree *)0)->ctimes),
+              _CFFI_OP(_CFFI_OP_NOOP, 183) },
+  { "blocks", offsetof(imgcore_host_tree, blocks),
+              sizeof(((imgcore_host_tree *)0)->blocks),
+              _CFFI_OP(_CFFI_OP_NOOP, 183) },
+  { "at", offsetof(imgcore_indexed, at),
+          sizeof(((imgcore_indexed *)0)->at),
+          _CFFI_OP(_CFFI_OP_NOOP, 32) },
+  { "row", offsetof(imgcore_indexed, row),
+           sizeof(((imgcore_indexed *)0)->row),
+           _CFFI_OP(_CFFI_OP_NOOP, 32) },
+  { "size", offsetof(imgcore_listed, size),
+            sizeof(((imgcore_listed *)0)->size),
+            _CFFI_OP(_CFFI_OP_NOOP, 32) },
+  { "indexed", offsetof(imgcore_listed, indexed),
+               sizeof(((imgcore_listed *)0)->indexed),
+               _CFFI_OP(_CFFI_OP_NOOP, 32) },
+  { "id", offsetof(imgcore_owner, id),
+          sizeof(((imgcore_owner *)0)->id),
+          _CFFI_OP(_CFFI_OP_NOOP, 5) },
+  { "place", offsetof(imgcore_owner, place),
+             sizeof(((imgcore_owner *)0)->place),
+             _CFFI_OP(_CFFI_OP_NOOP, 5) },
   { "kind", offsetof(imgcore_piece, kind),
             sizeof(((imgcore_piece *)0)->kind),
-            _CFFI_OP(_CFFI_OP_NOOP, 28) },
+            _CFFI_OP(_CFFI_OP_NOOP, 32) },
   { "number", offsetof(imgcore_piece, number),
               sizeof(((imgcore_piece *)0)->number),
-              _CFFI_OP(_CFFI_OP_NOOP, 28) },
+              _CFFI_OP(_CFFI_OP_NOOP, 32) },
   { "raw_size", offsetof(imgcore_piece, raw_size),
                 sizeof(((imgcore_piece *)0)->raw_size),
-                _CFFI_OP(_CFFI_OP_NOOP, 28) },
+                _CFFI_OP(_CFFI_OP_NOOP, 32) },
   { "count", offsetof(imgcore_piece, count),
              sizeof(((imgcore_piece *)0)->count),
-             _CFFI_OP(_CFFI_OP_NOOP, 28) },
+             _CFFI_OP(_CFFI_OP_NOOP, 32) },
   { "offset", offsetof(imgcore_piece, offset),
               sizeof(((imgcore_piece *)0)->offset),
-              _CFFI_OP(_CFFI_OP_NOOP, 28) },
+              _CFFI_OP(_CFFI_OP_NOOP, 32) },
   { "compressed", offsetof(imgcore_piece, compressed),
                   sizeof(((imgcore_piece *)0)->compressed),
-                  _CFFI_OP(_CFFI_OP_NOOP, 28) },
+                  _CFFI_OP(_CFFI_OP_NOOP, 32) },
   { "data", offsetof(imgcore_piece, data),
             sizeof(((imgcore_piece *)0)->data),
-            _CFFI_OP(_CFFI_OP_NOOP, 28) },
+            _CFFI_OP(_CFFI_OP_NOOP, 32) },
   { "data_size", offsetof(imgcore_piece, data_size),
                  sizeof(((imgcore_piece *)0)->data_size),
-                 _CFFI_OP(_CFFI_OP_NOOP, 28) },
+                 _CFFI_OP(_CFFI_OP_NOOP, 32) },
+  { "starts", offsetof(imgcore_placed, starts),
+              sizeof(((imgcore_placed *)0)->starts),
+              _CFFI_OP(_CFFI_OP_NOOP, 30) },
+  { "fragments", offsetof(imgcore_placed, fragments),
+                 sizeof(((imgcore_placed *)0)->fragments),
+                 _CFFI_OP(_CFFI_OP_NOOP, 27) },
+  { "offsets", offsetof(imgcore_placed, offsets),
+               sizeof(((imgcore_placed *)0)->offsets),
+               _CFFI_OP(_CFFI_OP_NOOP, 27) },
+  { "sparses", offsetof(imgcore_placed, sparses),
+               sizeof(((imgcore_placed *)0)->sparses),
+               _CFFI_OP(_CFFI_OP_NOOP, 30) },
+  { "counts", offsetof(imgcore_placed, counts),
+              sizeof(((imgcore_placed *)0)->counts),
+              _CFFI_OP(_CFFI_OP_NOOP, 27) },
+  { "word_ends", offsetof(imgcore_placed, word_ends),
+                 sizeof(((imgcore_placed *)0)->word_ends),
+                 _CFFI_OP(_CFFI_OP_NOOP, 30) },
+  { "words", offsetof(imgcore_placed, words),
+             sizeof(((imgcore_placed *)0)->words),
+             _CFFI_OP(_CFFI_OP_NOOP, 27) },
+  { "count", offsetof(imgcore_rows, count),
+             sizeof(((imgcore_rows *)0)->count),
+             _CFFI_OP(_CFFI_OP_NOOP, 32) },
+  { "names", offsetof(imgcore_rows, names),
+             sizeof(((imgcore_rows *)0)->names),
+             _CFFI_OP(_CFFI_OP_NOOP, 4) },
+  { "name_ats", offsetof(imgcore_rows, name_ats),
+                sizeof(((imgcore_rows *)0)->name_ats),
+                _CFFI_OP(_CFFI_OP_NOOP, 30) },
+  { "modes", offsetof(imgcore_rows, modes),
+             sizeof(((imgcore_rows *)0)->modes),
+             _CFFI_OP(_CFFI_OP_NOOP, 27) },
+  { "uids", offsetof(imgcore_rows, uids),
+            sizeof(((imgcore_rows *)0)->uids),
+            _CFFI_OP(_CFFI_OP_NOOP, 27) },
+  { "gids", offsetof(imgcore_rows, gids),
+            sizeof(((imgcore_rows *)0)->gids),
+            _CFFI_OP(_CFFI_OP_NOOP, 27) },
+  { "mtimes", offsetof(imgcore_rows, mtimes),
+              sizeof(((imgcore_rows *)0)->mtimes),
+              _CFFI_OP(_CFFI_OP_NOOP, 183) },
+  { "sizes", offsetof(imgcore_rows, sizes),
+             sizeof(((imgcore_rows *)0)->sizes),
+             _CFFI_OP(_CFFI_OP_NOOP, 30) },
+  { "numbers", offsetof(imgcore_rows, numbers),
+               sizeof(((imgcore_rows *)0)->numbers),
+               _CFFI_OP(_CFFI_OP_NOOP, 27) },
+  { "types", offsetof(imgcore_rows, types),
+             sizeof(((imgcore_rows *)0)->types),
+             _CFFI_OP(_CFFI_OP_NOOP, 68) },
+  { "nlinks", offsetof(imgcore_rows, nlinks),
+              sizeof(((imgcore_rows *)0)->nlinks),
+              _CFFI_OP(_CFFI_OP_NOOP, 27) },
+  { "xattrs", offsetof(imgcore_rows, xattrs),
+              sizeof(((imgcore_rows *)0)->xattrs),
+              _CFFI_OP(_CFFI_OP_NOOP, 27) },
+  { "positions", offsetof(imgcore_rows, positions),
+                 sizeof(((imgcore_rows *)0)->positions),
+                 _CFFI_OP(_CFFI_OP_NOOP, 182) },
+  { "owners", offsetof(imgcore_rows, owners),
+              sizeof(((imgcore_rows *)0)->owners),
+              _CFFI_OP(_CFFI_OP_NOOP, 162) },
+  { "owner_count", offsetof(imgcore_rows, owner_count),
+                   sizeof(((imgcore_rows *)0)->owner_count),
+                   _CFFI_OP(_CFFI_OP_NOOP, 32) },
   { "done", offsetof(imgcore_scanned, done),
             sizeof(((imgcore_scanned *)0)->done),
             _CFFI_OP(_CFFI_OP_NOOP, 5) },
@@ -2448,7 +3279,7 @@ static const struct _cffi_field_s _cffi_fields[] = {
              _CFFI_OP(_CFFI_OP_NOOP, 5) },
   { "system_error", offsetof(imgcore_scanned, system_error),
                     sizeof(((imgcore_scanned *)0)->system_error),
-                    _CFFI_OP(_CFFI_OP_NOOP, 122) },
+                    _CFFI_OP(_CFFI_OP_NOOP, 181) },
   { "any_xattrs", offsetof(imgcore_scanned, any_xattrs),
                   sizeof(((imgcore_scanned *)0)->any_xattrs),
                   _CFFI_OP(_CFFI_OP_NOOP, 5) },
@@ -2457,16 +3288,16 @@ static const struct _cffi_field_s _cffi_fields[] = {
             _CFFI_OP(_CFFI_OP_NOOP, 4) },
   { "rows", offsetof(imgcore_scanned, rows),
             sizeof(((imgcore_scanned *)0)->rows),
-            _CFFI_OP(_CFFI_OP_NOOP, 28) },
+            _CFFI_OP(_CFFI_OP_NOOP, 32) },
   { "dir_count", offsetof(imgcore_scanned, dir_count),
                  sizeof(((imgcore_scanned *)0)->dir_count),
-                 _CFFI_OP(_CFFI_OP_NOOP, 28) },
+                 _CFFI_OP(_CFFI_OP_NOOP, 32) },
   { "names_size", offsetof(imgcore_scanned, names_size),
                   sizeof(((imgcore_scanned *)0)->names_size),
-                  _CFFI_OP(_CFFI_OP_NOOP, 28) },
+                  _CFFI_OP(_CFFI_OP_NOOP, 32) },
   { "targets_size", offsetof(imgcore_scanned, targets_size),
                     sizeof(((imgcore_scanned *)0)->targets_size),
-                    _CFFI_OP(_CFFI_OP_NOOP, 28) },
+                    _CFFI_OP(_CFFI_OP_NOOP, 32) },
   { "names", offsetof(imgcore_scanned, names),
              sizeof(((imgcore_scanned *)0)->names),
              _CFFI_OP(_CFFI_OP_NOOP, 4) },
@@ -2475,52 +3306,52 @@ static const struct _cffi_field_s _cffi_fields[] = {
                _CFFI_OP(_CFFI_OP_NOOP, 4) },
   { "dirs", offsetof(imgcore_scanned, dirs),
             sizeof(((imgcore_scanned *)0)->dirs),
-            _CFFI_OP(_CFFI_OP_NOOP, 127) },
+            _CFFI_OP(_CFFI_OP_NOOP, 27) },
   { "children", offsetof(imgcore_scanned, children),
                 sizeof(((imgcore_scanned *)0)->children),
-                _CFFI_OP(_CFFI_OP_NOOP, 127) },
+                _CFFI_OP(_CFFI_OP_NOOP, 27) },
   { "mode", offsetof(imgcore_scanned, mode),
             sizeof(((imgcore_scanned *)0)->mode),
-            _CFFI_OP(_CFFI_OP_NOOP, 127) },
+            _CFFI_OP(_CFFI_OP_NOOP, 27) },
   { "nlink", offsetof(imgcore_scanned, nlink),
              sizeof(((imgcore_scanned *)0)->nlink),
-             _CFFI_OP(_CFFI_OP_NOOP, 127) },
+             _CFFI_OP(_CFFI_OP_NOOP, 27) },
   { "uid", offsetof(imgcore_scanned, uid),
            sizeof(((imgcore_scanned *)0)->uid),
-           _CFFI_OP(_CFFI_OP_NOOP, 127) },
+           _CFFI_OP(_CFFI_OP_NOOP, 27) },
   { "gid", offsetof(imgcore_scanned, gid),
            sizeof(((imgcore_scanned *)0)->gid),
-           _CFFI_OP(_CFFI_OP_NOOP, 127) },
+           _CFFI_OP(_CFFI_OP_NOOP, 27) },
   { "size", offsetof(imgcore_scanned, size),
             sizeof(((imgcore_scanned *)0)->size),
-            _CFFI_OP(_CFFI_OP_NOOP, 128) },
+            _CFFI_OP(_CFFI_OP_NOOP, 30) },
   { "dev", offsetof(imgcore_scanned, dev),
            sizeof(((imgcore_scanned *)0)->dev),
-           _CFFI_OP(_CFFI_OP_NOOP, 128) },
+           _CFFI_OP(_CFFI_OP_NOOP, 30) },
   { "ino", offsetof(imgcore_scanned, ino),
            sizeof(((imgcore_scanned *)0)->ino),
-           _CFFI_OP(_CFFI_OP_NOOP, 128) },
+           _CFFI_OP(_CFFI_OP_NOOP, 30) },
   { "rdev", offsetof(imgcore_scanned, rdev),
             sizeof(((imgcore_scanned *)0)->rdev),
-            _CFFI_OP(_CFFI_OP_NOOP, 128) },
+            _CFFI_OP(_CFFI_OP_NOOP, 30) },
   { "blocks", offsetof(imgcore_scanned, blocks),
               sizeof(((imgcore_scanned *)0)->blocks),
-              _CFFI_OP(_CFFI_OP_NOOP, 123) },
+              _CFFI_OP(_CFFI_OP_NOOP, 183) },
   { "mtime_ns", offsetof(imgcore_scanned, mtime_ns),
                 sizeof(((imgcore_scanned *)0)->mtime_ns),
-                _CFFI_OP(_CFFI_OP_NOOP, 123) },
+                _CFFI_OP(_CFFI_OP_NOOP, 183) },
   { "ctime_ns", offsetof(imgcore_scanned, ctime_ns),
                 sizeof(((imgcore_scanned *)0)->ctime_ns),
-                _CFFI_OP(_CFFI_OP_NOOP, 123) },
+                _CFFI_OP(_CFFI_OP_NOOP, 183) },
   { "has_xattrs", offsetof(imgcore_scanned, has_xattrs),
                   sizeof(((imgcore_scanned *)0)->has_xattrs),
-                  _CFFI_OP(_CFFI_OP_NOOP, 43) },
+                  _CFFI_OP(_CFFI_OP_NOOP, 68) },
   { "dev", offsetof(imgcore_skip, dev),
            sizeof(((imgcore_skip *)0)->dev),
-           _CFFI_OP(_CFFI_OP_NOOP, 28) },
+           _CFFI_OP(_CFFI_OP_NOOP, 32) },
   { "ino", offsetof(imgcore_skip, ino),
            sizeof(((imgcore_skip *)0)->ino),
-           _CFFI_OP(_CFFI_OP_NOOP, 28) },
+           _CFFI_OP(_CFFI_OP_NOOP, 32) },
   { "name", offsetof(imgcore_skip, name),
             sizeof(((imgcore_skip *)0)->name),
             _CFFI_OP(_CFFI_OP_NOOP, 4) },
@@ -2544,22 +3375,22 @@ static const struct _cffi_field_s _cffi_fields[] = {
                      _CFFI_OP(_CFFI_OP_NOOP, 5) },
   { "memory", offsetof(imgcore_spec, memory),
               sizeof(((imgcore_spec *)0)->memory),
-              _CFFI_OP(_CFFI_OP_NOOP, 28) },
+              _CFFI_OP(_CFFI_OP_NOOP, 32) },
   { "hash_mask", offsetof(imgcore_spec, hash_mask),
                  sizeof(((imgcore_spec *)0)->hash_mask),
-                 _CFFI_OP(_CFFI_OP_NOOP, 28) },
+                 _CFFI_OP(_CFFI_OP_NOOP, 32) },
   { "look", offsetof(imgcore_spec, look),
             sizeof(((imgcore_spec *)0)->look),
-            _CFFI_OP(_CFFI_OP_NOOP, 130) },
+            _CFFI_OP(_CFFI_OP_NOOP, 188) },
   { "codecs", offsetof(imgcore_spec, codecs),
               sizeof(((imgcore_spec *)0)->codecs),
-              _CFFI_OP(_CFFI_OP_NOOP, 103) },
+              _CFFI_OP(_CFFI_OP_NOOP, 155) },
   { "codec_count", offsetof(imgcore_spec, codec_count),
                    sizeof(((imgcore_spec *)0)->codec_count),
-                   _CFFI_OP(_CFFI_OP_NOOP, 28) },
+                   _CFFI_OP(_CFFI_OP_NOOP, 32) },
   { "calls", offsetof(imgcore_spec, calls),
              sizeof(((imgcore_spec *)0)->calls),
-             _CFFI_OP(_CFFI_OP_NOOP, 102) },
+             _CFFI_OP(_CFFI_OP_NOOP, 154) },
   { "done", offsetof(imgcore_state, done),
             sizeof(((imgcore_state *)0)->done),
             _CFFI_OP(_CFFI_OP_NOOP, 5) },
@@ -2571,31 +3402,31 @@ static const struct _cffi_field_s _cffi_fields[] = {
              _CFFI_OP(_CFFI_OP_NOOP, 5) },
   { "system_error", offsetof(imgcore_state, system_error),
                     sizeof(((imgcore_state *)0)->system_error),
-                    _CFFI_OP(_CFFI_OP_NOOP, 122) },
+                    _CFFI_OP(_CFFI_OP_NOOP, 181) },
   { "job", offsetof(imgcore_state, job),
            sizeof(((imgcore_state *)0)->job),
-           _CFFI_OP(_CFFI_OP_NOOP, 28) },
+           _CFFI_OP(_CFFI_OP_NOOP, 32) },
   { "read_ns", offsetof(imgcore_times, read_ns),
                sizeof(((imgcore_times *)0)->read_ns),
-               _CFFI_OP(_CFFI_OP_NOOP, 28) },
+               _CFFI_OP(_CFFI_OP_NOOP, 32) },
   { "hash_ns", offsetof(imgcore_times, hash_ns),
                sizeof(((imgcore_times *)0)->hash_ns),
-               _CFFI_OP(_CFFI_OP_NOOP, 28) },
+               _CFFI_OP(_CFFI_OP_NOOP, 32) },
   { "verify_ns", offsetof(imgcore_times, verify_ns),
                  sizeof(((imgcore_times *)0)->verify_ns),
-                 _CFFI_OP(_CFFI_OP_NOOP, 28) },
+                 _CFFI_OP(_CFFI_OP_NOOP, 32) },
   { "compress_ns", offsetof(imgcore_times, compress_ns),
                    sizeof(((imgcore_times *)0)->compress_ns),
-                   _CFFI_OP(_CFFI_OP_NOOP, 28) },
+                   _CFFI_OP(_CFFI_OP_NOOP, 32) },
   { "peak_bytes", offsetof(imgcore_times, peak_bytes),
                   sizeof(((imgcore_times *)0)->peak_bytes),
-                  _CFFI_OP(_CFFI_OP_NOOP, 28) },
+                  _CFFI_OP(_CFFI_OP_NOOP, 32) },
   { "image_fd", offsetof(imgcore_unpack_spec, image_fd),
                 sizeof(((imgcore_unpack_spec *)0)->image_fd),
-                _CFFI_OP(_CFFI_OP_NOOP, 122) },
+                _CFFI_OP(_CFFI_OP_NOOP, 181) },
   { "root_fd", offsetof(imgcore_unpack_spec, root_fd),
                sizeof(((imgcore_unpack_spec *)0)->root_fd),
-               _CFFI_OP(_CFFI_OP_NOOP, 122) },
+               _CFFI_OP(_CFFI_OP_NOOP, 181) },
   { "jobs", offsetof(imgcore_unpack_spec, jobs),
             sizeof(((imgcore_unpack_spec *)0)->jobs),
             _CFFI_OP(_CFFI_OP_NOOP, 5) },
@@ -2610,148 +3441,148 @@ static const struct _cffi_field_s _cffi_fields[] = {
                _CFFI_OP(_CFFI_OP_NOOP, 5) },
   { "most_dirs", offsetof(imgcore_unpack_spec, most_dirs),
                  sizeof(((imgcore_unpack_spec *)0)->most_dirs),
-                 _CFFI_OP(_CFFI_OP_NOOP, 28) },
+                 _CFFI_OP(_CFFI_OP_NOOP, 32) },
   { "image_start", offsetof(imgcore_unpack_spec, image_start),
                    sizeof(((imgcore_unpack_spec *)0)->image_start),
-                   _CFFI_OP(_CFFI_OP_NOOP, 28) },
+                   _CFFI_OP(_CFFI_OP_NOOP, 32) },
   { "image_size", offsetof(imgcore_unpack_spec, image_size),
                   sizeof(((imgcore_unpack_spec *)0)->image_size),
-                  _CFFI_OP(_CFFI_OP_NOOP, 28) },
+                  _CFFI_OP(_CFFI_OP_NOOP, 32) },
   { "decoder", offsetof(imgcore_unpack_spec, decoder),
                sizeof(((imgcore_unpack_spec *)0)->decoder),
-               _CFFI_OP(_CFFI_OP_NOOP, 105) },
+               _CFFI_OP(_CFFI_OP_NOOP, 157) },
   { "rows", offsetof(imgcore_unpack_spec, rows),
             sizeof(((imgcore_unpack_spec *)0)->rows),
-            _CFFI_OP(_CFFI_OP_NOOP, 28) },
+            _CFFI_OP(_CFFI_OP_NOOP, 32) },
   { "dir_count", offsetof(imgcore_unpack_spec, dir_count),
                  sizeof(((imgcore_unpack_spec *)0)->dir_count),
-                 _CFFI_OP(_CFFI_OP_NOOP, 28) },
+                 _CFFI_OP(_CFFI_OP_NOOP, 32) },
   { "dirs", offsetof(imgcore_unpack_spec, dirs),
             sizeof(((imgcore_unpack_spec *)0)->dirs),
-            _CFFI_OP(_CFFI_OP_NOOP, 127) },
+            _CFFI_OP(_CFFI_OP_NOOP, 27) },
   { "starts", offsetof(imgcore_unpack_spec, starts),
               sizeof(((imgcore_unpack_spec *)0)->starts),
-              _CFFI_OP(_CFFI_OP_NOOP, 127) },
+              _CFFI_OP(_CFFI_OP_NOOP, 27) },
   { "parents", offsetof(imgcore_unpack_spec, parents),
                sizeof(((imgcore_unpack_spec *)0)->parents),
-               _CFFI_OP(_CFFI_OP_NOOP, 127) },
+               _CFFI_OP(_CFFI_OP_NOOP, 27) },
   { "kinds", offsetof(imgcore_unpack_spec, kinds),
              sizeof(((imgcore_unpack_spec *)0)->kinds),
-             _CFFI_OP(_CFFI_OP_NOOP, 43) },
+             _CFFI_OP(_CFFI_OP_NOOP, 68) },
   { "names", offsetof(imgcore_unpack_spec, names),
              sizeof(((imgcore_unpack_spec *)0)->names),
              _CFFI_OP(_CFFI_OP_NOOP, 4) },
   { "name_at", offsetof(imgcore_unpack_spec, name_at),
                sizeof(((imgcore_unpack_spec *)0)->name_at),
-               _CFFI_OP(_CFFI_OP_NOOP, 128) },
+               _CFFI_OP(_CFFI_OP_NOOP, 30) },
   { "targets", offsetof(imgcore_unpack_spec, targets),
                sizeof(((imgcore_unpack_spec *)0)->targets),
                _CFFI_OP(_CFFI_OP_NOOP, 4) },
   { "target_at", offsetof(imgcore_unpack_spec, target_at),
                  sizeof(((imgcore_unpack_spec *)0)->target_at),
-                 _CFFI_OP(_CFFI_OP_NOOP, 128) },
+                 _CFFI_OP(_CFFI_OP_NOOP, 30) },
   { "modes", offsetof(imgcore_unpack_spec, modes),
              sizeof(((imgcore_unpack_spec *)0)->modes),
-             _CFFI_OP(_CFFI_OP_NOOP, 127) },
+             _CFFI_OP(_CFFI_OP_NOOP, 27) },
   { "uids", offsetof(imgcore_unpack_spec, uids),
             sizeof(((imgcore_unpack_spec *)0)->uids),
-            _CFFI_OP(_CFFI_OP_NOOP, 127) },
+            _CFFI_OP(_CFFI_OP_NOOP, 27) },
   { "gids", offsetof(imgcore_unpack_spec, gids),
             sizeof(((imgcore_unpack_spec *)0)->gids),
-            _CFFI_OP(_CFFI_OP_NOOP, 127) },
+            _CFFI_OP(_CFFI_OP_NOOP, 27) },
   { "mtimes_ns", offsetof(imgcore_unpack_spec, mtimes_ns),
                  sizeof(((imgcore_unpack_spec *)0)->mtimes_ns),
-                 _CFFI_OP(_CFFI_OP_NOOP, 123) },
+                 _CFFI_OP(_CFFI_OP_NOOP, 183) },
   { "sizes", offsetof(imgcore_unpack_spec, sizes),
              sizeof(((imgcore_unpack_spec *)0)->sizes),
-             _CFFI_OP(_CFFI_OP_NOOP, 128) },
+             _CFFI_OP(_CFFI_OP_NOOP, 30) },
   { "positions", offsetof(imgcore_unpack_spec, positions),
                  sizeof(((imgcore_unpack_spec *)0)->positions),
-                 _CFFI_OP(_CFFI_OP_NOOP, 128) },
+                 _CFFI_OP(_CFFI_OP_NOOP, 30) },
   { "words_at", offsetof(imgcore_unpack_spec, words_at),
                 sizeof(((imgcore_unpack_spec *)0)->words_at),
-                _CFFI_OP(_CFFI_OP_NOOP, 128) },
+                _CFFI_OP(_CFFI_OP_NOOP, 30) },
   { "words", offsetof(imgcore_unpack_spec, words),
              sizeof(((imgcore_unpack_spec *)0)->words),
-             _CFFI_OP(_CFFI_OP_NOOP, 127) },
+             _CFFI_OP(_CFFI_OP_NOOP, 27) },
   { "word_count", offsetof(imgcore_unpack_spec, word_count),
                   sizeof(((imgcore_unpack_spec *)0)->word_count),
-                  _CFFI_OP(_CFFI_OP_NOOP, 28) },
+                  _CFFI_OP(_CFFI_OP_NOOP, 32) },
   { "fragments", offsetof(imgcore_unpack_spec, fragments),
                  sizeof(((imgcore_unpack_spec *)0)->fragments),
-                 _CFFI_OP(_CFFI_OP_NOOP, 127) },
+                 _CFFI_OP(_CFFI_OP_NOOP, 27) },
   { "offsets", offsetof(imgcore_unpack_spec, offsets),
                sizeof(((imgcore_unpack_spec *)0)->offsets),
-               _CFFI_OP(_CFFI_OP_NOOP, 127) },
+               _CFFI_OP(_CFFI_OP_NOOP, 27) },
   { "fragment_positions", offsetof(imgcore_unpack_spec, fragment_positions),
                           sizeof(((imgcore_unpack_spec *)0)->fragment_positions),
-                          _CFFI_OP(_CFFI_OP_NOOP, 128) },
+                          _CFFI_OP(_CFFI_OP_NOOP, 30) },
   { "fragment_words", offsetof(imgcore_unpack_spec, fragment_words),
                       sizeof(((imgcore_unpack_spec *)0)->fragment_words),
-                      _CFFI_OP(_CFFI_OP_NOOP, 127) },
+                      _CFFI_OP(_CFFI_OP_NOOP, 27) },
   { "fragment_count", offsetof(imgcore_unpack_spec, fragment_count),
                       sizeof(((imgcore_unpack_spec *)0)->fragment_count),
-                      _CFFI_OP(_CFFI_OP_NOOP, 28) },
+                      _CFFI_OP(_CFFI_OP_NOOP, 32) },
   { "xattrs", offsetof(imgcore_unpack_spec, xattrs),
               sizeof(((imgcore_unpack_spec *)0)->xattrs),
-              _CFFI_OP(_CFFI_OP_NOOP, 127) },
+              _CFFI_OP(_CFFI_OP_NOOP, 27) },
   { "set_at", offsetof(imgcore_unpack_spec, set_at),
               sizeof(((imgcore_unpack_spec *)0)->set_at),
-              _CFFI_OP(_CFFI_OP_NOOP, 128) },
+              _CFFI_OP(_CFFI_OP_NOOP, 30) },
   { "xattr_name_at", offsetof(imgcore_unpack_spec, xattr_name_at),
                      sizeof(((imgcore_unpack_spec *)0)->xattr_name_at),
-                     _CFFI_OP(_CFFI_OP_NOOP, 128) },
+                     _CFFI_OP(_CFFI_OP_NOOP, 30) },
   { "xattr_value_at", offsetof(imgcore_unpack_spec, xattr_value_at),
                       sizeof(((imgcore_unpack_spec *)0)->xattr_value_at),
-                      _CFFI_OP(_CFFI_OP_NOOP, 128) },
+                      _CFFI_OP(_CFFI_OP_NOOP, 30) },
   { "xattr_value_size", offsetof(imgcore_unpack_spec, xattr_value_size),
                         sizeof(((imgcore_unpack_spec *)0)->xattr_value_size),
-                        _CFFI_OP(_CFFI_OP_NOOP, 128) },
+                        _CFFI_OP(_CFFI_OP_NOOP, 30) },
   { "xattr_may_fail", offsetof(imgcore_unpack_spec, xattr_may_fail),
                       sizeof(((imgcore_unpack_spec *)0)->xattr_may_fail),
-                      _CFFI_OP(_CFFI_OP_NOOP, 43) },
+                      _CFFI_OP(_CFFI_OP_NOOP, 68) },
   { "xattr_bytes", offsetof(imgcore_unpack_spec, xattr_bytes),
                    sizeof(((imgcore_unpack_spec *)0)->xattr_bytes),
                    _CFFI_OP(_CFFI_OP_NOOP, 4) },
   { "made", offsetof(imgcore_unpack_spec, made),
             sizeof(((imgcore_unpack_spec *)0)->made),
-            _CFFI_OP(_CFFI_OP_NOOP, 31) },
+            _CFFI_OP(_CFFI_OP_NOOP, 33) },
   { "devs", offsetof(imgcore_unpack_spec, devs),
             sizeof(((imgcore_unpack_spec *)0)->devs),
-            _CFFI_OP(_CFFI_OP_NOOP, 37) },
+            _CFFI_OP(_CFFI_OP_NOOP, 23) },
   { "inos", offsetof(imgcore_unpack_spec, inos),
             sizeof(((imgcore_unpack_spec *)0)->inos),
-            _CFFI_OP(_CFFI_OP_NOOP, 37) },
+            _CFFI_OP(_CFFI_OP_NOOP, 23) },
   { "files", offsetof(imgcore_unpack_state, files),
              sizeof(((imgcore_unpack_state *)0)->files),
-             _CFFI_OP(_CFFI_OP_NOOP, 28) },
+             _CFFI_OP(_CFFI_OP_NOOP, 32) },
   { "bytes", offsetof(imgcore_unpack_state, bytes),
              sizeof(((imgcore_unpack_state *)0)->bytes),
-             _CFFI_OP(_CFFI_OP_NOOP, 28) },
+             _CFFI_OP(_CFFI_OP_NOOP, 32) },
   { "written", offsetof(imgcore_unpack_state, written),
                sizeof(((imgcore_unpack_state *)0)->written),
-               _CFFI_OP(_CFFI_OP_NOOP, 28) },
+               _CFFI_OP(_CFFI_OP_NOOP, 32) },
   { "links", offsetof(imgcore_unpack_state, links),
              sizeof(((imgcore_unpack_state *)0)->links),
-             _CFFI_OP(_CFFI_OP_NOOP, 28) },
+             _CFFI_OP(_CFFI_OP_NOOP, 32) },
   { "last", offsetof(imgcore_unpack_state, last),
             sizeof(((imgcore_unpack_state *)0)->last),
-            _CFFI_OP(_CFFI_OP_NOOP, 28) },
+            _CFFI_OP(_CFFI_OP_NOOP, 32) },
   { "left", offsetof(imgcore_unpack_state, left),
             sizeof(((imgcore_unpack_state *)0)->left),
-            _CFFI_OP(_CFFI_OP_NOOP, 28) },
+            _CFFI_OP(_CFFI_OP_NOOP, 32) },
   { "row", offsetof(imgcore_unpack_state, row),
            sizeof(((imgcore_unpack_state *)0)->row),
-           _CFFI_OP(_CFFI_OP_NOOP, 28) },
+           _CFFI_OP(_CFFI_OP_NOOP, 32) },
   { "xattr", offsetof(imgcore_unpack_state, xattr),
              sizeof(((imgcore_unpack_state *)0)->xattr),
-             _CFFI_OP(_CFFI_OP_NOOP, 28) },
+             _CFFI_OP(_CFFI_OP_NOOP, 32) },
   { "error", offsetof(imgcore_unpack_state, error),
              sizeof(((imgcore_unpack_state *)0)->error),
              _CFFI_OP(_CFFI_OP_NOOP, 5) },
   { "system_error", offsetof(imgcore_unpack_state, system_error),
                     sizeof(((imgcore_unpack_state *)0)->system_error),
-                    _CFFI_OP(_CFFI_OP_NOOP, 122) },
+                    _CFFI_OP(_CFFI_OP_NOOP, 181) },
   { "walked", offsetof(imgcore_unpack_state, walked),
               sizeof(((imgcore_unpack_state *)0)->walked),
               _CFFI_OP(_CFFI_OP_NOOP, 5) },
@@ -2760,70 +3591,88 @@ static const struct _cffi_field_s _cffi_fields[] = {
                 _CFFI_OP(_CFFI_OP_NOOP, 5) },
   { "unset", offsetof(imgcore_unpack_state, unset),
              sizeof(((imgcore_unpack_state *)0)->unset),
-             _CFFI_OP(_CFFI_OP_NOOP, 28) },
+             _CFFI_OP(_CFFI_OP_NOOP, 32) },
   { "row", offsetof(imgcore_unset, row),
            sizeof(((imgcore_unset *)0)->row),
-           _CFFI_OP(_CFFI_OP_NOOP, 28) },
+           _CFFI_OP(_CFFI_OP_NOOP, 32) },
   { "xattr", offsetof(imgcore_unset, xattr),
              sizeof(((imgcore_unset *)0)->xattr),
-             _CFFI_OP(_CFFI_OP_NOOP, 28) },
+             _CFFI_OP(_CFFI_OP_NOOP, 32) },
   { "system_error", offsetof(imgcore_unset, system_error),
                     sizeof(((imgcore_unset *)0)->system_error),
-                    _CFFI_OP(_CFFI_OP_NOOP, 126) },
+                    _CFFI_OP(_CFFI_OP_NOOP, 186) },
 };
 
 static const struct _cffi_struct_union_s _cffi_struct_unions[] = {
-  { "$imgcore_calls", 102, _CFFI_F_CHECK_FIELDS,
+  { "$imgcore_calls", 154, _CFFI_F_CHECK_FIELDS,
     sizeof(imgcore_calls), offsetof(struct _cffi_align_typedef_imgcore_calls, y), 0, 6 },
-  { "$imgcore_codec", 104, _CFFI_F_CHECK_FIELDS,
+  { "$imgcore_codec", 156, _CFFI_F_CHECK_FIELDS,
     sizeof(imgcore_codec), offsetof(struct _cffi_align_typedef_imgcore_codec, y), 6, 9 },
-  { "$imgcore_decoder", 105, _CFFI_F_CHECK_FIELDS,
+  { "$imgcore_decoder", 157, _CFFI_F_CHECK_FIELDS,
     sizeof(imgcore_decoder), offsetof(struct _cffi_align_typedef_imgcore_decoder, y), 15, 3 },
-  { "$imgcore_file", 106, _CFFI_F_CHECK_FIELDS,
+  { "$imgcore_file", 158, _CFFI_F_CHECK_FIELDS,
     sizeof(imgcore_file), offsetof(struct _cffi_align_typedef_imgcore_file, y), 18, 8 },
-  { "$imgcore_piece", 107, _CFFI_F_CHECK_FIELDS,
-    sizeof(imgcore_piece), offsetof(struct _cffi_align_typedef_imgcore_piece, y), 26, 8 },
-  { "$imgcore_scanned", 110, _CFFI_F_CHECK_FIELDS,
-    sizeof(imgcore_scanned), offsetof(struct _cffi_align_typedef_imgcore_scanned, y), 34, 25 },
-  { "$imgcore_skip", 111, _CFFI_F_CHECK_FIELDS,
-    sizeof(imgcore_skip), offsetof(struct _cffi_align_typedef_imgcore_skip, y), 59, 3 },
-  { "$imgcore_spec", 112, _CFFI_F_CHECK_FIELDS,
-    sizeof(imgcore_spec), offsetof(struct _cffi_align_typedef_imgcore_spec, y), 62, 12 },
-  { "$imgcore_state", 113, _CFFI_F_CHECK_FIELDS,
-    sizeof(imgcore_state), offsetof(struct _cffi_align_typedef_imgcore_state, y), 74, 5 },
-  { "$imgcore_times", 114, _CFFI_F_CHECK_FIELDS,
-    sizeof(imgcore_times), offsetof(struct _cffi_align_typedef_imgcore_times, y), 79, 5 },
-  { "$imgcore_unpack_spec", 116, _CFFI_F_CHECK_FIELDS,
-    sizeof(imgcore_unpack_spec), offsetof(struct _cffi_align_typedef_imgcore_unpack_spec, y), 84, 44 },
-  { "$imgcore_unpack_state", 117, _CFFI_F_CHECK_FIELDS,
-    sizeof(imgcore_unpack_state), offsetof(struct _cffi_align_typedef_imgcore_unpack_state, y), 128, 13 },
-  { "$imgcore_unset", 118, _CFFI_F_CHECK_FIELDS,
-    sizeof(imgcore_unset), offsetof(struct _cffi_align_typedef_imgcore_unset, y), 141, 3 },
-  { "imgcore_run", 108, _CFFI_F_OPAQUE,
+  { "$imgcore_host_tree", 159, _CFFI_F_CHECK_FIELDS,
+    sizeof(imgcore_host_tree), offsetof(struct _cffi_align_typedef_imgcore_host_tree, y), 26, 10 },
+  { "$imgcore_indexed", 160, _CFFI_F_CHECK_FIELDS,
+    sizeof(imgcore_indexed), offsetof(struct _cffi_align_typedef_imgcore_indexed, y), 36, 2 },
+  { "$imgcore_listed", 161, _CFFI_F_CHECK_FIELDS,
+    sizeof(imgcore_listed), offsetof(struct _cffi_align_typedef_imgcore_listed, y), 38, 2 },
+  { "$imgcore_owner", 163, _CFFI_F_CHECK_FIELDS,
+    sizeof(imgcore_owner), offsetof(struct _cffi_align_typedef_imgcore_owner, y), 40, 2 },
+  { "$imgcore_piece", 164, _CFFI_F_CHECK_FIELDS,
+    sizeof(imgcore_piece), offsetof(struct _cffi_align_typedef_imgcore_piece, y), 42, 8 },
+  { "$imgcore_placed", 165, _CFFI_F_CHECK_FIELDS,
+    sizeof(imgcore_placed), offsetof(struct _cffi_align_typedef_imgcore_placed, y), 50, 7 },
+  { "$imgcore_rows", 166, _CFFI_F_CHECK_FIELDS,
+    sizeof(imgcore_rows), offsetof(struct _cffi_align_typedef_imgcore_rows, y), 57, 15 },
+  { "$imgcore_scanned", 169, _CFFI_F_CHECK_FIELDS,
+    sizeof(imgcore_scanned), offsetof(struct _cffi_align_typedef_imgcore_scanned, y), 72, 25 },
+  { "$imgcore_skip", 170, _CFFI_F_CHECK_FIELDS,
+    sizeof(imgcore_skip), offsetof(struct _cffi_align_typedef_imgcore_skip, y), 97, 3 },
+  { "$imgcore_spec", 171, _CFFI_F_CHECK_FIELDS,
+    sizeof(imgcore_spec), offsetof(struct _cffi_align_typedef_imgcore_spec, y), 100, 12 },
+  { "$imgcore_state", 172, _CFFI_F_CHECK_FIELDS,
+    sizeof(imgcore_state), offsetof(struct _cffi_align_typedef_imgcore_state, y), 112, 5 },
+  { "$imgcore_times", 173, _CFFI_F_CHECK_FIELDS,
+    sizeof(imgcore_times), offsetof(struct _cffi_align_typedef_imgcore_times, y), 117, 5 },
+  { "$imgcore_unpack_spec", 175, _CFFI_F_CHECK_FIELDS,
+    sizeof(imgcore_unpack_spec), offsetof(struct _cffi_align_typedef_imgcore_unpack_spec, y), 122, 44 },
+  { "$imgcore_unpack_state", 176, _CFFI_F_CHECK_FIELDS,
+    sizeof(imgcore_unpack_state), offsetof(struct _cffi_align_typedef_imgcore_unpack_state, y), 166, 13 },
+  { "$imgcore_unset", 177, _CFFI_F_CHECK_FIELDS,
+    sizeof(imgcore_unset), offsetof(struct _cffi_align_typedef_imgcore_unset, y), 179, 3 },
+  { "imgcore_run", 167, _CFFI_F_OPAQUE,
     (size_t)-1, -1, -1, 0 /* opaque */ },
-  { "imgcore_scan", 109, _CFFI_F_OPAQUE,
+  { "imgcore_scan", 168, _CFFI_F_OPAQUE,
     (size_t)-1, -1, -1, 0 /* opaque */ },
-  { "imgcore_unpack", 115, _CFFI_F_OPAQUE,
+  { "imgcore_unpack", 174, _CFFI_F_OPAQUE,
     (size_t)-1, -1, -1, 0 /* opaque */ },
 };
 
 static const struct _cffi_typename_s _cffi_typenames[] = {
-  { "imgcore_calls", 102 },
-  { "imgcore_codec", 104 },
-  { "imgcore_decoder", 105 },
-  { "imgcore_file", 106 },
-  { "imgcore_piece", 107 },
-  { "imgcore_run", 108 },
-  { "imgcore_scan", 109 },
-  { "imgcore_scanned", 110 },
-  { "imgcore_skip", 111 },
-  { "imgcore_spec", 112 },
-  { "imgcore_state", 113 },
-  { "imgcore_times", 114 },
-  { "imgcore_unpack", 115 },
-  { "imgcore_unpack_spec", 116 },
-  { "imgcore_unpack_state", 117 },
-  { "imgcore_unset", 118 },
+  { "imgcore_calls", 154 },
+  { "imgcore_codec", 156 },
+  { "imgcore_decoder", 157 },
+  { "imgcore_file", 158 },
+  { "imgcore_host_tree", 159 },
+  { "imgcore_indexed", 160 },
+  { "imgcore_listed", 161 },
+  { "imgcore_owner", 163 },
+  { "imgcore_piece", 164 },
+  { "imgcore_placed", 165 },
+  { "imgcore_rows", 166 },
+  { "imgcore_run", 167 },
+  { "imgcore_scan", 168 },
+  { "imgcore_scanned", 169 },
+  { "imgcore_skip", 170 },
+  { "imgcore_spec", 171 },
+  { "imgcore_state", 172 },
+  { "imgcore_times", 173 },
+  { "imgcore_unpack", 174 },
+  { "imgcore_unpack_spec", 175 },
+  { "imgcore_unpack_state", 176 },
+  { "imgcore_unset", 177 },
 };
 
 static const struct _cffi_type_context_s _cffi_type_context = {
@@ -2833,12 +3682,12 @@ static const struct _cffi_type_context_s _cffi_type_context = {
   _cffi_struct_unions,
   NULL,  /* no enums */
   _cffi_typenames,
-  71,  /* num_globals */
-  16,  /* num_struct_unions */
+  79,  /* num_globals */
+  22,  /* num_struct_unions */
   0,  /* num_enums */
-  16,  /* num_typenames */
+  22,  /* num_typenames */
   NULL,  /* no includes */
-  137,  /* num_types */
+  195,  /* num_types */
   1,  /* flags */
 };
 

@@ -4,7 +4,8 @@
  * The contract is that of imgcore/engine/protocol.py, which says what the pieces are; this file says how to drive it:
  *
  *     run = imgcore_open(&spec);             starts spec.jobs threads
- *     imgcore_push(run, files, n, paths);    hands over files, in the order of the image, any number of times
+ *     imgcore_push(run, files, n, paths);    hands over files, in the order of the image, any number of times;
+ *                                            imgcore_push_rows does it for rows of a scanned directory
  *     imgcore_finish(run);                   says that there are no more
  *     imgcore_pull(run, pieces, max, &state) until state.done or state.error
  *     imgcore_close(run);                    stops and joins all threads, at any time
@@ -197,6 +198,32 @@ imgcore_run *imgcore_open(const imgcore_spec *spec);
 
 /* Append `count` files; returns 0, or -1 when memory is lacking. `paths` has `paths_size` bytes. */
 int imgcore_push(imgcore_run *run, const imgcore_file *files, size_t count, const char *paths, size_t paths_size);
+
+/*
+ * Files of a scanned directory (scan.h), whose columns go by row. `names` are NUL-terminated, one behind the other,
+ * `name_ats` (one more than there are rows) says where each begins, `parents` in which row each is; row 0 is `top` itself,
+ * a path without a slash at its end.
+ */
+typedef struct imgcore_host_tree {
+    const char *top;
+    const char *names;
+    const uint64_t *name_ats;
+    const uint32_t *parents;
+    const uint64_t *devs;
+    const uint64_t *inos;
+    const uint64_t *sizes;
+    const int64_t *mtimes;
+    const int64_t *ctimes;
+    const int64_t *blocks;
+} imgcore_host_tree;
+
+enum imgcore_push_error { IMGCORE_PUSH_MEMORY = -1, IMGCORE_PUSH_LONG = -2 };
+
+/*
+ * As imgcore_push, for `rows` of a tree, without flags. IMGCORE_PUSH_LONG when a path has more than `longest` bytes:
+ * then none of them was appended.
+ */
+int imgcore_push_rows(imgcore_run *run, const imgcore_host_tree *tree, const uint32_t *rows, size_t count, size_t longest);
 
 /* Say that no more files will come. */
 void imgcore_finish(imgcore_run *run);

@@ -30,6 +30,7 @@ from imgcore.store.base import BlockStore
 from imgcore.transforms import Globs, Policy
 from imgcore.transforms import dereference as dereference_links
 from imgcore.transforms import exclude as leave_out
+from imgcore.values import value_class
 
 __all__ = ["EngineName", "PackPlan", "PackSource", "choose_format", "pack", "plan_pack"]
 
@@ -38,7 +39,7 @@ PackSource: TypeAlias = "AnyPath | SourceSpec | Source | Tree | Sequence[AnyPath
 Change: TypeAlias = Callable[[Tree], Tree]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@value_class
 class PackPlan:
     """What `pack` would write.
 
@@ -247,7 +248,7 @@ def _look_at_target(dest: object, force: bool, offset: int | None) -> list[tuple
     return []
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@value_class
 class _Reading:
     """How the sources are read."""
 

@@ -27,8 +27,6 @@ from imgcore.formats.base import Format, Image
 from imgcore.hosts import Mounts, scan
 from imgcore.limits import Limits, parse_size
 from imgcore.model import Dir, File, Tree, normalize
-from imgcore.transforms import dereference as dereference_links
-from imgcore.transforms import join_trees, place_tree
 
 __all__ = ["AnyPath", "Source", "find_format", "open_blob", "open_source", "open_sources", "plain_blob"]
 
@@ -141,8 +139,12 @@ def open_source(
             opened, nesting = _go_down(opened, part, limits, nesting, control, stack)
         opened.name = spec.text
         if dereference and not (is_directory and not spec.parts):
+            from imgcore.transforms.dereference import dereference as dereference_links  # late, as below: few want it
+
             opened.tree = dereference_links(opened.tree)
         if spec.place:
+            from imgcore.transforms.join import place_tree
+
             opened.tree = place_tree(opened.tree, os.fsencode(spec.place))
         opened._close = stack.pop_all().close
         return opened
@@ -184,11 +186,13 @@ def open_sources(
             )
             for one in sources
         ]
+        if len(opened) == 1:
+            opened[0]._close = stack.pop_all().close
+            return opened[0]
+        from imgcore.transforms.join import join_trees
+
         tree = join_trees([source.tree for source in opened], overwrite=overwrite)
         close = stack.pop_all().close
-    if len(opened) == 1:
-        opened[0]._close = close
-        return opened[0]
     return Source(" ".join(source.name for source in opened), tree, close=close)
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
+
+from imgcore.values import value_class
 
 __all__ = ["KINDS", "Part", "SourceSpec", "parse_source"]
 
@@ -21,7 +22,7 @@ _PLACE = re.compile(r"(/(?:\\.|[^=\\])*)=", re.DOTALL)
 _KIND = re.compile(r"([a-z0-9]+):")
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Part:
     """One step into a source: a path, and the partition of what it leads to."""
 
@@ -29,7 +30,7 @@ class Part:
     partition: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class SourceSpec:
     """A source, parsed.
 

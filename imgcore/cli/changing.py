@@ -20,8 +20,6 @@ from imgcore.cli.packing import parse_clock, parse_owner
 from imgcore.errors import ImgcoreError, SourceUnreadable, context
 from imgcore.events import Control, Warned
 from imgcore.limits import Limits
-from imgcore.listings import apply_pseudo, apply_xattr_dump, parse_pseudo, read_pseudo_file
-from imgcore.listings.text import xattr_value
 from imgcore.model import Meta, Tree
 from imgcore.transforms import (
     Clock,
@@ -95,6 +93,8 @@ def _xattr(text: str) -> tuple[str, bytes, bytes]:
     name, equals, value = rest.partition("=")
     if not equals or "." not in name:
         raise ValueError(f"`{text}` is not GLOB=NAME=VALUE, with a NAME such as user.comment")
+    from imgcore.listings.text import xattr_value
+
     return glob, os.fsencode(name), xattr_value(os.fsencode(value))
 
 
@@ -266,6 +266,8 @@ def _tell_unused(tree: Tree, rules: Sequence[Rule], warn: Callable[[Warned], Non
 
 
 def _pseudo(values: dict[str, Any], limits: Limits | None, control: Control) -> Change:
+    from imgcore.listings import apply_pseudo, parse_pseudo, read_pseudo_file  # late: few have any
+
     entries = []
     for text in values["pseudo"]:
         try:
@@ -282,6 +284,8 @@ def _pseudo(values: dict[str, Any], limits: Limits | None, control: Control) -> 
 
 
 def _xattr_dump(path: str, limits: Limits | None) -> Change:
+    from imgcore.listings import apply_xattr_dump
+
     text = BytesBlob(_read(path))
 
     def change(tree: Tree) -> Tree:

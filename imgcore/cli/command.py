@@ -15,7 +15,6 @@ import functools
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import click
@@ -27,11 +26,12 @@ from imgcore.cli.progress import Mode, View, choose_view
 from imgcore.errors import Cancelled, ImgcoreError, OutputError
 from imgcore.events import Control, Event, Warned
 from imgcore.limits import Limits, parse_size
+from imgcore.values import value_class
 
 __all__ = ["LIMITS", "SIZE", "SOURCE", "Run", "Verb", "limits_option", "silence_stdout", "verb"]
 
 
-@dataclass(slots=True)
+@value_class(frozen=False)
 class Run:
     """One run of a verb: where it prints, and the control that its work takes."""
 

@@ -6,8 +6,7 @@ import dataclasses
 import os
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,7 +15,10 @@ from imgcore.events import Warned
 from imgcore.limits import parse_size
 from imgcore.model import File, FileHints
 from imgcore.transforms import Globs
-from imgcore.transforms.order import Order, read_access_order, read_sort_file, read_sort_rules
+from imgcore.values import field, value_class
+
+if TYPE_CHECKING:
+    from imgcore.transforms.order import Order
 
 __all__ = ["Layout", "LayoutRule", "layout_options", "read_layout", "read_order"]
 
@@ -31,7 +33,7 @@ _WORDS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class LayoutRule:
     """What the files that a glob stands for ask for; `changes` are fields of `FileHints`."""
 
@@ -84,7 +86,7 @@ def layout_options(function: Callable[..., Any]) -> Callable[..., Any]:
     )(function)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Layout:
     """What all the flags say together; call it as a `Hints`."""
 
@@ -118,6 +120,8 @@ def read_layout(sorts: Sequence[str], rules: Sequence[LayoutRule], source: str |
 
 def read_order(text: str, source: str | None) -> Order:
     """Return the order of `[KIND:]FILE`; absolute paths in it may begin with `source`. Raises SourceUnreadable, Corrupt."""
+    from imgcore.transforms.order import read_access_order, read_sort_file, read_sort_rules  # late: few have one
+
     kind, colon, path = text.partition(":")
     if not colon or kind not in _ORDERS:
         kind, path = "mksquashfs", text

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import click
 
 from imgcore.blob import read_chunks
-from imgcore.build import open_source
+from imgcore.build.source import open_source
 from imgcore.build.spec import SourceSpec
 from imgcore.cli.command import SOURCE, Run, limits_option, verb
 from imgcore.errors import PathError, context

@@ -6,7 +6,7 @@ import dataclasses
 
 import click
 
-from imgcore.build import open_source
+from imgcore.build.source import open_source
 from imgcore.build.spec import SourceSpec
 from imgcore.cli.command import SOURCE, Run, limits_option, verb
 from imgcore.cli.output import table

@@ -11,7 +11,7 @@ from typing import Final
 
 import click
 
-from imgcore.build import open_source
+from imgcore.build.source import open_source
 from imgcore.build.spec import SourceSpec
 from imgcore.cli.command import SOURCE, Run, limits_option, verb
 from imgcore.errors import PathError, show
@@ -74,7 +74,17 @@ def _list_columns(run: Run, table: Table) -> None:
     """Print all paths of a tree that comes by the column: no node is made for it."""
     rows = table.shape.walk()
     for begin in range(0, len(rows), _LINES):
-        run.output.line("\n".join(map(show, table.shape.paths(rows[begin : begin + _LINES]))))
+        run.output.line(_shown(table.shape.paths(rows[begin : begin + _LINES])))
+
+
+def _shown(paths: list[bytes]) -> str:
+    """Return what `show` makes of each, a line each; at once where no path needs anything done."""
+    try:
+        text = b"\n".join(paths).decode()
+    except UnicodeDecodeError:
+        text = "\0"
+    plain = text.count("\n") == len(paths) - 1 and text.replace("\n", "").isprintable()
+    return text if plain else "\n".join(map(show, paths))
 
 
 def _entries(tree: Tree, path: bytes, recursive: bool, *, follow: bool) -> Iterator[tuple[bytes, bytes, Node]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from imgcore.build import open_source
+from imgcore.build.source import open_source
 from imgcore.build.spec import SourceSpec
 from imgcore.cli.command import SOURCE, Run, limits_option, verb
 from imgcore.limits import Limits

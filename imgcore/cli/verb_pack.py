@@ -21,7 +21,6 @@ from imgcore.cli.command import SIZE, SOURCE, Run, limits_option, verb
 from imgcore.cli.laying import Layout, layout_options, read_layout
 from imgcore.cli.output import human
 from imgcore.cli.packing import Compression, parse_compression, parse_losses, parse_settings
-from imgcore.cli.planned import show_plan
 from imgcore.cli.system import allowed_cpus, source_date_epoch
 from imgcore.engine.protocol import minimum_memory
 from imgcore.errors import show
@@ -153,6 +152,8 @@ def command(run: Run, paths: Sequence[str], **values: Any) -> int | None:
                 "control": control,
             }
             if values["dry_run"]:
+                from imgcore.cli.planned import show_plan  # late: few want it
+
                 plan = stack.enter_context(plan_pack(sources, **common))
                 show_plan(run, plan, dest_text)
                 return None

@@ -10,8 +10,9 @@ from typing import Any
 
 import click
 
-from imgcore.build import open_source, unpack
+from imgcore.build.source import open_source
 from imgcore.build.spec import SourceSpec
+from imgcore.build.unpack import unpack
 from imgcore.cli.command import SOURCE, Run, limits_option, verb
 from imgcore.cli.output import human
 from imgcore.cli.system import allowed_cpus

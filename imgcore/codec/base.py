@@ -8,8 +8,9 @@ and data that would give more raises Corrupt. Both are thread-safe and release t
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Protocol, TypeAlias
+
+from imgcore.values import value_class
 
 __all__ = ["Codec", "CodecInfo", "Decoder", "require_level"]
 
@@ -17,7 +18,7 @@ Decoder: TypeAlias = Callable[[bytes | memoryview, int], bytes]
 """decoder(data, max_size) -> raw bytes; raises Corrupt."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class CodecInfo:
     """Who does the work: `provider` is a package or library, `version` that of the compression library itself."""
 

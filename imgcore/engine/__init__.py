@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from imgcore.engine.protocol import Engine, HostRun, Job, Kind, Piece, ScanFailed, Scanned, Spec, Tails
+from imgcore.engine.protocol import Engine, HostFiles, HostRun, Job, Kind, Piece, ScanFailed, Scanned, Spec, Tails
 from imgcore.engine.pure import PureEngine
 from imgcore.errors import Unsupported
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Engine",
+    "HostFiles",
     "HostRun",
     "Job",
     "Kind",

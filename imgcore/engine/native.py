@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import os
 import struct
+from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from itertools import accumulate, repeat
 from typing import Any, NamedTuple
 
 from imgcore._core import ffi, lib
@@ -21,9 +21,11 @@ from imgcore.blob.faked import is_faked
 from imgcore.codec import Codec, alternatives
 from imgcore.codec.binding import Bound
 from imgcore.codec.lz4 import compress_into, compress_into_address
+from imgcore.engine.native_rows import HostTree, NativeRows
 from imgcore.engine.native_scan import scan
 from imgcore.engine.protocol import HostRun, Job, Kind, Piece, Scanned, Spec
 from imgcore.engine.pure import compress_all, hole_runs
+from imgcore.engine.rows import RowColumns, RowEncoder
 from imgcore.errors import ImgcoreError, SourceChanged, SourceError, SourceUnreadable
 from imgcore.events import Control
 from imgcore.store.base import Kept, StoreUse
@@ -98,6 +100,10 @@ class NativeEngine:
         """Return a directory of the host as columns; see `Engine.scan`."""
         return scan(top, skip, xattrs, control)
 
+    def row_encoder(self, columns: RowColumns) -> RowEncoder | None:
+        """Return what encodes inodes and listings; see `Engine.row_encoder`."""
+        return NativeRows(columns)
+
     def compress_all(self, blocks: Sequence[bytes], codec: Codec | None, jobs: int) -> list[tuple[bool, bytes]]:
         """Return (compressed, stored bytes) of each block."""
         return compress_all(blocks, codec, jobs)
@@ -122,7 +128,7 @@ class _Contents:
         """Keep jobs that the core was given."""
         self._runs.append(run)
         self._starts.append(self.job_count)
-        self.job_count += len(run.paths) if isinstance(run, HostRun) else len(run)
+        self.job_count += len(run.rows) if isinstance(run, HostRun) else len(run)
 
     def job(self, number: int) -> Job:
         """Return a job by its number."""
@@ -257,6 +263,7 @@ class _Run:
         self._handle = ffi.new_handle(self._contents)
         self._bounds = [getattr(codec, "bound", None) for codec in codecs]  # keeps the codecs' libraries loaded
         self._codecs = ffi.new("imgcore_codec[]", [_core_codec(bound) for bound in self._bounds])
+        self._tree: HostTree | None = None
         self._run = lib.imgcore_open(self._core_spec(spec, hash_mask))
         if self._run == ffi.NULL:
             raise MemoryError("the native engine could not start its threads")
@@ -326,13 +333,18 @@ class _Run:
 
     def _push_run(self, run: HostRun) -> None:
         """Hand over files by the column."""
-        if is_faked() or max(map(len, run.places)) > _LONGEST_PATH:
-            self._push(list(map(run.job, range(len(run.paths)))))
-            return
-        self._contents.add(run)
-        ends = list(accumulate([len(place) + 1 for place in run.places], initial=0))
-        identities = (run.sizes, run.devs, run.inos, run.mtimes, run.ctimes, run.blocks)
-        self._hand_over(b"".join(map(_FILE.pack, *identities, ends[:-1], repeat(0))), run.places)
+        if not is_faked():
+            if self._tree is None or self._tree.files is not run.files:
+                self._tree = HostTree(run.files)
+            rows = array("I", run.rows)
+            packed = ffi.from_buffer("uint32_t[]", rows)
+            failed = lib.imgcore_push_rows(self._run, self._tree.handle, packed, len(rows), _LONGEST_PATH)
+            if not failed:
+                self._contents.add(run)
+                return
+            if failed != lib.IMGCORE_PUSH_LONG:
+                raise MemoryError
+        self._push(list(map(run.job, range(len(run.rows)))))
 
     def _push(self, batch: Sequence[Job]) -> None:
         """Hand over files one by one; the types are compared exactly: what a subclass reads is for its own read_at to say."""

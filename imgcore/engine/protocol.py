@@ -52,19 +52,22 @@ from __future__ import annotations
 
 import dataclasses
 import struct
+from array import array
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
 
 from imgcore.blob import Blob, HostFile, Identity
 from imgcore.codec import Codec
+from imgcore.engine.rows import RowColumns, RowEncoder
 from imgcore.events import Control
 from imgcore.store.base import BlockStore, KnownBlocks, StoreUse, key_prefix
+from imgcore.values import value_class
 
 __all__ = [
     "SMALL_FILE",
     "Engine",
+    "HostFiles",
     "HostRun",
     "Job",
     "Kind",
@@ -134,14 +137,12 @@ class Job(NamedTuple):
     holes: bool = True
 
 
-class HostRun(NamedTuple):
-    """The contents of several regular files of the host, as columns; `job` gives a single one.
+class HostFiles(NamedTuple):
+    """What stat said of a scanned directory, which is at `top`, by row; `names` and `parents` are those of `Shape`."""
 
-    `paths` are their names in the tree, for errors, `places` where they are; the rest is what stat said of each.
-    """
-
-    paths: Sequence[bytes]
-    places: Sequence[bytes]
+    top: bytes
+    names: Sequence[bytes]
+    parents: array[int]
     devs: Sequence[int]
     inos: Sequence[int]
     sizes: Sequence[int]
@@ -149,17 +150,34 @@ class HostRun(NamedTuple):
     ctimes: Sequence[int]
     blocks: Sequence[int]
 
+    def path(self, row: int) -> bytes:
+        """Return the path of a row in the tree."""
+        names = []
+        while row:
+            names.append(self.names[row])
+            row = self.parents[row]
+        return b"/" + b"/".join(reversed(names))
+
+
+class HostRun(NamedTuple):
+    """The contents of several regular files of the host, by their rows; `job` gives a single one."""
+
+    files: HostFiles
+    rows: Sequence[int]
+
     def job(self, index: int) -> Job:
         """Return one of them."""
-        identity = Identity(*(column[index] for column in self[2:]))
-        return Job(self.paths[index], HostFile(self.places[index], identity))
+        files, row = self.files, self.rows[index]
+        identity = Identity(*(column[row] for column in files[3:]))
+        path = files.path(row)
+        return Job(path, HostFile(files.top.removesuffix(b"/") + path, identity))
 
 
 def each_job(files: Iterable[Job | HostRun]) -> Iterator[Job]:
     """Yield every job by itself."""
     for one in files:
         if isinstance(one, HostRun):
-            yield from map(one.job, range(len(one.paths)))
+            yield from map(one.job, range(len(one.rows)))
         else:
             yield one
 
@@ -198,7 +216,7 @@ class ScanFailed(Exception):
         self.what, self.errno, self.path = what, errno, path
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Spec:
     """How to pack.
 
@@ -288,6 +306,10 @@ class Engine(Protocol):
 
         `skip` are names to leave out, as (device and inode of the directory, name). Raises ScanFailed, Cancelled.
         """
+        ...
+
+    def row_encoder(self, columns: RowColumns) -> RowEncoder | None:
+        """Return what encodes the inodes and listings of this tree, or None where that is done row by row."""
         ...
 
     def compress_all(self, blocks: Sequence[bytes], codec: Codec | None, jobs: int) -> list[tuple[bool, bytes]]:

@@ -18,6 +18,7 @@ from imgcore.blob import Blob
 from imgcore.codec import Codec, alternatives
 from imgcore.codec.lz4 import compress_into
 from imgcore.engine.protocol import HostRun, Job, Kind, Piece, Scanned, Spec, each_job
+from imgcore.engine.rows import RowColumns, RowEncoder
 from imgcore.engine.threads import on_threads
 from imgcore.errors import ImgcoreError, SourceChanged, SourceError
 from imgcore.events import Control
@@ -135,6 +136,10 @@ class PureEngine:
 
     def scan(self, top: bytes, skip: Collection[tuple[int, int, bytes]], xattrs: bool, control: Control) -> Scanned | None:
         """Return None: the scan in Python makes nodes, not columns."""
+        return None
+
+    def row_encoder(self, columns: RowColumns) -> RowEncoder | None:
+        """Return None: in Python a format does that itself."""
         return None
 
     def compress_all(self, blocks: Sequence[bytes], codec: Codec | None, jobs: int) -> list[tuple[bool, bytes]]:

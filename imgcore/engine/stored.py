@@ -7,18 +7,18 @@ stored as it is, and a tail inside a block that it shares with other files, the 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final, NamedTuple
 
 from imgcore.blob import Blob
+from imgcore.values import value_class
 
 __all__ = ["NO_FRAGMENT", "MadeKind", "StoredFiles", "TreeColumns", "UnpackFailed", "UnpackState"]
 
 NO_FRAGMENT: Final = 0xFFFFFFFF
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@value_class(eq=False)
 class StoredFiles:
     """The contents of the regular files of one image, by row of a table; rows of other things hold anything.
 

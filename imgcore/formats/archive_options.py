@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final, Self
 
 from imgcore.codec import stream_level
 from imgcore.limits import parse_size
+from imgcore.values import value_class
 
 __all__ = ["ArchiveOptions", "stream_settings"]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ArchiveOptions:
     """Options of every archive; see the formats' own."""
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self, TypeAlias
 
@@ -17,6 +16,7 @@ from imgcore.engine import Engine
 from imgcore.events import Control
 from imgcore.limits import Limits
 from imgcore.model import Capabilities, FileHints, Hints, Loss, Tree
+from imgcore.values import field, value_class
 
 __all__ = [
     "FileHints",
@@ -48,7 +48,7 @@ def deferred(place: str) -> Callable[..., Any]:
     return call
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Magic:
     """Bytes at a fixed place that mark a format."""
 
@@ -56,7 +56,7 @@ class Magic:
     value: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Finding:
     """One thing that `check` found. An "error" is something that Linux would refuse or misread.
 
@@ -76,7 +76,7 @@ class Finding:
     allowed: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class LayoutItem:
     """One line of `info --layout`: bytes of the image, what they are, and their value as text."""
 
@@ -86,7 +86,7 @@ class LayoutItem:
     value: str
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Report:
     """What a writer did. Sizes are bytes; `seconds` is wall time, None where the caller did not measure it.
 
@@ -163,7 +163,7 @@ class Image(Protocol):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Format:
     """Everything about one format.
 

@@ -13,12 +13,12 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from imgcore.blob.faked import fchmod, fchown, is_faked, plain
 from imgcore.errors import OutputError, show
 from imgcore.hosts.beneath import output_error
 from imgcore.model import Meta
+from imgcore.values import value_class
 
 __all__ = ["Attributes", "may_be_refused", "unset_message", "xattr_error"]
 
@@ -26,7 +26,7 @@ _PRIVILEGED = (b"security.", b"trusted.", b"system.")
 _REFUSED = (errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Attributes:
     """What to set. `warn` is told of an extended attribute that only root, or another system, could set."""
 

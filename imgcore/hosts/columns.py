@@ -10,6 +10,7 @@ from typing import Final
 from imgcore.engine import Scanned
 from imgcore.errors import SourceUnreadable
 from imgcore.model import HostColumns, Shape, Table
+from imgcore.model.table import mode_types
 
 __all__ = ["table_of"]
 
@@ -23,18 +24,18 @@ def table_of(found: Scanned, top: bytes, read_xattrs: Callable[[bytes], Mapping[
     """
     shape = Shape(found.names, found.dirs, found.children)
     modes = found.modes
-    kinds = [mode & 0o170000 for mode in modes]
-    present = set(kinds)
+    kinds = mode_types(modes)
+    present = {kind << 12 for kind in set(kinds)}
     if not present <= _KNOWN:
-        row = next(row for row, kind in enumerate(kinds) if kind not in _KNOWN)
-        raise SourceUnreadable(f"a file of an unknown type ({kinds[row]:#o})", path=_on_host(top, shape.path(row)))
+        row = next(row for row, kind in enumerate(kinds) if kind << 12 not in _KNOWN)
+        raise SourceUnreadable(f"a file of an unknown type ({kinds[row] << 12:#o})", path=_on_host(top, shape.path(row)))
     targets: dict[int, bytes] = {}
     if stat.S_IFLNK in present:
-        rows = compress(range(len(kinds)), [kind == stat.S_IFLNK for kind in kinds])
+        rows = compress(range(len(kinds)), [kind << 12 == stat.S_IFLNK for kind in kinds])
         targets = dict(zip(rows, found.targets, strict=True))
     devices: dict[int, tuple[int, int]] = {}
     if not present.isdisjoint((stat.S_IFCHR, stat.S_IFBLK)):
-        rows = compress(range(len(kinds)), [kind in (stat.S_IFCHR, stat.S_IFBLK) for kind in kinds])
+        rows = compress(range(len(kinds)), [kind << 12 in (stat.S_IFCHR, stat.S_IFBLK) for kind in kinds])
         devices = {row: (found.rdevs[row] >> 32, found.rdevs[row] & 0xFFFFFFFF) for row in rows}
     xattrs = {row: read_xattrs(_on_host(top, shape.path(row))) for row in found.xattr_rows}
     if own := read_xattrs(_on_host(top, b"/.")):
@@ -54,12 +55,14 @@ def table_of(found: Scanned, top: bytes, read_xattrs: Callable[[bytes], Mapping[
     )
 
 
-def _links(found: Scanned, kinds: list[int]) -> dict[int, int]:
+def _links(found: Scanned, kinds: bytes) -> dict[int, int]:
     """Return the first row of each file that has several names here, by the rows of the others."""
     links: dict[int, int] = {}
     first: dict[tuple[int, int], int] = {}
+    if max(found.nlinks) == 1:
+        return links
     for row in compress(range(len(kinds)), [count > 1 for count in found.nlinks]):
-        if kinds[row] != stat.S_IFDIR:
+        if kinds[row] << 12 != stat.S_IFDIR:
             known = first.setdefault((found.devs[row], found.inos[row]), row)
             if known != row:
                 links[row] = known

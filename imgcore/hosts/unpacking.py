@@ -9,7 +9,6 @@ import stat
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TypeVar
 
 from imgcore.blob.faked import is_faked, plain
@@ -19,6 +18,7 @@ from imgcore.hosts.attributes import Attributes
 from imgcore.hosts.beneath import Chain, Place, output_error
 from imgcore.hosts.content import Content, discard_all, write_all
 from imgcore.model import Device, Dir, File, Meta, Node, Pipe, Socket, Symlink, Tree, type_name
+from imgcore.values import value_class
 
 __all__ = ["UnpackReport", "Unpacking", "open_files"]
 
@@ -30,7 +30,7 @@ _BATCH_BYTES = 1 << 20  # bytes, that a thread is given at once: handing over a 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class UnpackReport:
     """What was unpacked.
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from imgcore.blob import Blob
@@ -38,6 +37,7 @@ from imgcore.model import (
     normalize,
     type_name,
 )
+from imgcore.values import field, value_class
 
 __all__ = ["read_pack_file"]
 
@@ -121,7 +121,7 @@ def read_pack_file(
     return reader.builder.tree()
 
 
-@dataclass(slots=True)
+@value_class(frozen=False)
 class _Glob:
     """The options of a `glob` entry."""
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from imgcore.blob import Blob, HostFile, SliceBlob
@@ -25,6 +24,7 @@ from imgcore.limits import Limits
 from imgcore.listings.files import Files
 from imgcore.listings.text import lines_of, number, octal_mode, split_words, time_ns, xattr_value
 from imgcore.model import Device, Dir, File, Meta, Node, Pipe, Socket, Symlink, Tree, TreeBuilder, normalize
+from imgcore.values import value_class
 
 __all__ = ["PseudoEntry", "apply_pseudo", "parse_pseudo", "read_pseudo_file"]
 
@@ -33,7 +33,7 @@ _KINDS: Final = b"dmbcfsixhlLDMBCFSIR"
 _WORDS: Final = {"b": 2, "c": 2, "i": 1, "r": 3}  # words behind mode, uid and gid; `R` has length, offset, sparse
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class PseudoEntry:
     """One definition.
 

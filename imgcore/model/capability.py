@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import dataclasses
 import stat
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from array import array
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import compress
+from operator import sub
 from typing import Final, Literal, TypeAlias
 
 from imgcore.errors import NotRepresentable, show
 from imgcore.model.node import Device, Dir, File, Meta, Node, Pipe, Socket, Symlink, TypeName, Whiteout, type_name
 from imgcore.model.table import Table
 from imgcore.model.tree import Tree
+from imgcore.values import value_class
 
 __all__ = ["LOSS_KINDS", "Capabilities", "Loss", "LossKind", "checked", "find_losses", "project"]
 
@@ -38,7 +41,7 @@ _TYPE_OF: Final[dict[int, TypeName]] = {
 _ACLS = frozenset((b"system.posix_acl_access", b"system.posix_acl_default"))
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Capabilities:
     """What a format can hold.
 
@@ -74,7 +77,7 @@ class Capabilities:
     sparse: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Loss:
     """One thing that a format cannot hold; `kind` is what `allowed` names."""
 
@@ -89,7 +92,7 @@ class Loss:
 def find_losses(tree: Tree, caps: Capabilities) -> Iterator[Loss]:
     """Yield everything in `tree` that a format with `caps` cannot hold, in walk order; fractions of times, all as one, last."""
     if tree.table is not None and _only_fractions(tree.table, caps):
-        yield from _fraction_losses(tree.table, caps.time_step_ns)
+        yield from _fraction_losses(tree.table, _fractions(tree.table, caps.time_step_ns))
         return
     seen: dict[int, bytes] = {}
     ids: set[int] = set()
@@ -123,9 +126,9 @@ def _fraction_loss(first: bytes, count: int) -> Loss:
 def _only_fractions(table: Table, caps: Capabilities) -> bool:
     """Return whether a tree of columns loses nothing, or nothing but fractions of a second: without a look at each node."""
     ids = set(table.uids) | set(table.gids)
-    sizes = map(table.sizes.__getitem__, table.file_rows())
+    sizes = map(table.sizes.__getitem__, table.file_rows()) if table.links else compress(table.sizes, _are_files(table))
     return (
-        {_TYPE_OF[kind] for kind in set(table.kinds())} <= caps.types
+        {_TYPE_OF[kind << 12] for kind in set(table.types())} <= caps.types
         and (caps.hardlinks or not table.links)
         and max(map(len, table.shape.names)) <= caps.max_name
         and 0 <= min(ids) <= max(ids) < _NO_OWNER
@@ -138,23 +141,35 @@ def _only_fractions(table: Table, caps: Capabilities) -> bool:
     )
 
 
-def _fraction_losses(table: Table, step: int) -> Iterator[Loss]:
-    rows = [] if step == 1 else [row for row, mtime in enumerate(table.mtimes) if mtime % step]
+def _are_files(table: Table) -> list[bool]:
+    return [kind == stat.S_IFREG >> 12 for kind in table.types()]
+
+
+def _fraction_losses(table: Table, fractions: Sequence[int]) -> list[Loss]:
+    """Return the loss of fractions of a second, which are given for each row."""
+    if not any(fractions):
+        return []
+    rows: Iterator[int] = compress(range(len(table)), fractions)
     if table.links:
-        rows = [row for row in rows if row not in table.links]
-    if rows:
-        yield _fraction_loss(table.shape.path(min(rows)), len(rows))
+        rows = (row for row in rows if row not in table.links)
+    found = list(rows)
+    return [_fraction_loss(table.shape.path(found[0]), len(found))] if found else []
 
 
 def _without_fractions(tree: Tree, table: Table, caps: Capabilities) -> tuple[Tree, list[Loss]]:
     """Return what `checked` does for columns that lose nothing else."""
     step = caps.time_step_ns
-    losses = list(_fraction_losses(table, step))
+    fractions = _fractions(table, step)
+    losses = _fraction_losses(table, fractions)
     if not losses and step <= tree.time_step_ns:
         return tree, losses
-    mtimes = [mtime - mtime % step for mtime in table.mtimes] if losses else table.mtimes
+    mtimes = array("q", map(sub, table.mtimes, fractions)) if losses else table.mtimes
     coarser = max(step, tree.time_step_ns)
     return Tree.of_table(dataclasses.replace(table, mtimes=mtimes), tree.limits, time_step_ns=coarser), losses
+
+
+def _fractions(table: Table, step: int) -> Sequence[int]:
+    return [] if step == 1 else [mtime % step for mtime in table.mtimes]
 
 
 def _node_losses(path: bytes, node: Node, caps: Capabilities) -> Iterator[Loss]:

@@ -7,7 +7,6 @@ agree. Times are compared at the coarser resolution of the two trees, so a direc
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from imgcore.blob import Blob
@@ -15,6 +14,7 @@ from imgcore.errors import context, show
 from imgcore.events import Control
 from imgcore.model.node import Device, Dir, File, Node, Symlink, type_name
 from imgcore.model.tree import Entry, Tree
+from imgcore.values import value_class
 
 __all__ = ["Change", "ChangeKind", "diff", "same_content"]
 
@@ -25,7 +25,7 @@ ChangeKind: TypeAlias = Literal[
 _CHUNK = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Change:
     """One difference at one path; `old` and `new` are the two sides as text, empty where they say nothing."""
 

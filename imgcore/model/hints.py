@@ -6,10 +6,10 @@ They are wishes: they change where and how bytes are stored, never what is read 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from imgcore.model.node import File
+from imgcore.values import value_class
 
 __all__ = ["MAX_ALIGN", "FileHints", "Hints", "check_align"]
 
@@ -22,7 +22,7 @@ def check_align(align: int) -> None:
         raise ValueError(f"alignment {align} is not a power of two up to 64 MiB")
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class FileHints:
     """How a writer is to lay out the content of one file; what a format knows nothing of is left alone.
 

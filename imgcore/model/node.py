@@ -8,11 +8,11 @@ is the source's own, so whoever needs an order sorts (`Tree.walk` does).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 from imgcore.blob import EMPTY, Blob
+from imgcore.values import field, value_class
 
 __all__ = [
     "NO_XATTRS",
@@ -34,7 +34,7 @@ NO_XATTRS: Mapping[bytes, bytes] = MappingProxyType({})
 TypeName: TypeAlias = Literal["dir", "file", "symlink", "char", "block", "fifo", "socket", "whiteout"]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Meta:
     """Metadata of one node.
 
@@ -53,7 +53,7 @@ class Meta:
     xattrs: Mapping[bytes, bytes] = field(default_factory=lambda: NO_XATTRS)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@value_class(eq=False)
 class File:
     """A regular file."""
 
@@ -61,7 +61,7 @@ class File:
     content: Blob = EMPTY
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@value_class(eq=False)
 class Dir:
     """A directory; `opaque` says that it hides what lower layers have under its name."""
 
@@ -70,7 +70,7 @@ class Dir:
     opaque: bool = False
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@value_class(eq=False)
 class Symlink:
     """A symbolic link; `target` is any bytes."""
 
@@ -78,7 +78,7 @@ class Symlink:
     target: bytes
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@value_class(eq=False)
 class Device:
     """A character or block device."""
 
@@ -88,21 +88,21 @@ class Device:
     minor: int
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@value_class(eq=False)
 class Pipe:
     """A fifo."""
 
     meta: Meta
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@value_class(eq=False)
 class Socket:
     """A socket."""
 
     meta: Meta
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@value_class(eq=False)
 class Whiteout:
     """A name that a layer removes; made by layer differences only, never by a reader."""
 

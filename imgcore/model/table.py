@@ -11,29 +11,39 @@ the rows of one directory have numbers in a row, as formats that number inodes w
 
 from __future__ import annotations
 
-import dataclasses
 import stat
+import sys
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import accumulate, compress
 from typing import TYPE_CHECKING, Final
 
 from imgcore.blob import Blob, HostFile, Identity
-from imgcore.engine.protocol import HostRun
+from imgcore.engine.protocol import HostFiles
 from imgcore.engine.stored import StoredFiles
 from imgcore.errors import NotRepresentable
 from imgcore.model.node import NO_XATTRS, Device, Dir, File, Meta, Node, Pipe, Socket, Symlink
+from imgcore.values import field, value_class
 
 if TYPE_CHECKING:
     from imgcore.model.tree import Tree
 
-__all__ = ["HostColumns", "Shape", "Table"]
+__all__ = ["HostColumns", "Shape", "Table", "mode_types"]
 
 _FILE: Final = stat.S_IFREG
 _DIR: Final = stat.S_IFDIR
 _LINK: Final = stat.S_IFLNK
+_UPPER: Final = bytes(value >> 4 for value in range(256))
+_IS_FILE: Final = bytes(value == _FILE >> 12 for value in range(256))
 _DEVICES: Final = (stat.S_IFCHR, stat.S_IFBLK)
+
+
+def mode_types(modes: Sequence[int]) -> bytes:
+    """Return `mode >> 12` of each."""
+    if isinstance(modes, array) and modes.itemsize == 4:
+        # Of each number the byte that the type is in: no loop in Python.
+        return modes.tobytes()[1 if sys.byteorder == "little" else 2 :: 4].translate(_UPPER)
+    return bytes([mode >> 12 for mode in modes])
 
 
 class Shape:
@@ -121,7 +131,7 @@ class Shape:
         return found
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@value_class(eq=False)
 class HostColumns:
     """What stat said of the files of a scanned directory, which is at `top`; see `Identity`."""
 
@@ -133,7 +143,7 @@ class HostColumns:
     blocks: Sequence[int]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@value_class(eq=False)
 class Table:
     """A tree as columns.
 
@@ -159,19 +169,19 @@ class Table:
     xattrs: Mapping[int, Mapping[bytes, bytes]]
     links: Mapping[int, int]
     host: HostColumns | None = None
-    contents: Mapping[int, Blob] = dataclasses.field(default_factory=dict)
+    contents: Mapping[int, Blob] = field(default_factory=dict)
     stored: StoredFiles | None = None
 
     def __len__(self) -> int:
         return len(self.shape)
 
-    def kinds(self) -> array[int]:
-        """Return the type bits of each row's mode."""
-        return array("I", [mode & 0o170000 for mode in self.modes])
+    def types(self) -> bytes:
+        """Return the type of each row, the upper four bits of `st_mode`: `stat.S_IFREG >> 12`, …"""
+        return mode_types(self.modes)
 
     def file_rows(self) -> list[int]:
         """Return the rows of distinct regular files, in order of rows."""
-        rows = compress(range(len(self)), [mode & 0o170000 == _FILE for mode in self.modes])
+        rows = compress(range(len(self)), self.types().translate(_IS_FILE))
         return [row for row in rows if row not in self.links] if self.links else list(rows)
 
     def host_path(self, path: bytes) -> bytes:
@@ -189,18 +199,12 @@ class Table:
         )
         return HostFile(self.host_path(self.shape.path(row)), identity)
 
-    def host_run(self, rows: Sequence[int]) -> HostRun:
-        """Return the contents of some regular files of a scanned directory, for the engine."""
+    def host_files(self) -> HostFiles:
+        """Return what the engine needs to read the files of a scanned directory."""
         host = self.host
         assert host is not None
-        paths = self.shape.paths(rows)
-        top = host.top[:-1] if host.top.endswith(b"/") else host.top
-        return HostRun(
-            paths,
-            [top + path for path in paths],
-            *([column[row] for row in rows] for column in (host.devs, host.inos, self.sizes)),
-            *([column[row] for row in rows] for column in (host.mtimes, host.ctimes, host.blocks)),
-        )
+        known = host.devs, host.inos, self.sizes, host.mtimes, host.ctimes, host.blocks
+        return HostFiles(host.top, self.shape.names, self.shape.parents, *known)
 
     def node(self, row: int) -> Node:
         """Return a new node for a row that is no directory."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple, Self
+
+from imgcore.values import value_class
 
 __all__ = ["CacheInfo", "Stored", "beyond"]
 
@@ -17,7 +18,7 @@ class Stored(NamedTuple):
     path: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class CacheInfo:
     """What is in a store.
 

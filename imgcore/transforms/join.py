@@ -7,16 +7,16 @@ instead: its file, link or directory takes the place of what was there, and a di
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 
 from imgcore.errors import MergeConflict
 from imgcore.model import Dir, Meta, Node, PathLike, Tree, split, type_name
+from imgcore.values import value_class
 
 __all__ = ["join_trees", "place_tree"]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@value_class
 class _MadeUp(Meta):
     """Metadata of a directory that no source has."""
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Final
+
+from imgcore.values import value_class
 
 __all__ = ["ModeRule"]
 
@@ -14,7 +15,7 @@ _SHIFTS: Final = {"u": 6, "g": 3, "o": 0}
 _SPECIAL: Final = {"u": 0o4000, "g": 0o2000, "o": 0}
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ModeRule:
     """How permissions change; `octal` sets them all, `steps` are (who, operator, what) one after the other."""
 

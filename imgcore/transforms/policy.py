@@ -13,10 +13,10 @@ import fnmatch
 import re
 from array import array
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from imgcore.model import NO_XATTRS, Meta, Node, Table, Tree
+from imgcore.values import field, value_class
 
 __all__ = ["Clock", "IdRange", "Owners", "Policy"]
 
@@ -25,7 +25,7 @@ _MAX_ID = (1 << 32) - 1
 _Change: TypeAlias = Callable[[Meta], Meta]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class IdRange:
     """`count` ids from `first` on become those from `to` on."""
 
@@ -38,7 +38,7 @@ class IdRange:
             raise ValueError(f"ids {self.first}:{self.to}:{self.count} are not inside of 32 bits")
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Owners:
     """Who owns the entries.
 
@@ -87,7 +87,7 @@ def _mapped(number: int, ranges: tuple[IdRange, ...]) -> int:
     return number
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Clock:
     """What becomes of times: kept; "clamp": none later than `ns`; "fixed": all become `ns` (since 1970)."""
 
@@ -116,7 +116,7 @@ class Clock:
         return min(mtime_ns, self.ns) if self.kind == "clamp" else self.ns
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Policy:
     """Owners, times and extended attributes of a tree that is written.
 
@@ -126,8 +126,8 @@ class Policy:
         xattrs: "keep" (all but those of overlayfs), "all", "none", or a shell glob of the names that stay.
     """
 
-    owners: Owners = dataclasses.field(default_factory=Owners)
-    clock: Clock = dataclasses.field(default_factory=Clock)
+    owners: Owners = field(default_factory=Owners)
+    clock: Clock = field(default_factory=Clock)
     xattrs: str = "keep"
 
     def apply(self, tree: Tree) -> Tree:

@@ -16,7 +16,9 @@ import pytest
 import imgcore
 from imgcore.blob import BytesBlob, MemorySink
 from imgcore.blob.faked import is_faked
-from imgcore.build import open_source, pack, unpack
+from imgcore.build.pack import pack
+from imgcore.build.source import open_source
+from imgcore.build.unpack import unpack
 from imgcore.engine import native_available
 from imgcore.errors import ImgcoreError, OutputError, SourceChanged, TargetExists
 from imgcore.events import Control, Event, Warned

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from imgcore.build import open_source
+from imgcore.build.source import open_source
 from imgcore.model import Dir, Symlink, Tree, manifest_lines
 from imgcore.transforms import capability_value
 from tests.conftest import Cli

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from imgcore.build import pack
+from imgcore.build.pack import pack
 from imgcore.model import tree
 
 ROOT = Path(__file__).resolve().parents[2]

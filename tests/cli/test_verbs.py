@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from imgcore.blob import MemorySink
-from imgcore.build import open_source, pack
+from imgcore.build.pack import pack
+from imgcore.build.source import open_source
 from imgcore.cli.output import human, table
 from imgcore.formats import squashfs
 from imgcore.hosts import scan

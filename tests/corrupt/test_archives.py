@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from imgcore.blob import BytesBlob, read_chunks
-from imgcore.build import open_source, pack
+from imgcore.build.pack import pack
+from imgcore.build.source import open_source
 from imgcore.errors import ImgcoreError, LimitExceeded
 from imgcore.events import Control
 from imgcore.formats import cpio, tar

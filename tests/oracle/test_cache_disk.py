@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from imgcore.build import pack
+from imgcore.build.pack import pack
 from imgcore.events import Control, Event, Warned
 from imgcore.formats.squashfs import Options
 from imgcore.model import Tree, tree

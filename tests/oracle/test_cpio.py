@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from imgcore.build import open_source, pack, unpack
+from imgcore.build.pack import pack
+from imgcore.build.source import open_source
+from imgcore.build.unpack import unpack
 from imgcore.formats.cpio import FORMAT, Options
 from tests.kit.archives import hard, written
 from tests.kit.oracles import differences, host_records, run, tool, tree_records

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from imgcore.blob import BytesBlob, FileBlob
-from imgcore.build import pack
 from imgcore.build.host_files import HostFiles
+from imgcore.build.pack import pack
 from imgcore.build.source import open_source
 from imgcore.build.spec import parse_source
 from imgcore.formats.squashfs import open_image

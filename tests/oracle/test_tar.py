@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from imgcore.blob import FileBlob, read_all
-from imgcore.build import open_source, pack, unpack
+from imgcore.build.pack import pack
+from imgcore.build.source import open_source
+from imgcore.build.unpack import unpack
 from imgcore.formats.tar import FORMAT, Options
 from imgcore.hosts import scan
 from imgcore.model import Dir, File, Tree, diff

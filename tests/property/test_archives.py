@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imgcore.blob import BytesBlob
-from imgcore.build import open_source
+from imgcore.build.source import open_source
 from imgcore.events import Control
 from imgcore.formats import cpio, tar
 from imgcore.formats.base import Format

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+
+from imgcore.values import field, value_class
 
 __all__ = ["Arguments", "Option", "ShimError", "parse"]
 
@@ -12,7 +13,7 @@ class ShimError(Exception):
     """A command line that is wrong, or asks for something that is not there; the text is for people."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Option:
     """One option.
 
@@ -29,7 +30,7 @@ class Option:
     refused: str | None = None
 
 
-@dataclass(slots=True)
+@value_class(frozen=False)
 class Arguments:
     """A command line: plain words, all else as it was given, and for each key the values that were given, in order."""
 

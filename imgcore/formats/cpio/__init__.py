@@ -6,7 +6,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 from imgcore.formats.base import Format, Magic, deferred
-from imgcore.formats.cpio.layout import CRC, NEWC, ODC
+from imgcore.formats.cpio.magic import CRC, NEWC, ODC
 from imgcore.formats.cpio.options import CAPABILITIES, SUFFIX_SETTINGS, Options
 
 if TYPE_CHECKING:

@@ -9,12 +9,10 @@ from __future__ import annotations
 from typing import Annotated, Final, NamedTuple
 
 from imgcore.errors import Corrupt
+from imgcore.formats.cpio.magic import NEWC, ODC
 from imgcore.wire import Record, raw, record
 
 __all__ = [
-    "CRC",
-    "NEWC",
-    "ODC",
     "RECORDS",
     "TRAILER",
     "NewcHeader",
@@ -25,9 +23,6 @@ __all__ = [
     "numbers_of",
 ]
 
-NEWC: Final = b"070701"
-CRC: Final = b"070702"
-ODC: Final = b"070707"
 TRAILER: Final = b"TRAILER!!!"
 
 

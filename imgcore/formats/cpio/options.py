@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 from imgcore.formats.archive_options import ArchiveOptions, stream_settings
 from imgcore.model import Capabilities
+from imgcore.values import value_class
 
 __all__ = ["CAPABILITIES", "SUFFIX_SETTINGS", "Options"]
 
@@ -23,7 +23,7 @@ CAPABILITIES: Final = Capabilities(
 SUFFIX_SETTINGS: Final = stream_settings(".cpio")
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Options(ArchiveOptions):
     """How to write a cpio.
 

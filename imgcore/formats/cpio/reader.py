@@ -18,7 +18,8 @@ from imgcore.errors import Corrupt, NotThisFormat
 from imgcore.events import Control
 from imgcore.formats.archive import Deferred, TreeBuilder, Window, member_path
 from imgcore.formats.base import Finding, LayoutItem
-from imgcore.formats.cpio.layout import CRC, NEWC, ODC, TRAILER, NewcHeader, Numbers, OdcHeader, byte_sum, numbers_of
+from imgcore.formats.cpio.layout import TRAILER, NewcHeader, Numbers, OdcHeader, byte_sum, numbers_of
+from imgcore.formats.cpio.magic import CRC, NEWC, ODC
 from imgcore.limits import Limits
 from imgcore.model import Device, File, Meta, Node, Pipe, Socket, Symlink, Tree
 

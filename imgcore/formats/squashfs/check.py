@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
 from typing import Final
 
 from imgcore.blob import Blob
@@ -24,6 +23,7 @@ from imgcore.formats.squashfs.check_tree import TreeChecker
 from imgcore.formats.squashfs.findings import from_error
 from imgcore.formats.squashfs.layout import METADATA_SIZE, NO_TABLE, FragmentEntry, Superblock, XattrId, XattrTable
 from imgcore.limits import Limits
+from imgcore.values import value_class
 
 __all__ = ["check_blob"]
 
@@ -54,7 +54,7 @@ def check_blob(blob: Blob, limits: Limits, control: Control) -> Iterator[Finding
     yield from checker.run()
 
 
-@dataclass(slots=True)
+@value_class(frozen=False)
 class _Table:
     """Where a lookup table lies: its list of positions, and what follows it."""
 

@@ -14,17 +14,18 @@ from __future__ import annotations
 import zlib
 from array import array
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from itertools import compress
 from typing import NamedTuple
 
 from imgcore.blob import Sink
 from imgcore.engine.protocol import Kind, Piece
 from imgcore.formats.squashfs.layout import BLOCK_RAW, NO_FRAGMENT, FragmentEntry, block_length
+from imgcore.values import value_class
 
 __all__ = ["FileData", "Placed", "Placer", "Totals", "pieces_of"]
 
 _STEP = 4096
+_TELLING = 1024  # bytes of a stored block that say whether the image falls into step at it
 _MOST_CANDIDATES = 32  # runs that are followed at once, for a block that is stored many times
 
 
@@ -77,7 +78,7 @@ class Placed:
         return (sum(same), sum(compress(sizes, same))) if 1 in same else (0, 0)
 
 
-@dataclass(slots=True)
+@value_class(frozen=False)
 class Totals:
     """Counts of what happened; sizes in bytes."""
 
@@ -236,7 +237,7 @@ class Placer:
 
     def _step_of(self, data: bytes) -> int:
         """Return 4096 where the image falls into step, else 1: as likely as `data` is a part of `resync`."""
-        return _STEP if self._resync and zlib.crc32(data) * self._resync < len(data) << 32 else 1
+        return _STEP if self._resync and zlib.crc32(data[:_TELLING]) * self._resync < len(data) << 32 else 1
 
     def _fill_to(self, align: int) -> None:
         """Append zeros until the position is a multiple of `align`."""

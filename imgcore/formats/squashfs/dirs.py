@@ -19,7 +19,7 @@ from imgcore.formats.squashfs.layout import LISTING_EXTRA, MAX_DIR_COUNT, METADA
 from imgcore.formats.squashfs.metadata import MetadataWriter
 from imgcore.wire import chain
 
-__all__ = ["Listing", "write_listing"]
+__all__ = ["Listing", "check_size", "write_listing"]
 
 _ENTRY: Final = chain(DirEntry)
 _HEADER: Final = chain(DirHeader)
@@ -41,6 +41,12 @@ class Listing(NamedTuple):
             DirIndex(offset, stream.place(self.position + offset)[0], len(name) - 1).pack() + name
             for offset, name in self.headers[::step]
         ]
+
+
+def check_size(size: int, path: bytes) -> None:
+    """Raise NotRepresentable for a listing of so many bytes, of the directory at `path`, that no inode can have."""
+    if size > _MAX_LISTING:
+        raise NotRepresentable("squashfs cannot hold a directory whose listing takes 4 GiB", path=path)
 
 
 def _one_run(begin: int, names: Sequence[bytes], places: Sequence[tuple[int, int]], numbers: Sequence[int]) -> int:
@@ -106,7 +112,6 @@ def write_listing(
         size += entry_size + len(name)
     if count:
         out[header_at] = DirHeader(count - 1, head_start, head_number).pack()
-    if size > _MAX_LISTING:
-        raise NotRepresentable("squashfs cannot hold a directory whose listing takes 4 GiB", path=path)
+    check_size(size, path)
     stream.append(b"".join(out))
     return Listing(begin, size, headers)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 from array import array
-from dataclasses import dataclass
 from typing import Final
 
 from imgcore.errors import Corrupt, context
@@ -30,6 +29,7 @@ from imgcore.formats.squashfs.layout import (
     SymlinkInode,
 )
 from imgcore.formats.squashfs.metadata import Cursor, MetadataReader
+from imgcore.values import value_class
 
 __all__ = ["Inode", "read_index", "read_inode", "read_words"]
 
@@ -38,7 +38,7 @@ MAX_SYMLINK: Final = 65535
 """Longest target that is read; Linux refuses more than a page, unsquashfs more than this."""
 
 
-@dataclass(slots=True)
+@value_class(frozen=False)
 class Inode:
     """One inode. `kind` is the type on disk (1 to 14), `basic` the type without the extended form.
 

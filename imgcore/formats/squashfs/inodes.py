@@ -5,9 +5,8 @@ Most inodes are those of files in the basic form, so these are packed many at on
 
 from __future__ import annotations
 
-import sys
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate, compress, repeat
 from operator import itemgetter
 from typing import Final
@@ -34,6 +33,7 @@ from imgcore.formats.squashfs.layout import (
     SymlinkInode,
     device_number,
 )
+from imgcore.formats.squashfs.metadata import little_endian
 from imgcore.formats.squashfs.plan import Plan
 from imgcore.wire import chain
 
@@ -45,7 +45,6 @@ _BATCH: Final = 8192  # inodes that are held at once
 _BASE: Final = chain(InodeBase)
 _BASIC_FILE: Final = chain(InodeBase, RegInode)
 _BASIC_DIR: Final = chain(DirInode)
-_LITTLE: Final = sys.byteorder == "little"
 
 
 def _picker(places: Sequence[int]) -> Callable[[Sequence[int]], Sequence[int]]:
@@ -58,12 +57,13 @@ def _picker(places: Sequence[int]) -> Callable[[Sequence[int]], Sequence[int]]:
 
 
 class InodeEncoder:
-    """Encodes the inodes of a plan and numbers owners and groups as they are first met."""
+    """Encodes the inodes of a plan; `ids` numbers owners and groups as they are first met."""
 
     def __init__(self, plan: Plan) -> None:
-        self.ids: dict[int, int] = {}
         self._plan = plan
-        self._table = plan.table
+        self._table = table = plan.table
+        pairs = dict.fromkeys(zip(table.uids, table.gids, strict=True))
+        self.ids = {one: place for place, one in enumerate(dict.fromkeys(one for pair in pairs for one in pair))}
 
     def leaves(self, files: Placed, places: Sequence[int] | None) -> Iterator[tuple[list[int], list[bytes]]]:
         """Yield batches of (rows, their inodes): all but directories, in walk order.
@@ -88,14 +88,21 @@ class InodeEncoder:
             encoded = iter(self._files(list(compress(rows, is_file)), which, files, word_ends))
             yield rows, [next(encoded) if regular else self._other(row) for row, regular in zip(rows, is_file, strict=True)]
 
-    def _files(self, rows: Sequence[int], which: Sequence[int], files: Placed, word_ends: Sequence[int]) -> list[bytes]:
+    def leaf(self, row: int, files: Placed, number: int) -> bytes:
+        """Return the inode of what is no directory; `number` says which of `files` the content of a regular file is."""
+        if self._plan.types[row] != REG:
+            return self._other(row)
+        begin = sum(files.counts[:number])
+        ends = {number: begin, number + 1: begin + files.counts[number]}
+        return self._files([row], [number], files, ends)[0]
+
+    def _files(
+        self, rows: Sequence[int], which: Sequence[int], files: Placed, word_ends: Sequence[int] | Mapping[int, int]
+    ) -> list[bytes]:
         """Return the inodes of regular files, whose contents are `which` of `files`."""
         table, plan, ids = self._table, self._plan, self.ids
         of_row, of_file = _picker(rows), _picker(which)
         uids, gids = of_row(table.uids), of_row(table.gids)
-        for uid, gid in dict.fromkeys(zip(uids, gids, strict=True)):
-            ids.setdefault(uid, len(ids))
-            ids.setdefault(gid, len(ids))
         starts, sizes = of_file(files.starts), of_row(table.sizes)
         short = [size & 0xFFFFFFFF for size in sizes] if max(sizes, default=0) >= _U32 else sizes
         raws = list(
@@ -117,9 +124,7 @@ class InodeEncoder:
             if count:
                 one = which[place]
                 words = files.words[word_ends[one] : word_ends[one + 1]]
-                if not _LITTLE:
-                    words.byteswap()
-                raws[place] += words.tobytes()
+                raws[place] += little_endian(words)
         for place in self._extended(rows, which, files, starts, sizes):
             row, one = rows[place], which[place]
             xattr = plan.xattrs.get(row, NO_XATTR)
@@ -147,8 +152,7 @@ class InodeEncoder:
 
     def _base(self, kind: int, row: int) -> bytes:
         table = self._table
-        uid = self.ids.setdefault(table.uids[row], len(self.ids))
-        gid = self.ids.setdefault(table.gids[row], len(self.ids))
+        uid, gid = self.ids[table.uids[row]], self.ids[table.gids[row]]
         mtime = table.mtimes[row] // _SECOND
         return _BASE.pack(kind, table.modes[row] & 0o7777, uid, gid, mtime, self._plan.numbers[row])
 

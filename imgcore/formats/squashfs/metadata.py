@@ -10,6 +10,8 @@ A record that begins exactly where a block ends is referenced as (next block, 0)
 from __future__ import annotations
 
 import struct
+import sys
+from array import array
 from collections.abc import Callable, Sequence
 from itertools import accumulate
 from typing import Final, TypeAlias
@@ -22,11 +24,13 @@ from imgcore.errors import Corrupt, context
 from imgcore.formats.squashfs.layout import METADATA_RAW, METADATA_SIZE
 from imgcore.limits import Limits
 
-__all__ = ["Cursor", "MetadataReader", "MetadataWriter", "OnStored", "write_table"]
+__all__ = ["Cursor", "MetadataReader", "MetadataWriter", "OnStored", "little_endian", "write_table"]
 
 OnStored: TypeAlias = Callable[[int, bytes], None]
 """Is told the position and the stored bytes of each compressed block before it is decoded."""
 
+_SHIFT: Final = METADATA_SIZE.bit_length() - 1
+_OFFSET: Final = METADATA_SIZE - 1
 _BATCH: Final = 1024  # blocks that are compressed at once: 8 MiB of payload
 
 
@@ -39,7 +43,7 @@ class MetadataWriter:
         self._jobs = jobs
         self._pending = bytearray()
         self._stored: list[bytes] = []
-        self._starts: list[int] = [0]
+        self._starts = array("Q", [0])
         self._length = 0
 
     def __len__(self) -> int:
@@ -67,6 +71,11 @@ class MetadataWriter:
             self._compress(len(self._pending) // METADATA_SIZE)
         return self._starts[block], offset
 
+    def block_starts(self) -> array[int]:
+        """Return where each block begins, the one that is not yet full being the last; from the first block on."""
+        self._compress(len(self._pending) // METADATA_SIZE)
+        return self._starts
+
     def places(self, positions: Sequence[int]) -> list[tuple[int, int]]:
         """Return the places of several positions."""
         if not positions:
@@ -75,6 +84,13 @@ class MetadataWriter:
         starts = self._starts
         return [(starts[position // METADATA_SIZE], position % METADATA_SIZE) for position in positions]
 
+    def references(self, positions: Sequence[int]) -> array[int]:
+        """Return the references of several positions, the block's start in the upper 48 bits."""
+        if positions:
+            self.place(max(positions))
+        starts = [start << 16 for start in self._starts]
+        return array("Q", [starts[at >> _SHIFT] | at & _OFFSET for at in positions])
+
     def reference(self, position: int) -> int:
         """Return the reference of a position of the stream."""
         start, offset = self.place(position)
@@ -82,6 +98,8 @@ class MetadataWriter:
 
     def _compress(self, blocks: int) -> None:
         """Compress the first `blocks` pending payloads; the last may be short."""
+        if not blocks:
+            return
         size = min(blocks * METADATA_SIZE, len(self._pending))
         with memoryview(self._pending) as view:
             payloads = [bytes(view[at : min(at + METADATA_SIZE, size)]) for at in range(0, size, METADATA_SIZE)]
@@ -102,6 +120,14 @@ class MetadataWriter:
         base = sink.position
         sink.append(b"".join(self._stored))
         return [base + start for start in self._starts[: len(self._stored)]]
+
+
+def little_endian(numbers: array[int]) -> bytes:
+    """Return numbers as they stand in an image."""
+    if sys.byteorder == "big":
+        numbers = numbers[:]
+        numbers.byteswap()
+    return numbers.tobytes()
 
 
 def write_table(sink: Sink, engine: Engine, codec: Codec | None, jobs: int, data: bytes) -> tuple[list[int], int]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from imgcore.engine.protocol import Tails, minimum_memory
@@ -13,6 +12,7 @@ from imgcore.formats.squashfs.layout import MAX_IDS
 from imgcore.limits import parse_size
 from imgcore.model import Capabilities, Hints
 from imgcore.model.hints import MAX_ALIGN, check_align
+from imgcore.values import value_class
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -62,7 +62,7 @@ CAPABILITIES: Final = Capabilities(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Options:
     """How to write a squashfs image.
 

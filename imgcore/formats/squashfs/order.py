@@ -7,13 +7,13 @@ their suffixes: files of one kind side by side share more within a fragment. Num
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from imgcore.engine import HostRun, Job
 from imgcore.formats.squashfs.options import Options
 from imgcore.formats.squashfs.plan import Plan
 from imgcore.model import File, FileHints, Hints
+from imgcore.values import value_class
 
 __all__ = ["Order", "layout_order"]
 
@@ -21,7 +21,7 @@ _USUAL: Final = FileHints()
 _RUN: Final = 1024  # files that are handed to the engine at once
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Order:
     """The contents in the order in which they are written.
 
@@ -43,8 +43,9 @@ class Order:
         """Yield the contents, for the engine."""
         table = plan.table
         if self.wishes is None and holes and table.host is not None:
+            files = table.host_files()
             for at in range(0, len(self.rows), _RUN):
-                yield table.host_run(self.rows[at : at + _RUN])
+                yield HostRun(files, self.rows[at : at + _RUN])
             return
         path = table.shape.path
         for place, row in enumerate(self.rows):

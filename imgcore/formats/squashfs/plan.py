@@ -11,15 +11,15 @@ import stat
 from array import array
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from imgcore.formats.squashfs.layout import BLOCK_DEVICE, CHAR_DEVICE, DIR, FIFO, REG, SOCKET, SYMLINK
 from imgcore.model import Table
+from imgcore.values import value_class
 
 __all__ = ["Plan", "plan_table"]
 
-_TYPES: Final = {
+_BASIC: Final = {
     stat.S_IFREG: REG,
     stat.S_IFDIR: DIR,
     stat.S_IFLNK: SYMLINK,
@@ -28,9 +28,10 @@ _TYPES: Final = {
     stat.S_IFIFO: FIFO,
     stat.S_IFSOCK: SOCKET,
 }
+_TYPES: Final = bytes(_BASIC.get(kind << 12, 0) for kind in range(256))
 
 
-@dataclass(slots=True, eq=False)
+@value_class(eq=False, frozen=False)
 class Plan:
     """A table, and what follows from it.
 
@@ -100,5 +101,5 @@ def plan_table(table: Table, *, hardlinks: bool = True) -> Plan:
             made.append(number if first is None else made[first])
         numbers = made
     nlinks = {row: count + 1 for row, count in Counter(links.values()).items()}
-    types = bytes([_TYPES[mode & 0o170000] for mode in table.modes])
+    types = table.types().translate(_TYPES)
     return Plan(table, links, types, order, numbers, nlinks, array("q", [-1]) * len(table), {})

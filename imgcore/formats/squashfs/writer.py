@@ -6,17 +6,16 @@ everything is; the superblock, which comes first, is patched last.
 1. Number the nodes (`plan`).
 2. Send the contents of regular files, in the order that `layout_order` gives, through the engine; `data.Placer` puts them
    in the image.
-3. Encode the inodes of everything but directories; their position depends on nothing else, so their metadata blocks are
-   compressed on all processors at once.
-4. Encode the directories level by level, those without subdirectories first: a listing needs the positions of its
-   children's inodes, and a directory's inode that of its listing. Each level's blocks are compressed together.
-5. Fragment, export, id and xattr tables, padding, superblock.
+3. Encode the inodes and listings (`encode`); their metadata blocks are compressed on all processors at once.
+4. Fragment, export, id and xattr tables, padding, superblock.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import struct
+from array import array
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from imgcore.blob import Blob, Sink
@@ -30,10 +29,9 @@ from imgcore.formats.base import Report
 from imgcore.formats.squashfs import layout
 from imgcore.formats.squashfs.codecs import codec_for, compressor_options
 from imgcore.formats.squashfs.data import Placer, pieces_of
-from imgcore.formats.squashfs.dirs import Listing, write_listing
-from imgcore.formats.squashfs.inodes import InodeEncoder
+from imgcore.formats.squashfs.encode import TreeEncoder
 from imgcore.formats.squashfs.layout import SUPERBLOCK_SIZE, Superblock
-from imgcore.formats.squashfs.metadata import MetadataWriter, write_table
+from imgcore.formats.squashfs.metadata import MetadataWriter, little_endian, write_table
 from imgcore.formats.squashfs.options import CAPABILITIES, PARTS, Options
 from imgcore.formats.squashfs.order import layout_order
 from imgcore.formats.squashfs.plan import plan_table
@@ -73,7 +71,6 @@ class _Writer:
         self.inodes = MetadataWriter(engine, self._codec_of("inodes"), options.jobs)
         self.listings = MetadataWriter(engine, self._codec_of("inodes"), options.jobs)
         self.xattrs = XattrWriter(engine, self._codec_of("xattrs"), options.jobs)
-        self.encoder = InodeEncoder(self.plan)
         self.order = layout_order(self.plan, options)
         self.placer = Placer(sink, self._align_of, options.resync)
         self.use: StoreUse | None = None
@@ -95,9 +92,10 @@ class _Writer:
             (row, self.xattrs.add(known[row])) for row in (self.plan.order if known else ()) if row in known
         )
         self._write_contents()
-        self._encode_leaves()
-        self._encode_directories()
-        super_block = self._write_tables(bool(settings))
+        encoder = TreeEncoder(self.plan, self.engine, self.inodes, self.listings, self.control)
+        encoder.encode_leaves(self.placer.files, self.order.places)
+        encoder.encode_directories()
+        super_block = self._write_tables(bool(settings), encoder.ids)
         for size in pieces_of(-self.sink.position % self.options.pad):
             self.sink.append(bytes(size))
         self.sink.patch(0, super_block.pack())
@@ -145,41 +143,7 @@ class _Writer:
             return None
         return found
 
-    def _encode_leaves(self) -> None:
-        """Encode the inodes of everything but directories, in walk order."""
-        positions = self.plan.positions
-        for rows, raws in self.encoder.leaves(self.placer.files, self.order.places):
-            self.control.check()
-            for row, position in zip(rows, self.inodes.append_all(raws), strict=True):
-                positions[row] = position
-        for row, first in self.plan.links.items():
-            positions[row] = positions[first]
-
-    def _encode_directories(self) -> None:
-        """Encode directories, the deepest levels first."""
-        shape, plan, subdirs = self.table.shape, self.plan, self.plan.subdirs()
-        for level in plan.levels():
-            self.control.check()
-            listings = [self._write_listing(place) for place in level]
-            for place, listing in zip(level, listings, strict=True):
-                row = shape.dirs[place]
-                at = self.listings.place(listing.position)
-                raw = self.encoder.directory(row, subdirs[row], at, listing.size, listing.encode_index(self.listings))
-                plan.positions[row] = self.inodes.append(raw)
-
-    def _write_listing(self, place: int) -> Listing:
-        shape, plan = self.table.shape, self.plan
-        begin, end = shape.starts[place], shape.starts[place + 1]
-        return write_listing(
-            self.listings,
-            shape.names[begin:end],
-            self.inodes.places(plan.positions[begin:end]),
-            plan.numbers[begin:end],
-            plan.types[begin:end],
-            shape.path(shape.dirs[place]),
-        )
-
-    def _write_tables(self, has_settings: bool) -> Superblock:
+    def _write_tables(self, has_settings: bool, ids: Sequence[int]) -> Superblock:
         sink, options, plan = self.sink, self.options, self.plan
         inode_start, inode_bytes = sink.position, self.inodes.finish()
         self.inodes.write_to(sink)
@@ -191,10 +155,11 @@ class _Writer:
         fragment_start = self._table("fragments", entries)  # a position even without fragments: unsquashfs 4.5 refuses -1
         lookup_start = layout.NO_TABLE
         if options.export:
-            by_number = [plan.positions[row] for row in range(len(self.table)) if row not in plan.links]
-            references = [start << 16 | offset for start, offset in self.inodes.places(by_number)]
-            lookup_start = self._table("inodes", struct.pack(f"<{len(references)}Q", *references))
-        id_start = self._table("ids", struct.pack(f"<{len(self.encoder.ids)}I", *self.encoder.ids))
+            by_number: Sequence[int] = plan.positions
+            if plan.links:
+                by_number = [plan.positions[row] for row in range(len(self.table)) if row not in plan.links]
+            lookup_start = self._table("inodes", little_endian(self.inodes.references(by_number)))
+        id_start = self._table("ids", little_endian(array("I", ids)))
         xattr_start = self.xattrs.write(sink)
         newest = max(self.table.mtimes) // 1_000_000_000
         return Superblock(
@@ -206,7 +171,7 @@ class _Writer:
             compression=layout.COMPRESSION_IDS["gzip" if options.compression == "none" else options.compression],
             block_log=options.block_size.bit_length() - 1,
             flags=self._flags(has_settings, xattr_start),
-            no_ids=len(self.encoder.ids),
+            no_ids=len(ids),
             s_major=4,
             s_minor=0,
             root_inode=self.inodes.reference(plan.positions[0]),

@@ -12,7 +12,9 @@ import pytest
 
 from imgcore import formats
 from imgcore.blob import BytesBlob, HostFile, Identity, MemorySink, Sink
-from imgcore.build import open_source, pack, unpack
+from imgcore.build.pack import pack
+from imgcore.build.source import open_source
+from imgcore.build.unpack import unpack
 from imgcore.engine import Engine
 from imgcore.errors import (
     Cancelled,

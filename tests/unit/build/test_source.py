@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from imgcore.blob import BytesBlob, MemorySink, read_all
-from imgcore.build import open_source, open_sources, pack, parse_source
-from imgcore.build.source import open_blob
+from imgcore.build.pack import pack
+from imgcore.build.source import open_blob, open_source, open_sources
+from imgcore.build.spec import parse_source
 from imgcore.errors import (
     LimitExceeded,
     MergeConflict,

@@ -13,8 +13,9 @@ import pytest
 import zstandard
 
 from imgcore.blob import BytesBlob, MemorySink, read_all
-from imgcore.build import open_source, pack, parse_source
-from imgcore.build.source import open_blob
+from imgcore.build.pack import pack
+from imgcore.build.source import open_blob, open_source
+from imgcore.build.spec import parse_source
 from imgcore.errors import Corrupt, LimitExceeded, NotThisFormat
 from imgcore.events import Control
 from imgcore.formats import FORMATS, by_suffix, cpio, squashfs, tar

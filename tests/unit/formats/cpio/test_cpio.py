@@ -14,7 +14,8 @@ from imgcore.events import Control
 from imgcore.formats import detect
 from imgcore.formats.cpio import FORMAT, Options, open_image
 from imgcore.formats.cpio.check import check_blob
-from imgcore.formats.cpio.layout import NEWC, ODC, TRAILER, Numbers, byte_sum, newc_header
+from imgcore.formats.cpio.layout import TRAILER, Numbers, byte_sum, newc_header
+from imgcore.formats.cpio.magic import NEWC, ODC
 from imgcore.limits import Limits
 from imgcore.model import Device, Dir, File, Meta, Socket, Symlink, Tree, tree
 from imgcore.testing.strategies import HolesBlob
