@@ -17,7 +17,7 @@ from imgcore.values import field, value_class
 class Point:
     x: int
     y: int = 2
-    names: list[str] = field(default_factory=list, compare=False)  # noqa: RUF009
+    names: list[str] = field(default_factory=list, compare=False)
     KIND: ClassVar[str] = "point"
 
     def __post_init__(self) -> None:
@@ -29,7 +29,7 @@ class Point:
 class Model:
     x: int
     y: int = 2
-    names: list[str] = field(default_factory=list, compare=False)
+    names: list[str] = field(default_factory=list, compare=False)  # noqa: RUF009
     KIND: ClassVar[str] = "point"
 
 
