@@ -39,6 +39,7 @@ __all__ = [
     "NotRepresentable",
     "NotThisFormat",
     "OutputError",
+    "OverlayError",
     "PathError",
     "SourceChanged",
     "SourceError",
@@ -184,6 +185,14 @@ class NotRepresentable(TreeError):
 
 class MergeConflict(TreeError):
     """Two sources disagree about one path."""
+
+
+class OverlayError(TreeError):
+    """What Linux's overlayfs would answer with an error; `errno` is its number (`errno.EIO`, …)."""
+
+    def __init__(self, message: str, code: int, *, path: bytes | str | None = None, hint: str | None = None):
+        super().__init__(message, path=path, hint=hint)
+        self.errno = code
 
 
 class PathError(TreeError):

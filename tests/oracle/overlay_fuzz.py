@@ -1,0 +1,164 @@
+"""Random stacks of layers through Linux and through our merge: `python -m tests.oracle.overlay_fuzz --stacks 20000 --seed 1`.
+
+Needs root. Every stack is made on a tmpfs, mounted and walked; our view of the same directories has to be the same: names
+in the order of readdir, metadata, attributes, link counts, contents, errors. A stack in which Linux says ESTALE (two
+directories of the upper layer claim one lower directory; what is seen then depends on what was looked at before) is set
+aside and counted. Of what differs, the smallest stack that still does is printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import copy
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.kit.overlay_stacks import Spec, View, kernel_view, make_layers, our_view, random_spec, read_layers
+
+
+@dataclass
+class Result:
+    stacks: int = 0
+    paths: int = 0
+    stale: int = 0
+    refused: int = 0
+    different: int = 0
+
+
+@contextlib.contextmanager
+def tmpfs() -> Iterator[None]:
+    """Work in a new tmpfs. Raises CalledProcessError without root."""
+    home = os.getcwd()
+    with tempfile.TemporaryDirectory() as place:
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200m", "tmpfs", place], check=True)
+        try:
+            os.chdir(place)
+            yield
+        finally:
+            os.chdir(home)
+            subprocess.run(["umount", "-l", place], check=True)
+
+
+def compare(spec: Spec) -> tuple[View | str, View | str]:
+    """Return what Linux and what we see of a stack; works in the current directory."""
+    names = make_layers(spec)
+    theirs = kernel_view(spec)
+    return theirs, our_view(spec, read_layers(names))
+
+
+def is_stale(view: View | str) -> bool:
+    return isinstance(view, dict) and "EESTALE" in view.values()
+
+
+def differs(spec: Spec) -> bool:
+    """Whether Linux mounts a stack and shows something else than we do."""
+    theirs, ours = compare(spec)
+    return isinstance(theirs, dict) and theirs != ours and not is_stale(theirs)
+
+
+def shrink(spec: Spec) -> Spec:
+    """Return a smaller stack that differs too, from which nothing more can be left out."""
+    changed = True
+    while changed:
+        changed = False
+        for smaller in _smaller(spec):
+            if differs(smaller):
+                spec, changed = smaller, True
+                break
+    return spec
+
+
+def _smaller(spec: Spec) -> Iterator[Spec]:
+    for key in ("lowers", "data"):
+        for number in range(len(spec[key])):
+            made = copy.deepcopy(spec)
+            del made[key][number]
+            if made["lowers"]:
+                yield made
+    if spec["upper"] is not None:
+        yield {**copy.deepcopy(spec), "upper": None}
+    for layer in (
+        *(("lowers", n) for n in range(len(spec["lowers"]))),
+        *(("data", n) for n in range(len(spec["data"]))),
+        ("upper", None),
+    ):
+        for path in _places(_layer(spec, layer)):
+            made = copy.deepcopy(spec)
+            node = _layer(made, layer)
+            for name in path[:-1]:
+                node = node["ch"][name] if name in node.get("ch", {}) else node
+            del node["x" if path[-1] in node["x"] else "ch"][path[-1]]
+            yield made
+
+
+def _layer(spec: Spec, layer: tuple[str, int | None]) -> Spec:
+    found: Spec = spec[layer[0]] if layer[1] is None else spec[layer[0]][layer[1]]
+    return found if found is not None else {"x": {}, "ch": {}}
+
+
+def _places(node: Spec, above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    for name, child in node.get("ch", {}).items():
+        yield (*above, name)
+        yield from _places(child, (*above, name))
+    for name in node["x"]:
+        yield (*above, name)
+
+
+def fuzz(first: int, count: int, report: bool = True) -> Result:
+    """Compare the stacks of `count` seeds from `first` on."""
+    result = Result()
+    with tmpfs():
+        for seed in range(first, first + count):
+            spec = random_spec(seed)
+            theirs, ours = compare(spec)
+            result.stacks += 1
+            result.refused += isinstance(theirs, str)
+            result.paths += len(theirs) if isinstance(theirs, dict) else 0
+            if is_stale(theirs):
+                result.stale += 1
+            elif theirs != ours:
+                result.different += 1
+                if report:
+                    show(spec if isinstance(theirs, str) else shrink(spec))
+    return result
+
+
+def show(spec: Spec) -> None:
+    """Print a stack and where the two views of it differ."""
+    theirs, ours = compare(spec)
+    print(f"stack {spec}")
+    if isinstance(theirs, str) or isinstance(ours, str):
+        print(
+            f"  Linux {theirs if isinstance(theirs, str) else 'mounts it'}, we {ours if isinstance(ours, str) else 'merge it'}"
+        )
+        return
+    for key in sorted({*theirs, *ours}):
+        if theirs.get(key) != ours.get(key):
+            print(f"  {key}: Linux {theirs.get(key)}\n  {' ' * len(key)}     we {ours.get(key)}")
+
+
+def main() -> int:
+    """Run as the module says; return 1 when anything differs."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--stacks", type=int, default=2000)
+    parser.add_argument("--seed", type=int, default=1)
+    arguments = parser.parse_args()
+    if os.geteuid() != 0:
+        sys.exit("mounting needs root")
+    result = fuzz(arguments.seed, arguments.stacks)
+    print(
+        f"{result.stacks} stacks, {result.paths} paths, {result.refused} refused by mount, {result.stale} set aside (ESTALE),"
+        f" {result.different} differences"
+    )
+    return 1 if result.different else 0
+
+
+if __name__ == "__main__":
+    assert Path("tests").is_dir(), "run it from the top of the checkout"
+    sys.exit(main())
