@@ -66,6 +66,12 @@ def _why_no_mount() -> str:
     return ""
 
 
+def needs_mount() -> None:
+    """Skip the test where nothing can be mounted, or fail it where oracles are required."""
+    if reason := _why_no_mount():
+        missing(reason)
+
+
 @contextlib.contextmanager
 def mounted(image: Path, at: Path) -> Iterator[bool]:
     """Mount `image` read-only at `at`, which is made; give whether the kernel took it."""

@@ -4,6 +4,8 @@
     merged.tree                                 # a tree like any other
     merged.lookup("/usr/bin/tool").layer        # who has it
     merged.listdir("/usr/bin")                  # in the kernel's order, ghosts included
+    explain(merged, "/usr/bin/tool")            # what each layer has there, and what hides it
+    list(problems(merged))                      # ghosts, names that give errors, marks without effect
 
 The rules are those of Linux 6.18; `OverlayOptions` has what a mount can choose. Where Linux answers with an error, an
 OverlayError carries its errno.
@@ -17,13 +19,27 @@ from collections.abc import Sequence
 from imgcore.errors import OverlayError
 from imgcore.limits import Limits
 from imgcore.model import Tree
+from imgcore.transforms.overlay.explain import Part, Story, explain
 from imgcore.transforms.overlay.layers import Layer
 from imgcore.transforms.overlay.merged import Merged, Seen
+from imgcore.transforms.overlay.mounting import MAX_LAYERS, check_mount, mount_options
 from imgcore.transforms.overlay.options import OverlayOptions, settle
+from imgcore.transforms.overlay.problems import Problem, problems
 
-__all__ = ["MAX_LAYERS", "Layer", "Merged", "OverlayOptions", "Seen", "merge"]
-
-MAX_LAYERS = 500
+__all__ = [
+    "Layer",
+    "Merged",
+    "OverlayOptions",
+    "Part",
+    "Problem",
+    "Seen",
+    "Story",
+    "check_mount",
+    "explain",
+    "merge",
+    "mount_options",
+    "problems",
+]
 
 
 def merge(

@@ -1,0 +1,91 @@
+"""Whether Linux would mount a stack of host directories, before it looks into them: counts, overlaps, size of the options.
+
+`mount(2)` takes one page of options, cut behind its 4095th byte; where each layer is handed over by itself (`fsconfig`)
+there is no such bound.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Sequence
+
+from imgcore.errors import OverlayError
+from imgcore.transforms.overlay.options import OverlayOptions, settle
+
+__all__ = ["MAX_DEPTH", "MAX_LAYERS", "MAX_OPTIONS", "check_mount", "mount_options"]
+
+MAX_LAYERS = 500
+"""Lower layers, data-only ones included."""
+MAX_OPTIONS = 4095
+"""Bytes of options that mount(2) takes."""
+MAX_DEPTH = 2
+"""File systems that may be stacked: an overlay on an overlay, and no more."""
+
+
+def mount_options(
+    lowers: Sequence[bytes], *, upper: bytes | None = None, work: bytes | None = None, data: Sequence[bytes] = ()
+) -> bytes:
+    """Return the options that name these directories, as mount(2) takes them; colons, commas and backslashes are escaped."""
+    text = b"lowerdir=" + b":".join(map(_escaped, lowers)) + b"".join(b"::" + _escaped(one) for one in data)
+    if upper is not None:
+        text += b",upperdir=" + _escaped(upper)
+    if work is not None:
+        text += b",workdir=" + _escaped(work)
+    return text
+
+
+def _escaped(path: bytes) -> bytes:
+    return path.replace(b"\\", b"\\\\").replace(b":", b"\\:").replace(b",", b"\\,")
+
+
+def check_mount(
+    lowers: Sequence[bytes],
+    *,
+    upper: bytes | None = None,
+    work: bytes | None = None,
+    data: Sequence[bytes] = (),
+    options: OverlayOptions = OverlayOptions.KERNEL,
+    depth: int = 0,
+    by_mount2: bool = True,
+) -> None:
+    """Raise the OverlayError that mounting these directories would give.
+
+    Paths are absolute and without links. `depth` is how many overlays the deepest layer lies on already; `by_mount2` says
+    that all options go in one string.
+    """
+    settle(options, has_upper=upper is not None)
+    if not lowers:
+        _refuse(errno.EINVAL, "no lower layer")
+    if upper is None and len(lowers) + len(data) < 2:
+        _refuse(errno.EINVAL, "a single lower layer without an upper one")
+    if (upper is None) != (work is None):
+        _refuse(errno.EINVAL, "upperdir and workdir go together")
+    if len(lowers) + len(data) > MAX_LAYERS:
+        _refuse(errno.EINVAL, f"more than {MAX_LAYERS} lower layers")
+    if depth + 1 > MAX_DEPTH:
+        _refuse(errno.EINVAL, f"more than {MAX_DEPTH} file systems stacked")
+    if by_mount2:
+        size = len(mount_options(lowers, upper=upper, work=work, data=data))
+        if size > MAX_OPTIONS:
+            _refuse(
+                errno.ENOENT,
+                f"options of {size} bytes: the last path is cut",
+                f"at most {MAX_OPTIONS} bytes; fewer or shorter names",
+            )
+    if upper is not None and work is not None and (_inside(work, upper) or _inside(upper, work)):
+        _refuse(errno.EINVAL, "workdir and upperdir overlap")
+    below = [*lowers, *data]
+    for number, one in enumerate(below):
+        for other in below[:number]:
+            if _inside(one, other) or _inside(other, one):
+                shown = " and ".join(f"`{path.decode('utf-8', 'backslashreplace')}`" for path in (other, one))
+                _refuse(errno.ELOOP, f"layers overlap: {shown}")
+
+
+def _inside(path: bytes, other: bytes) -> bool:
+    """Whether `path` is `other` or below it."""
+    return path.rstrip(b"/") == other.rstrip(b"/") or path.startswith(other.rstrip(b"/") + b"/")
+
+
+def _refuse(code: int, message: str, hint: str | None = None) -> None:
+    raise OverlayError(message, code, hint=hint)
