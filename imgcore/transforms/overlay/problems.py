@@ -114,7 +114,7 @@ def _marks(merged: Merged, path: bytes, directory: MergedDir) -> Iterator[Proble
                 )
             if marks.says_nothing(node) or not marks.is_whiteout(node):
                 continue
-            if marks.opaque(part) == b"y":
+            if marks.opaque(part) == b"y" and not directory.is_root:
                 yield Problem(
                     "whiteout-in-opaque",
                     join(path, name),

@@ -1,0 +1,86 @@
+"""Merges of any trees: nothing over a tree is the tree; two steps are one; images are layers like directories."""
+
+from __future__ import annotations
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from imgcore.blob import BytesBlob, MemorySink
+from imgcore.engine import get_engine
+from imgcore.events import Control
+from imgcore.formats import FORMATS
+from imgcore.limits import Limits
+from imgcore.model import Device, Dir, Tree, diff, manifest_lines
+from imgcore.testing import trees
+from imgcore.transforms.overlay import merge
+
+COMMON = settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large], deadline=None)
+SQUASHFS = FORMATS[0]
+
+
+def plain(tree: Tree) -> bool:
+    """Whether no node means anything to overlayfs."""
+    return not any(
+        any(name.startswith((b"trusted.overlay.", b"user.overlay.")) for name in node.meta.xattrs)
+        or (isinstance(node, Device) and not node.major and not node.minor)
+        or (isinstance(node, Dir) and node.opaque)
+        for _, node in tree.walk()
+    )
+
+
+def same(one: Tree, other: Tree) -> bool:
+    return list(manifest_lines(one)) == list(manifest_lines(other))
+
+
+LAYERS = trees(caps=SQUASHFS.capabilities).filter(plain)
+
+
+@COMMON
+@given(LAYERS)
+def test_nothing_over_a_tree_is_the_tree(tree: Tree) -> None:
+    assert same(merge([tree]).tree, tree)
+    merged = merge([Tree(Dir(tree.root.meta)), tree]).tree
+    assert not list(diff(merged, tree))
+
+
+@COMMON
+@given(st.lists(LAYERS, min_size=3, max_size=3))
+def test_layers_can_be_merged_in_two_steps(layers: list[Tree]) -> None:
+    top, middle, low = layers
+    at_once = merge([top, middle, low]).tree
+    assert same(merge([merge([top, middle]).tree, low]).tree, at_once) or _is_cut(top, middle)
+    assert same(merge([top, merge([middle, low]).tree]).tree, at_once)
+
+
+def _is_cut(top: Tree, middle: Tree) -> bool:
+    """Whether a directory of the uppermost layer lies over something else in the middle one, which ends the merging there.
+
+    Merged first, the two are a directory that nothing ends at: what the middle layer hid is then merged with it.
+    """
+    stack = [(top.root, middle.root)]
+    while stack:
+        above, below = stack.pop()
+        for name, node in above.children.items():
+            other = below.children.get(name)
+            if isinstance(node, Dir) and isinstance(other, Dir):
+                stack.append((node, other))
+            elif isinstance(node, Dir) and other is not None:
+                return True
+    return False
+
+
+@settings(COMMON, max_examples=25)
+@given(st.lists(LAYERS, min_size=2, max_size=2))
+def test_images_are_layers_like_directories(layers: list[Tree]) -> None:
+    images = []
+    for tree in layers:
+        sink = MemorySink()
+        SQUASHFS.write(tree, sink, SQUASHFS.default_options, Control(), get_engine())
+        images.append(SQUASHFS.open(BytesBlob(sink.value()), Limits.default()).tree)
+    assert same(merge(images).tree, merge([Tree(one.root, time_step_ns=1) for one in map(_whole_seconds, layers)]).tree)
+
+
+def _whole_seconds(tree: Tree) -> Tree:
+    from imgcore.model import project
+
+    return project(tree, SQUASHFS.capabilities)
