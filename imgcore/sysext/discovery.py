@@ -1,0 +1,217 @@
+"""Which extensions there are: the entries of the search directories, each with the name that it is known by.
+
+Of several entries of one name the first counts, in the order of the search directories; within a directory it is the
+first that the file system lists, so that two of them there are left to chance, which `Candidate.rivals` tells of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from imgcore.errors import PathError
+from imgcore.model import Device, Dir, File, Node, Symlink, Tree, join, type_name
+from imgcore.sysext.chase import chase, directory_at
+from imgcore.sysext.image import ImageType
+from imgcore.sysext.kinds import Kind
+from imgcore.sysext.version import SystemdVersion
+from imgcore.sysext.vpick import parse_candidate, pick
+
+__all__ = ["Candidate", "Discovery", "Skipped", "discover"]
+
+_RAW: Final = b".raw"
+_NOT_A_NAME: Final = "a name that no image can have"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An extension that was found.
+
+    Attributes:
+        name: that it is known and sorted by.
+        image_type: what it is stored as.
+        path: in the root, of the entry, or of what was chosen in a `.v/` directory; links are not resolved in its last part.
+        place: where that leads.
+        node: what is there.
+        rivals: other entries of that name in the same directory.
+    """
+
+    name: bytes
+    image_type: ImageType
+    path: bytes
+    place: bytes
+    node: Node
+    rivals: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """An entry of a search directory that is no extension, or hidden by another one: a rule and a reason."""
+
+    path: bytes
+    rule: str
+    reason: str
+
+
+@dataclass(slots=True)
+class Discovery:
+    """What was found, lowest name last: `candidates` in the order of finding."""
+
+    candidates: list[Candidate] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Search:
+    tree: Tree
+    kind: Kind
+    systemd: SystemdVersion
+    architecture: str
+    follow: bool
+
+
+def discover(
+    tree: Tree, kind: Kind, *, systemd: SystemdVersion, architecture: str, initrd: bool, booted: bool = False
+) -> Discovery:
+    """Return the extensions in the root `tree`; `booted`: as the system itself sees them, not as with `--root`."""
+    out = Discovery()
+    found: dict[bytes, int] = {}
+    search = _Search(tree, kind, systemd, architecture, systemd.follows_links or booted)
+    for asked in kind.search_directories(systemd, initrd):
+        place = directory_at(tree, asked)
+        if place is None:
+            continue
+        assert isinstance(place.node, Dir)
+        first = len(out.candidates)
+        for entry in place.node.children:
+            if entry.startswith(b".sysupdate."):
+                out.skipped.append(Skipped(join(place.path, entry), "temporary", "a file that systemd-sysupdate works on"))
+                continue
+            one = _candidate(search, place.path, entry, place.node.children[entry])
+            if isinstance(one, Skipped):
+                out.skipped.append(one)
+            elif one.name not in found:
+                found[one.name] = len(out.candidates)
+                out.candidates.append(one)
+            else:
+                _second(out, one, found[one.name], first)
+    return out
+
+
+def _second(out: Discovery, one: Candidate, index: int, first: int) -> None:
+    """Note an entry whose name is taken."""
+    other = out.candidates[index]
+    if index < first:
+        out.skipped.append(Skipped(one.path, "masked", f"hidden by `{_text(other.path)}`, in an earlier directory"))
+        return
+    rivals = (*other.rivals, one.path)
+    out.candidates[index] = Candidate(other.name, other.image_type, other.path, other.place, other.node, rivals)
+    reason = f"`{_text(other.path)}` has the same name, and stands before it in the directory by chance"
+    out.skipped.append(Skipped(one.path, "rival", reason))
+
+
+def _candidate(search: _Search, directory: bytes, entry: bytes, node: Node) -> Candidate | Skipped:
+    """Return the extension that an entry is, or why it is none."""
+    path = join(directory, entry)
+    place = path
+    if isinstance(node, Symlink):
+        if not search.follow:
+            return Skipped(path, "symlink", f"systemd {search.systemd.number} follows no symbolic link there with --root")
+        try:
+            led = chase(search.tree, path)
+        except PathError as error:
+            return Skipped(path, "symlink", error.message)
+        if led is None:
+            return Skipped(path, "symlink", "leads nowhere")
+        place, node = led
+    if isinstance(node, Dir) and entry.endswith(b".v") and search.systemd.versioned_directories:
+        return _versioned(search, path, place, entry, node)
+    if isinstance(node, Dir):
+        name = _name(search, entry, b"")
+        image_type: ImageType = "directory"
+        if search.systemd.mstack and entry.endswith(b".mstack"):
+            name, image_type = _name(search, entry, b".mstack"), "mstack"
+    elif isinstance(node, File):
+        if not entry.endswith(_RAW):
+            return Skipped(path, "suffix", "a file whose name does not end in .raw")
+        name, image_type = _name(search, entry, _RAW), "raw"
+    elif isinstance(node, Device) and node.kind == "block":
+        name, image_type = _name(search, entry, b""), "block"
+    else:
+        return Skipped(path, "type", f"a {type_name(node)}, where a file, directory or block device is needed")
+    if name is None:
+        return Skipped(path, "name", _NOT_A_NAME)
+    return Candidate(name, image_type, path, place, node)
+
+
+def _name(search: _Search, entry: bytes, suffix: bytes) -> bytes | None:
+    """Return the name that an entry stands for, None where it stands for none."""
+    name = entry.removesuffix(suffix) if suffix else entry
+    if not search.systemd.class_suffixes:
+        return name or None
+    name = name.removesuffix(b"." + search.kind.name.encode())
+    return name if _is_name(name) else None
+
+
+def _is_name(name: bytes) -> bool:
+    """Return whether an image can be called so: a file name in UTF-8 without control characters."""
+    if not name or name in (b".", b"..") or len(name) > 255 or name.startswith(b".#"):
+        return False
+    try:
+        name.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return all(byte >= 0x20 and byte != 0x7F for byte in name)
+
+
+def _versioned(search: _Search, path: bytes, place: bytes, entry: bytes, node: Dir) -> Candidate | Skipped:
+    """Return the best version in a `.v/` directory."""
+    suite = entry.removesuffix(b".v")
+    suffix = _RAW if suite.endswith(_RAW) else b""
+    name = _name(search, suite, suffix)
+    if name is None:
+        return Skipped(path, "name", _NOT_A_NAME)
+    fitting: dict[bytes, Candidate] = {}
+    parsed = []
+    for file_name, inner_path, led, inner in _inner(search, place, node):
+        image_type = _type_in_suite(inner, bool(suffix))
+        one = parse_candidate(file_name, name, suffix, systemd=search.systemd, architecture=search.architecture)
+        if one is not None and image_type is not None:
+            parsed.append(one)
+            fitting[file_name] = Candidate(name, image_type, inner_path, led, inner)
+    best = pick(parsed)
+    if best is None:
+        wanted = f"{_text(name)}_VERSION{_text(suffix)}"
+        return Skipped(path, "no-version", f"no entry called {wanted} for {search.architecture}")
+    return fitting[best.file_name]
+
+
+def _inner(search: _Search, place: bytes, node: Dir) -> Iterator[tuple[bytes, bytes, bytes, Node]]:
+    """Yield (name, path, where it leads, what is there) of the entries of a `.v/` directory."""
+    for file_name, inner in node.children.items():
+        path = join(place, file_name)
+        led = path
+        if isinstance(inner, Symlink):
+            try:
+                found = chase(search.tree, path)
+            except PathError:
+                continue
+            if found is None:
+                continue
+            led, inner = found
+        yield file_name, path, led, inner
+
+
+def _type_in_suite(node: Node, raw: bool) -> ImageType | None:
+    if isinstance(node, Dir):
+        return None if raw else "directory"
+    if not raw:
+        return None
+    if isinstance(node, File):
+        return "raw"
+    return "block" if isinstance(node, Device) and node.kind == "block" else None
+
+
+def _text(name: bytes) -> str:
+    return name.decode("utf-8", "backslashreplace")

@@ -1,0 +1,80 @@
+"""Image policies: which partitions an image may have, and how each has to be protected.
+
+A policy is `DESIGNATOR=FLAG+FLAG:…`; an empty designator says what holds for the others; `*` allows all, `-` nothing, `~`
+ignores all. Of the images that can be read here, none has partitions: a file system on the whole file is its root, without
+protection and without flags, and what a policy says of the root is all that counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+__all__ = ["ImagePolicy"]
+
+_DESIGNATORS: Final = frozenset(
+    "root usr home srv esp xbootldr swap root-verity usr-verity root-verity-sig usr-verity-sig tmp var".split()
+)
+_USES: Final = frozenset("verity signed encrypted encryptedwithintegrity unprotected unused absent".split())
+_WORDS: Final = {"open": _USES, "ignore": frozenset({"unused", "absent"})}
+_ATTRIBUTES: Final = frozenset({"read-only-on", "read-only-off", "growfs-on", "growfs-off"})
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePolicy:
+    """A policy; `flags` holds what is said of designators, `default` is for the others."""
+
+    text: str
+    flags: Mapping[str, frozenset[str]]
+    default: frozenset[str]
+
+    @classmethod
+    def parse(cls, text: str) -> ImagePolicy:
+        """Return the policy that `text` says. Raises ValueError."""
+        special = {"*": _USES, "-": frozenset({"unused", "absent"}), "~": frozenset({"unused", "absent"})}
+        if text in special or not text:
+            return cls(text, {}, special[text or "-"])
+        flags: dict[str, frozenset[str]] = {}
+        default: frozenset[str] | None = None
+        for part in text.split(":"):
+            if part in ("", "="):
+                continue
+            name, equals, words = part.partition("=")
+            name = name.strip()
+            if not equals:
+                raise ValueError(f"`{part}` in the image policy has no `=`")
+            said = cls._flags(words)
+            if name == "" and default is None:
+                default = said
+            elif name not in _DESIGNATORS:
+                raise ValueError(f"`{name}` in the image policy is no partition; known: {' '.join(sorted(_DESIGNATORS))}")
+            elif name in flags:
+                raise ValueError(f"`{name}` is in the image policy twice")
+            else:
+                flags[name] = said
+        return cls(text, flags, frozenset({"unused", "absent"}) if default is None else default)
+
+    @staticmethod
+    def _flags(words: str) -> frozenset[str]:
+        said: set[str] = set()
+        for word in words.split("+"):
+            word = word.strip()
+            if word in _WORDS:
+                said |= _WORDS[word]
+            elif word in _USES or word in _ATTRIBUTES:
+                said.add(word)
+            else:
+                raise ValueError(f"`{word}` is no flag of an image policy")
+        return frozenset(said)
+
+    def refuses_bare(self) -> str:
+        """Return why an image that is one file system, without protection, is refused; empty where it is not."""
+        said = self.flags.get("root", self.default)
+        uses = said & _USES or _USES
+        if "unprotected" not in uses:
+            return f"the policy wants root to be {' or '.join(sorted(uses))}"
+        for name in ("read-only", "growfs"):
+            if f"{name}-on" in said and f"{name}-off" not in said:
+                return f"the policy wants root to have the flag {name}, and a bare file system has no flags"
+        return ""
