@@ -41,7 +41,7 @@ _MACHINES: Final = {
 ARCHITECTURES: Final = frozenset(_MACHINES.values()) | {"arm-be", "mips-le", "mips64-le", "arc-be"}
 """Every name that systemd knows."""
 
-_NEAR: Final = {"amd64": "x86-64", "i386": "x86", "aarch64": "arm64", "armhf": "arm", "ppc64le": "ppc64-le", "ppc64el": "ppc64-le"}
+_NEAR: Final = {"amd64": "x86-64", "armhf": "arm", "ppc64el": "ppc64-le"}
 
 
 def architecture_of_machine(machine: str) -> str:

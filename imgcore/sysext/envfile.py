@@ -59,9 +59,7 @@ class _Reader:
 
     def end(self) -> None:
         """Take what the file's end leaves: an assignment without a newline, or with a quote that is open."""
-        if self._state in (self._before_value, self._in_value):
-            self._assign()
-        elif self._state in (self._escaped, self._single, self._double, self._double_escaped):
+        if self._state not in (self._before_key, self._in_key, self._comment, self._comment_escaped):
             self._assign()
 
     def _assign(self) -> None:

@@ -14,6 +14,7 @@ The directory is /var/lib/extensions.mutable/NAME, where NAME is the hierarchy's
 from __future__ import annotations
 
 import configparser
+import contextlib
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, cast
 
@@ -22,7 +23,16 @@ from imgcore.model import Dir, File, Tree, join
 from imgcore.sysext.chase import Place, chase, directory_at
 from imgcore.sysext.kinds import Kind
 
-__all__ = ["MODES", "Configuration", "MutableMode", "Writes", "mutable_directory", "parse_mode", "read_configuration", "writes_of"]
+__all__ = [
+    "MODES",
+    "Configuration",
+    "MutableMode",
+    "Writes",
+    "mutable_directory",
+    "parse_mode",
+    "read_configuration",
+    "writes_of",
+]
 
 MutableMode: TypeAlias = Literal["no", "auto", "yes", "import", "ephemeral", "ephemeral-import"]
 Upper: TypeAlias = Literal["none", "directory", "host", "ephemeral"]
@@ -134,10 +144,8 @@ def read_configuration(tree: Tree, kind: Kind) -> Configuration:
     for path, node in files:
         values = _assignments(node.content.read_at(0, min(node.content.size, 1 << 20)), kind.section)
         mutable, policy = out.mutable, out.image_policy
-        try:
+        with contextlib.suppress(ValueError):  # systemd warns, and goes on
             mutable = parse_mode(values["Mutable"]) if values.get("Mutable") else mutable
-        except ValueError:
-            pass  # systemd warns, and goes on
         policy = values.get("ImagePolicy") or policy
         out = Configuration(mutable, policy, path if values else out.path)
     return out

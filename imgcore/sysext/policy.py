@@ -14,9 +14,23 @@ from typing import Final
 __all__ = ["ImagePolicy"]
 
 _DESIGNATORS: Final = frozenset(
-    "root usr home srv esp xbootldr swap root-verity usr-verity root-verity-sig usr-verity-sig tmp var".split()
+    [
+        "root",
+        "usr",
+        "home",
+        "srv",
+        "esp",
+        "xbootldr",
+        "swap",
+        "root-verity",
+        "usr-verity",
+        "root-verity-sig",
+        "usr-verity-sig",
+        "tmp",
+        "var",
+    ]
 )
-_USES: Final = frozenset("verity signed encrypted encryptedwithintegrity unprotected unused absent".split())
+_USES: Final = frozenset(["verity", "signed", "encrypted", "encryptedwithintegrity", "unprotected", "unused", "absent"])
 _WORDS: Final = {"open": _USES, "ignore": frozenset({"unused", "absent"})}
 _ATTRIBUTES: Final = frozenset({"read-only-on", "read-only-off", "growfs-on", "growfs-off"})
 
