@@ -27,7 +27,7 @@ from imgcore.errors import show
 from imgcore.formats.base import Format, Options, Report
 from imgcore.transforms import Clock, Policy
 
-__all__ = ["command"]
+__all__ = ["command", "format_options", "show_report", "target"]
 
 _NS = 10**9
 
@@ -126,10 +126,10 @@ def command(run: Run, paths: Sequence[str], **values: Any) -> int | None:
     *texts, dest_text = paths
     try:
         sources = [parse_source(text) for text in texts]
-        dest = _target(dest_text)
+        dest = target(dest_text)
         kind = choose_format(dest, values["format_name"])
         layout = read_layout(values["sort"], values["layout"], sources[0].path)
-        options = _options(kind, values, None if dest_text == "-" else dest_text, layout)
+        options = format_options(kind, values, None if dest_text == "-" else dest_text, layout)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     started = time.monotonic()
@@ -176,11 +176,11 @@ def command(run: Run, paths: Sequence[str], **values: Any) -> int | None:
     for warning in layout.warnings() if layout is not None else ():
         run.output.warn(warning)
     run.output.flush_warnings()
-    _show(run, report, dest_text, values["base"])
+    show_report(run, report, dest_text, values["base"])
     return None
 
 
-def _target(text: str) -> str | BinaryIO:
+def target(text: str) -> str | BinaryIO:
     """Return DEST: a path, or standard output, which must not be a terminal."""
     if text != "-":
         return text
@@ -199,7 +199,7 @@ def _clock(clock: Clock | None) -> Clock:
     return Clock() if epoch is None else Clock.clamp(epoch * _NS)
 
 
-def _options(kind: Format, values: dict[str, Any], dest: str | None, hints: Layout | None) -> Options:
+def format_options(kind: Format, values: dict[str, Any], dest: str | None, hints: Layout | None) -> Options:
     """Return the format's options under the flags; what these leave open is what DEST's suffix says. Raises ValueError."""
     stated = _stated(values)
     options = kind.options_for(dest)
@@ -263,7 +263,7 @@ def _default_jobs(options: dict[str, Any]) -> int:
     return jobs
 
 
-def _show(run: Run, report: Report, dest: str, base: str | None) -> None:
+def show_report(run: Run, report: Report, dest: str, base: str | None) -> None:
     """Print the summary."""
     ratio = report.size / report.bytes_in if report.bytes_in else None
     if run.output.as_json:
@@ -274,7 +274,8 @@ def _show(run: Run, report: Report, dest: str, base: str | None) -> None:
         return
     share = "" if ratio is None else f", {100 * ratio:.1f} % of {human(report.bytes_in)}"
     rate = f", {human(int(report.bytes_in / report.seconds))}/s" if report.seconds and report.bytes_in else ""
-    run.output.note(f"packed `{show(os.fsencode(dest))}`: {human(report.size)}{share}, in {report.seconds:.2f} s{rate}")
+    time_taken = "" if report.seconds is None else f", in {report.seconds:.2f} s{rate}"
+    run.output.note(f"packed `{show(os.fsencode(dest))}`: {human(report.size)}{share}{time_taken}")
     run.output.note(
         f"  {report.files} files, {report.dirs} directories, {report.symlinks} symbolic links, {report.others} others,"
         f" {report.hard_links} hard links"

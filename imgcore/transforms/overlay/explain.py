@@ -54,8 +54,11 @@ class _Level:
         self.parent, self.name, self.found, self.steps = parent, name, found, steps
 
 
-def explain(merged: Merged, path: PathLike) -> Story:
-    """Return the story of a path; there is one for every path, also for what is not there."""
+def explain(merged: Merged, path: PathLike, *, below: bytes = b"") -> Story:
+    """Return the story of a path; there is one for every path, also for what is not there.
+
+    `below` is where the merge is in a larger tree, for what is said of directories on the way.
+    """
     full = normalize(path)
     levels: list[_Level] = []
     found: Found | None = Found(Hit(*merged.root.top), merged.root, None, b"")
@@ -79,7 +82,7 @@ def explain(merged: Merged, path: PathLike) -> Story:
             content = merged.content(found)[1]
         except OverlayError as failure:
             error = failure
-    parts = tuple(_parts(merged, full, levels, found))
+    parts = tuple(_parts(merged, full, levels, found, below.rstrip(b"/")))
     told = tuple(
         (merged.layer_name(step.layer), step.path.decode("utf-8", "backslashreplace"), step.what)
         for one in levels
@@ -97,7 +100,7 @@ def explain(merged: Merged, path: PathLike) -> Story:
     )
 
 
-def _parts(merged: Merged, path: bytes, levels: list[_Level], found: Found | None) -> list[Part]:
+def _parts(merged: Merged, path: bytes, levels: list[_Level], found: Found | None, below: bytes) -> list[Part]:
     made = []
     first = 0 if merged.upper is not None else 1
     seen = {layer for layer, _ in found.merged.parts} if found is not None and found.merged is not None else set()
@@ -113,7 +116,7 @@ def _parts(merged: Merged, path: bytes, levels: list[_Level], found: Found | Non
         elif found is not None and found.content is not None and found.content.layer == number and found.merged is None:
             made.append(Part(layer.name, kind, "content"))
         elif node is not None:
-            why, by = _hidden(merged, number, levels)
+            why, by = _hidden(merged, number, levels, below)
             made.append(Part(layer.name, kind, "hidden", why, by))
     return made
 
@@ -137,9 +140,9 @@ def _plain(root: Dir, path: bytes) -> Node | None:
     return node
 
 
-def _hidden(merged: Merged, layer: int, levels: list[_Level]) -> tuple[str, str]:
+def _hidden(merged: Merged, layer: int, levels: list[_Level], below: bytes) -> tuple[str, str]:
     """Return what hides the part of a layer, and the layer that does."""
-    at = b""
+    at = below
     for level in levels:
         at += b"/" + level.name
         shown = at.decode("utf-8", "backslashreplace")

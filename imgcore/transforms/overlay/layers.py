@@ -20,10 +20,11 @@ _ESCAPED = b"overlay."
 
 @value_class(eq=False)
 class Layer:
-    """A tree with a name for reports."""
+    """A tree with a name for reports; `part_of` is the tree that it is a part of, whose columns may say more of it."""
 
     name: str
     tree: Tree
+    part_of: Tree | None = None
 
 
 class Markers:

@@ -54,8 +54,7 @@ class Merged:
         roots = [layer.tree.root for layer in lowers]
         top = None if upper is None else upper.tree.root
         self._stack = Stack(top, roots, [layer.tree.root for layer in data], how, self._marks)
-        self._clean = [False if upper is None else _is_clean(upper.tree, how.prefix)]
-        self._clean += [_is_clean(layer.tree, how.prefix) for layer in lowers]
+        self._clean = [upper is not None and _is_clean(upper, how.prefix), *(_is_clean(layer, how.prefix) for layer in lowers)]
         self._made: dict[tuple[int, int], tuple[Node, Node]] = {}  # holds the first, whose id is in the key
         self._links: dict[int, dict[int, int]] = {}
 
@@ -321,9 +320,9 @@ class _Children(Mapping[bytes, Node]):
         return len(self._load())
 
 
-def _is_clean(tree: Tree, prefix: bytes) -> bool:
+def _is_clean(layer: Layer, prefix: bytes) -> bool:
     """Whether a layer has no mark at all, as far as its columns say so."""
-    table: Table | None = tree.table
+    table: Table | None = (layer.tree if layer.part_of is None else layer.part_of).table
     if table is None:
         return False
     marked = any(name.startswith(prefix) for xattrs in table.xattrs.values() for name in xattrs)

@@ -1,0 +1,153 @@
+"""`imgcore merge HOST EXT…`: what systemd-sysext, systemd-confext or overlayfs make of a host and its extensions."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from imgcore.build.extensions import open_layers
+from imgcore.build.pack import choose_format, pack
+from imgcore.build.spec import SourceSpec
+from imgcore.cli.command import SIZE, SOURCE, Run, limits_option, verb
+from imgcore.cli.output import path_fields
+from imgcore.cli.packing import parse_compression, parse_losses, parse_settings
+from imgcore.cli.planning import decision_options, plan_of, say_decisions
+from imgcore.cli.verb_pack import format_options, show_report, target
+from imgcore.errors import show
+from imgcore.limits import Limits
+from imgcore.model import Tree, manifest_lines
+from imgcore.sysext.merging import MergedHost, merge_plan
+from imgcore.transforms import Policy
+from imgcore.transforms.overlay import Merged, merge, problems
+
+__all__ = ["command"]
+
+
+@verb(
+    "merge",
+    "merge extensions over a host, as systemd or overlayfs would",
+    examples=(
+        "imgcore merge host hello.raw other.raw",
+        "imgcore merge host.raw ext/*.raw -o merged.raw --html report.html",
+        "imgcore merge --kind overlay bottom middle top --manifest",
+        "imgcore merge host hello.raw --os-release next/os-release --systemd 257",
+    ),
+    codes=(1, 3, 4, 5, 7),
+)
+@click.argument("host", type=SOURCE, metavar="HOST")
+@click.argument("extensions", type=SOURCE, nargs=-1, metavar="EXT...")
+@click.option("-o", "--output", "dest", metavar="DEST", help="Write the merged tree as an image.")
+@click.option(
+    "--kind",
+    type=click.Choice(["sysext", "confext", "overlay"]),
+    default="sysext",
+    show_default=True,
+    help="systemd's rules and order, or plain layers, later ones above.",
+)
+@click.option("--manifest", is_flag=True, help="Print the manifest of the merged tree.")
+@click.option("--html", type=click.Path(dir_okay=False), metavar="FILE", help="Write a page that shows the merged tree.")
+@click.option("--format", "format_name", metavar="NAME", help="Of DEST; by default what its suffix says.")
+@click.option("-c", "--compression", callback=parse_compression, metavar="NAME[:LEVEL]", help="Of DEST, as for pack.")
+@click.option("-b", "--block-size", type=SIZE, metavar="SIZE", help="Of DEST, as for pack.")
+@click.option("-O", "settings", multiple=True, callback=parse_settings, metavar="KEY=VALUE", help="An option of DEST's format.")
+@click.option("--allow-loss", callback=parse_losses, metavar="KIND,...", help="Accept what DEST's format cannot hold.")
+@click.option("-j", "--jobs", type=click.IntRange(min=1), metavar="N", help="Threads.  [default: the CPUs allowed]")
+@click.option("--force", "replace", is_flag=True, help="Replace DEST.")
+@click.option("--no-sync", is_flag=True, help="Do not force DEST to disk before it appears.")
+@decision_options
+@limits_option
+def command(
+    run: Run,
+    host: SourceSpec,
+    extensions: Sequence[SourceSpec],
+    dest: str | None,
+    kind: str,
+    manifest: bool,
+    html: str | None,
+    limits: Limits,
+    **values: Any,
+) -> int | None:
+    """Merge all EXT over HOST, say what becomes of each, and write the merged tree where that is asked for.
+
+    An extension that does not fit is left out, and the exit code is 1; one that blocks all leaves no DEST. For overlay,
+    layers lie in the order given, the later above the earlier.
+    """
+    if dest == "-" and manifest:
+        raise click.UsageError("--manifest and DEST `-` both go to standard output")
+    with run.work() as control, contextlib.ExitStack() as stack:
+        quiet = manifest or dest == "-"
+        code, views, tree = 0, [], None
+        if kind == "overlay":
+            layers = open_layers([host, *extensions], stack, limits=limits, control=control)
+            view = merge(layers[::-1], limits=limits)
+            views, tree = [(b"/", view)], view.tree
+            made = None
+        else:
+            made = plan_of(run, host, extensions, kind, {**values, "limits": limits}, stack)
+            code = say_decisions(run, made, on_stderr=quiet)
+            if made.blocked or made.unsupported:
+                run.output.note("nothing is merged")
+                return code
+            merged: MergedHost = merge_plan(made, limits=limits)
+            views, tree = [(one.target, one.merged) for one in merged.hierarchies], merged.tree
+            for one in merged.hierarchies:
+                _layers(run, one.target, one.names, quiet)
+        _problems(run, views, quiet)
+        if manifest:
+            for line in manifest_lines(tree):
+                run.output.line(line)
+        if html is not None:
+            from imgcore.build.merge_page import write_page
+
+            write_page(html, tree, views, made)
+        if dest is not None:
+            _write(run, tree, dest, values, limits)
+    return code
+
+
+def _layers(run: Run, path: bytes, names: Sequence[str], quiet: bool) -> None:
+    if run.output.as_json:
+        run.output.event("plan", {"hierarchy": show(path), "layers": list(names)}, on_stderr=quiet)
+    elif quiet:
+        run.output.note(f"{show(path)}: {' over '.join(names)}")
+    else:
+        run.output.line(f"{show(path)}: {' over '.join(names)}")
+
+
+def _problems(run: Run, views: Sequence[tuple[bytes, Merged]], quiet: bool) -> None:
+    """Tell what the merge does in silence."""
+    for top, view in views:
+        for one in problems(view):
+            path = top.rstrip(b"/") + one.path if one.path != b"/" else top
+            if run.output.as_json:
+                values = {"rule": one.rule, **path_fields(path), "layer": one.layer, "message": one.message}
+                run.output.event("warning", values, on_stderr=True)
+            else:
+                run.output.note(
+                    f"warning[{one.rule}] {show(path)}" + (f" in `{one.layer}`" if one.layer else "") + f": {one.message}"
+                )
+
+
+def _write(run: Run, tree: Tree, dest_text: str, values: dict[str, Any], limits: Limits) -> None:
+    wanted = {**values, "memory": None}
+    try:
+        dest = target(dest_text)
+        kind = choose_format(dest, values["format_name"])
+        options = format_options(kind, wanted, None if dest_text == "-" else dest_text, None)
+        report = pack(
+            tree,
+            dest,
+            format=kind.name,
+            options=options,
+            policy=Policy(xattrs="all"),
+            force=values["replace"],
+            sync=not values["no_sync"],
+            limits=limits,
+            control=run.control,
+        )
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    show_report(run, report, dest_text, None)

@@ -1,0 +1,110 @@
+"""What systemd's verbs would say: the arrays of `list` and `status`, and how `merge`, `refresh` and `unmerge` would end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from imgcore.errors import PathError
+from imgcore.model import Dir, File, Tree, join
+from imgcore.sysext.chase import chase
+from imgcore.sysext.plan import Plan
+from imgcore.values import value_class
+
+__all__ = ["Answer", "list_entries", "merge_answer", "status_entries", "unmerge_answer"]
+
+_MARKERS = 1 << 20  # bytes of a list of names that are read
+
+
+@value_class
+class Answer:
+    """How a verb ends: its exit code, whether anything is mounted, and what it says, a line each."""
+
+    code: int
+    merged: bool
+    lines: tuple[str, ...]
+
+
+def list_entries(plan: Plan, born: Callable[[bytes], int | None] = lambda path: None) -> list[dict[str, object]]:
+    """Return what `list --json` prints: every extension that was found, whether it fits or not, by name.
+
+    `time` is in microseconds: of an image its change, of a directory its birth, which `born` says of a path, None where
+    it is not known.
+    """
+    found: list[dict[str, object]] = []
+    for one in plan.found:
+        time = born(one.path) if one.mtime_ns is None else one.mtime_ns // 1000
+        kind = one.image_type
+        found.append({"name": _text(one.name), "type": kind, "path": _text(one.path), "time": time})
+    return sorted(found, key=lambda entry: str(entry["name"]).encode("utf-8", "surrogateescape"))
+
+
+def status_entries(plan: Plan) -> list[dict[str, object]]:
+    """Return what `status --json` prints of a root: what is merged there now, by the marks that systemd leaves."""
+    nothing: object = [] if plan.options.systemd.empty_status_array else "none"
+    entries: list[dict[str, object]] = []
+    for path in sorted(plan.options.hierarchies or plan.kind.hierarchies):
+        names, since = _merged_names(plan, path)
+        entries.append({"hierarchy": _text(path), "extensions": names or nothing, "since": since if names else None})
+    return entries
+
+
+def _merged_names(plan: Plan, path: bytes) -> tuple[list[str], int | None]:
+    marker = join(join(path, plan.kind.marker), plan.kind.plural.encode())
+    try:
+        found = chase(plan.root, marker)
+        host = chase(plan.root, path)
+    except PathError:
+        return [], None
+    if found is None or not isinstance(found.node, File) or host is None:
+        return [], None
+    content = found.node.content
+    names = content.read_at(0, min(content.size, _MARKERS)).split(b"\n")
+    return [_text(name) for name in names if name], host.node.meta.mtime_ns // 1000
+
+
+def already_merged(root: Tree, plan: Plan) -> bytes | None:
+    """Return a hierarchy of the root that is merged already, None where there is none."""
+    for path in plan.options.hierarchies or plan.kind.hierarchies:
+        try:
+            found = chase(root, join(path, plan.kind.marker))
+        except PathError:
+            continue
+        if found is not None and isinstance(found.node, Dir):
+            return path
+    return None
+
+
+def merge_answer(plan: Plan) -> Answer:
+    """Return how `merge` would end."""
+    taken = already_merged(plan.root, plan)
+    if taken is not None:
+        return Answer(1, True, (f"Hierarchy '{_text(taken)}' is already merged.",))
+    # 252 leaves the work to a child, and does not look at how that ended where it failed late.
+    if plan.blocked:
+        reasons = [f"{_text(one.name)}: {one.found}" for one in plan.fatal]
+        reasons += [f"{_text(block.subject)}: {block.found}" for block in plan.blocks]
+        return Answer(1, False, tuple(reasons))
+    merged = [one for one in plan.hierarchies if one.merged]
+    if not merged:
+        if not plan.found:
+            return Answer(0, False, ("No extensions found.",))
+        count = len(plan.ignored)
+        return Answer(0, False, (f"No suitable extensions found ({count} ignored due to incompatible image(s)).",))
+    lines = []
+    if plan.accepted:
+        lines.append("Using extensions " + ", ".join(f"'{_text(one.name)}'" for one in plan.accepted) + ".")
+    else:
+        lines.append("No extensions found, proceeding in mutable mode.")
+    lines += [f"Merged extensions into '{_text(one.target)}'." for one in merged]
+    return Answer(0, True, tuple(lines))
+
+
+def unmerge_answer(plan: Plan) -> Answer:
+    """Return how `unmerge` would end: well, also where there is nothing."""
+    taken = already_merged(plan.root, plan)
+    lines = () if taken is None else (f"Unmerged '{_text(taken)}'.",)
+    return Answer(0, False, lines)
+
+
+def _text(name: bytes) -> str:
+    return name.decode("utf-8", "surrogateescape")
