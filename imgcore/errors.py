@@ -27,6 +27,7 @@ AssertionError.
 from __future__ import annotations
 
 import contextlib
+import errno
 from collections.abc import Iterator, Sequence
 
 __all__ = [
@@ -190,7 +191,7 @@ class MergeConflict(TreeError):
 class OverlayError(TreeError):
     """What Linux's overlayfs would answer with an error; `errno` is its number (`errno.EIO`, …)."""
 
-    def __init__(self, message: str, code: int, *, path: bytes | str | None = None, hint: str | None = None):
+    def __init__(self, message: str, code: int = errno.EIO, *, path: bytes | str | None = None, hint: str | None = None):
         super().__init__(message, path=path, hint=hint)
         self.errno = code
 

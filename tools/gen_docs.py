@@ -36,7 +36,14 @@ def verbs() -> Iterator[tuple[str, click.Command, click.Context]]:
     for name in group.list_commands(root):
         command = group.get_command(root, name)
         assert command is not None
-        yield name, command, click.Context(command, info_name=name, parent=root, max_content_width=100, terminal_width=100)
+        context = click.Context(command, info_name=name, parent=root, max_content_width=100, terminal_width=100)
+        yield name, command, context
+        if isinstance(command, click.Group):
+            for action in command.list_commands(context):
+                one = command.get_command(context, action)
+                assert one is not None
+                inner = click.Context(one, info_name=action, parent=context, max_content_width=100, terminal_width=100)
+                yield f"{name} {action}", one, inner
 
 
 def command_line() -> str:

@@ -204,7 +204,7 @@
   table("extensions", ["Extension", "Outcome", "Rule", "Found", "Wanted", "What would help"], data.extensions, (line) => line[1] !== "accepted");
   table("hidden", ["Path", "Layer", "Why", "By"], data.hidden);
   table("problems", ["Rule", "Path", "Layer", "What"], data.problems);
-  for (const row of children[0] || []) open.add(row);
+  if ((children[0] || []).length < 30) for (const row of children[0] || []) open.add(row);
   list();
   lay();
   window.addEventListener("resize", lay);

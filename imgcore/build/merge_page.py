@@ -8,7 +8,6 @@ it looks. Rows that are not shown are not in the document, so that a hundred tho
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Sequence
 from importlib import resources
 from typing import Any
@@ -55,7 +54,7 @@ def _data(tree: Tree, views: Views, plan: Plan | None) -> dict[str, Any]:
         view = _view_of(views, path)
         layer, sides = ("host", None) if view is None else _origin(view, path)
         rows["parent"].append(numbers.get(parent or b"/", 0) if path != b"/" else -1)
-        rows["name"].append(os.fsdecode(name).encode("utf-8", "backslashreplace").decode() if path != b"/" else "/")
+        rows["name"].append(_text(name) or "/")
         rows["type"].append(type_name(node)[0])
         rows["size"].append(_size(node))
         rows["layer"].append(layers.setdefault(layer, len(layers)))

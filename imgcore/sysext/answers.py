@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from imgcore.errors import PathError
 from imgcore.model import Dir, File, Tree, join
-from imgcore.sysext.chase import chase
+from imgcore.sysext.chase import chase, directory_at
 from imgcore.sysext.plan import Plan
 from imgcore.values import value_class
 
@@ -43,6 +43,8 @@ def status_entries(plan: Plan) -> list[dict[str, object]]:
     nothing: object = [] if plan.options.systemd.empty_status_array else "none"
     entries: list[dict[str, object]] = []
     for path in sorted(plan.options.hierarchies or plan.kind.hierarchies):
+        if plan.options.systemd.status_skips_missing and directory_at(plan.root, path) is None:
+            continue
         names, since = _merged_names(plan, path)
         entries.append({"hierarchy": _text(path), "extensions": names or nothing, "since": since if names else None})
     return entries

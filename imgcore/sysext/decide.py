@@ -90,7 +90,7 @@ def _image_rules(
     if raw and not _is_extension_image(extension, systemd):
         wanted = f"a release file called extension-release.{_text(extension.name)}; --force does not help with an image"
         return Decision(extension, "fatal", "release", extension.release.why, wanted, _release_fix(extension, kind))
-    if extension.os_release:
+    if extension.os_release and kind is SYSEXT:
         forbidden = not force if systemd.os_release_at_match else not raw
         if forbidden:
             wanted = "no /usr/lib/os-release, which would hide the host's"
@@ -105,7 +105,7 @@ def _is_extension_image(extension: Extension, systemd: SystemdVersion) -> bool:
     """Return whether systemd mounts a raw image: as a system's, or as an extension of either class."""
     if extension.tree is None:
         return False
-    if not systemd.os_release_at_match and (extension.os_release or _has_etc_os_release(extension)):
+    if extension.os_release or _has_etc_os_release(extension):
         return True
     kinds = (SYSEXT, CONFEXT) if systemd.confext else (SYSEXT,)
     return any(find_release(extension.tree, extension.name, kind, systemd).path is not None for kind in kinds)

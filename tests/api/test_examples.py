@@ -45,7 +45,7 @@ def test_scan_and_pack(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_list_and_read(image: str, capsys: pytest.CaptureFixture[str]) -> None:
-    load("list_and_read").main(image, "/usr/bin/hello-sysext")
+    load("list_and_read").main(image, "/usr/bin/hello")
     assert "hello from a system extension" in capsys.readouterr().out
 
 

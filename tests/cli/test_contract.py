@@ -16,6 +16,7 @@ import pytest
 from imgcore import errors
 from imgcore.cli.exits import EXIT_TEXTS, code_of
 from imgcore.cli.main import VERBS, group
+from imgcore.cli.verb_sysext import ACTIONS
 from tests.conftest import Cli
 
 CODES = {
@@ -26,6 +27,7 @@ CODES = {
     "LimitExceeded": 5,
     "TreeError": 4,
     "NotRepresentable": 4,
+    "OverlayError": 4,
     "MergeConflict": 4,
     "PathError": 1,
     "SourceError": 6,
@@ -52,12 +54,31 @@ def test_every_error_has_its_exit_code() -> None:
         code_of(ZeroDivisionError())
 
 
-@pytest.mark.parametrize("name", VERBS)
-def test_help_of_every_verb(imgcore_cli: Cli, name: str) -> None:
+GROUPS = {"sysext": ACTIONS}
+COMMANDS = [(name,) for name in VERBS if name not in GROUPS] + [
+    (name, one) for name, actions in GROUPS.items() for one in actions
+]
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_help_of_a_verb_with_actions(imgcore_cli: Cli, name: str) -> None:
     result = imgcore_cli(name, "--help")
-    assert result.code == 0 and result.err == ""
+    assert result.code == 0
     command = importlib.import_module(f"imgcore.cli.verb_{name}").command
     assert command.get_short_help_str(200) == VERBS[name]
+    for action, summary in GROUPS[name].items():
+        assert re.search(rf"^  {action} +{re.escape(summary)}", result.out, re.MULTILINE)
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_help_of_every_verb(imgcore_cli: Cli, words: tuple[str, ...]) -> None:
+    result = imgcore_cli(*words, "--help")
+    name = " ".join(words)
+    assert result.code == 0 and result.err == ""
+    command = importlib.import_module(f"imgcore.cli.verb_{words[0]}").command
+    if len(words) > 1:
+        command = command.get_command(click.Context(command), words[1])
+    assert command.get_short_help_str(200) == (VERBS[name] if len(words) == 1 else GROUPS[words[0]][words[1]])
     assert "Examples:\n  imgcore " + name in result.out
     codes = result.out.partition("Exit codes:")[2]
     assert {int(code) for code in re.findall(r"^  ([0-9]+) ", codes, re.MULTILINE)} <= set(EXIT_TEXTS)

@@ -1,0 +1,419 @@
+"""Our decisions about extensions, and the trees that follow, against systemd 252, 257 and 262 on the same roots."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import random
+import shutil
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import imgcore
+from imgcore.blob import read_all
+from imgcore.hosts import scan
+from imgcore.model import Device, Dir, File, Node, Symlink, Tree
+from imgcore.sysext.answers import list_entries, merge_answer, status_entries
+from imgcore.sysext.chase import chase
+from imgcore.sysext.kinds import KINDS
+from imgcore.sysext.merging import merge_plan
+from imgcore.sysext.mutable import parse_mode
+from imgcore.sysext.plan import Options, Plan, plan
+from imgcore.sysext.policy import ImagePolicy
+from imgcore.sysext.version import KNOWN, SystemdVersion
+from tests.kit.sysext import Answer, Job, Root, ask
+
+PARTS = 4
+GENERATED = 150  # roots, each asked of every version
+
+Case = tuple[str, Callable[[Root], None], list[str]]
+
+
+def squash(root: Root, name: str, image: str | None = None, *, at: Path | None = None) -> None:
+    """Turn a directory extension into a raw image."""
+    place = root.extensions / name
+    target = (root.extensions if at is None else at) / f"{image or name}.raw"
+    imgcore.pack(place, target, sync=False)
+    shutil.rmtree(place)
+
+
+def _good(root: Root) -> None:
+    root.extension("a", "ID=testos", "VERSION_ID=1.0")
+
+
+def _probe(*lines: str) -> Callable[[Root], None]:
+    def make(root: Root) -> None:
+        _good(root)
+        root.extension("b", *lines)
+
+    return make
+
+
+def _host(text: str, *lines: str) -> Callable[[Root], None]:
+    def make(root: Root) -> None:
+        root.extension("a")
+        root.write("usr/lib/os-release", text)
+        root.extension("b", *lines)
+
+    return make
+
+
+def _changed(change: Callable[[Root], None], *, raw: bool = False, before: bool = True) -> Callable[[Root], None]:
+    def make(root: Root) -> None:
+        _good(root)
+        root.extension("b")
+        if before:
+            change(root)
+        if raw:
+            squash(root, "b")
+        if not before:
+            change(root)
+
+    return make
+
+
+def _without_release(root: Root) -> None:
+    root.release_of("b").unlink()
+
+
+def _release_called(name: str, strict: bytes | None = None) -> Callable[[Root], None]:
+    def change(root: Root) -> None:
+        old = root.release_of("b")
+        old.rename(old.with_name(f"extension-release.{name}"))
+        if strict is not None:
+            os.setxattr(old.with_name(f"extension-release.{name}"), "user.extension-release.strict", strict)
+
+    return change
+
+
+def _os_release(root: Root) -> None:
+    root.write("var/lib/extensions/b/usr/lib/os-release", "ID=other\n")
+
+
+def _versions(*names: str) -> Callable[[Root], None]:
+    def make(root: Root) -> None:
+        _good(root)
+        suite = root.extensions / "b.v"
+        for name in names:
+            root.extension(name, release="b", at=suite)
+        suite.mkdir(exist_ok=True)
+
+    return make
+
+
+def _junk(name: str, content: bytes) -> Callable[[Root], None]:
+    def make(root: Root) -> None:
+        _good(root)
+        (root.extensions / name).write_bytes(content)
+
+    return make
+
+
+def _tree(change: Callable[[Root], None]) -> Callable[[Root], None]:
+    def make(root: Root) -> None:
+        _good(root)
+        root.extension("b")
+        change(root)
+
+    return make
+
+
+def _opt_file(root: Root) -> None:
+    shutil.rmtree(root.extensions / "b/opt")
+    root.write("var/lib/extensions/b/opt", "x")
+
+
+def _opt_link(root: Root) -> None:
+    shutil.rmtree(root.extensions / "b/opt")
+    root.write("var/lib/extensions/b/usr/opt/x", "x")
+    (root.extensions / "b/opt").symlink_to("usr/opt")
+
+
+def _no_host_opt(root: Root) -> None:
+    shutil.rmtree(root.path / "opt")
+
+
+def _marks(root: Root) -> None:
+    base = root.extensions / "b/usr"
+    root.write("usr/lib/gone", "g")
+    root.write("usr/share/d/old", "o")
+    (base / "lib").mkdir(exist_ok=True)
+    os.mknod(base / "lib/gone", stat.S_IFCHR, os.makedev(0, 0))
+    (base / "share/d").mkdir(parents=True)
+    os.setxattr(base / "share/d", "trusted.overlay.opaque", b"y")
+    (base / "bin").chmod(0o700)
+    os.chown(base / "bin", 1000, 1000)
+
+
+def _mine(root: Root) -> None:
+    root.write("var/lib/extensions.mutable/usr/mine", "m")
+
+
+def _mask(root: Root) -> None:
+    (root.path / "etc/extensions/b").mkdir()
+
+
+def _twice(root: Root) -> None:
+    root.extension("b", at=root.path / "etc/extensions")
+
+
+MATRIX: list[Case] = [
+    ("good", _good, []),
+    ("nothing", lambda root: None, []),
+    *(
+        (f"release {' '.join(lines) or 'empty'}", _probe(*lines), [])
+        for lines in (
+            ("ID=_any",),
+            ("ID=testos", "VERSION_ID=1.0"),
+            ("ID=testos", "VERSION_ID=2"),
+            ("ID=testos",),
+            ("ID=other", "VERSION_ID=1.0"),
+            ("ID=likeos", "VERSION_ID=1.0"),
+            ("VERSION_ID=1.0",),
+            ("ID=",),
+            ("ID=_any", "SYSEXT_SCOPE=portable"),
+            ("ID=_any", 'SYSEXT_SCOPE="initrd system"'),
+            ("ID=_any", "SYSEXT_SCOPE="),
+            ("ID=_any", "SYSEXT_SCOPE=System"),
+            ("ID=_any", "ARCHITECTURE=x86-64"),
+            ("ID=_any", "ARCHITECTURE=arm64"),
+            ("ID=_any", "ARCHITECTURE=_any"),
+            ("ID=_any", "ARCHITECTURE=x86_64"),
+            ("ID=_any", "ARCHITECTURE="),
+            ("ID=_any", "VERSION_ID=9"),
+            ("ID='testos'", "VERSION_ID=1.0"),
+            ("ID=testos # c", "VERSION_ID=1.0"),
+            ("ID = testos", "VERSION_ID=1.0"),
+            ("ID=bad", "ID=testos", "VERSION_ID=1.0"),
+            ("  ID=testos", "VERSION_ID=1.0"),
+            ('ID="testos', "VERSION_ID=1.0"),
+        )
+    ),
+    *(
+        (f"level {' '.join(lines)} on {host.strip()!r}", _host(host, *lines), [])
+        for host in ("ID=testos\nVERSION_ID=1.0\nSYSEXT_LEVEL=2\n", "ID=testos\n", "ID=testos\nSYSEXT_LEVEL=2\n")
+        for lines in (
+            ("ID=testos", "SYSEXT_LEVEL=2"),
+            ("ID=testos", "SYSEXT_LEVEL=3", "VERSION_ID=1.0"),
+            ("ID=testos", "VERSION_ID=1.0"),
+            ("ID=testos", "VERSION_ID=9"),
+            ("ID=testos",),
+            ("ID=_any", "VERSION_ID=9"),
+            ("ID=x",),
+        )
+    ),
+    ("host without ID", _host("VERSION_ID=1\n"), []),
+    *(
+        (f"{what}{' raw' if raw else ''}{' forced' if force else ''}", _changed(change, raw=raw), ["--force"] if force else [])
+        for what, change in (
+            ("os-release", _os_release),
+            ("no release", _without_release),
+            ("release zz", _release_called("zz")),
+        )
+        for raw in (False, True)
+        for force in (False, True)
+    ),
+    ("strict 0", _changed(_release_called("zz", b"0")), []),
+    ("strict false", _changed(_release_called("zz", b"false")), []),
+    ("strict 1", _changed(_release_called("zz", b"1")), []),
+    ("mask", _tree(_mask), []),
+    ("mask forced", _tree(_mask), ["--force"]),
+    ("twice", _tree(_twice), []),
+    ("empty raw", _junk("b.raw", b""), []),
+    ("garbage raw", _junk("b.raw", bytes(range(256)) * 40), []),
+    ("README", _junk("README", b"x"), []),
+    ("versions", _versions("b_1.0", "b_1.10", "b_1.9"), []),
+    ("versions with tilde", _versions("b_1.0", "b_1.10", "b_2.0~rc1"), []),
+    ("versions with tries", _versions("b_1.0", "b_2.0+0-3", "b_3.0+1-2"), []),
+    ("versions with architectures", _versions("b_1.0", "b_3.0_arm64", "b_1.10_x86-64"), []),
+    ("no version", _versions("b", "b_"), []),
+    ("empty .v", _versions(), []),
+    ("opt is a file", _tree(_opt_file), []),
+    ("opt is a link", _tree(_opt_link), []),
+    ("no opt on the host", _tree(_no_host_opt), []),
+    ("marks and modes", _tree(_marks), []),
+    *(
+        (f"mutable {mode}", _tree(lambda root: None), [f"--mutable={mode}"])
+        for mode in ("no", "yes", "auto", "import", "ephemeral")
+    ),
+    *(
+        (
+            f"mutable {mode} with a directory",
+            _tree(_mine),
+            [f"--mutable={mode}"],
+        )
+        for mode in ("yes", "auto", "import")
+    ),
+    *(
+        (f"policy {policy}", _changed(lambda root: None, raw=True), [f"--image-policy={policy}"])
+        for policy in ("*", "-", "root=signed+absent:usr=signed+absent", "root=absent:usr=unprotected")
+    ),
+]
+
+
+def _random_root(chance: random.Random, root: Root) -> list[str]:
+    """Fill a root; return the arguments to ask with."""
+    host = {"ID": chance.choice(["testos", "testos", "other"]), "VERSION_ID": chance.choice(["1.0", "1.0", "2", ""])}
+    level = f"{'SYSEXT' if root.kind == 'sysext' else 'CONFEXT'}_LEVEL"
+    host |= {"ID_LIKE": chance.choice(["", "likeos other", "likeos"]), level: chance.choice(["", "", "2"])}
+    root.write("usr/lib/os-release", "".join(f"{key}={json.dumps(value)}\n" for key, value in host.items() if value))
+    for name in chance.sample(["a", "b", "c_1", "d+2", "e1.10", "e1.9", "Z", "f-x", "g~1", "10", "9"], chance.randrange(5)):
+        lines = [f"ID={chance.choice(['_any', '_any', 'testos', 'testos', 'likeos', 'no', ''])}"]
+        scope = level.replace("LEVEL", "SCOPE")
+        for key, words in (
+            ("VERSION_ID", ["1.0", "2", ""]),
+            (level, ["2", "3", ""]),
+            (scope, ["system", "initrd", "portable system"]),
+            ("ARCHITECTURE", ["x86-64", "arm64", "_any"]),
+        ):
+            if chance.random() < 0.35:
+                lines.append(f"{key}={json.dumps(chance.choice(words))}")
+        release = chance.choice(["", "", "", "", "", None, "zz", name.split("_")[0].split("+")[0]])
+        place = root.extension(name, *lines, release=release)
+        if chance.random() < 0.05:
+            (place / "usr/lib").mkdir(parents=True, exist_ok=True)
+            (place / "usr/lib/os-release").write_text("ID=x\n")
+        if chance.random() < 0.35:
+            squash(root, name, chance.choice([name, name, f"{name}.{root.kind}"]))
+        elif chance.random() < 0.15:
+            place.rename(place.with_name(f"{name}.{root.kind}"))
+    if chance.random() < 0.1 and root.kind == "sysext":
+        (root.path / "etc/extensions" / chance.choice(["a", "b", "c_1"])).mkdir(exist_ok=True)
+    return ["--force"] if chance.random() < 0.15 else []
+
+
+# What we say
+
+
+def options_of(version: int, arguments: list[str]) -> Options:
+    words = dict(word.partition("=")[::2] for word in arguments)
+    return Options(
+        systemd=SystemdVersion(version),
+        force="--force" in words,
+        mutable=parse_mode(words["--mutable"]) if "--mutable" in words else None,
+        image_policy=ImagePolicy.parse(words["--image-policy"]) if "--image-policy" in words else None,
+    )
+
+
+def known(version: int, kind: str, arguments: list[str]) -> bool:
+    """Whether a version has what is asked for."""
+    return version != 252 or (
+        kind == "sysext" and not any(word.startswith(("--mutable", "--image-policy")) for word in arguments)
+    )
+
+
+def names_of(made: Plan) -> list[str] | None:
+    """Return what the marker would say, None where nothing is merged."""
+    if not merge_answer(made).merged:
+        return None
+    return [os.fsdecode(one.name) for one in made.accepted]
+
+
+def walk_of(tree: Tree, hierarchy: str) -> dict[str, list[Any]]:
+    """Return what is below a hierarchy, as the driver reads it."""
+    top = chase(tree, os.fsencode(hierarchy))
+    out: dict[str, list[Any]] = {}
+    for path, node in Tree(top.node).walk() if top is not None and isinstance(top.node, Dir) else ():
+        if path != b"/":
+            out[os.fsdecode(path)] = [_kind(node), node.meta.mode, node.meta.uid, node.meta.gid, _content(node)]
+    return out
+
+
+def _kind(node: Node) -> int:
+    if isinstance(node, Device):
+        return stat.S_IFCHR if node.kind == "char" else stat.S_IFBLK
+    return {"Dir": stat.S_IFDIR, "File": stat.S_IFREG, "Symlink": stat.S_IFLNK}.get(type(node).__name__, stat.S_IFIFO)
+
+
+def _content(node: Node) -> str:
+    if isinstance(node, File):
+        return read_all(node.content).decode("latin-1")
+    return os.fsdecode(node.target) if isinstance(node, Symlink) else ""
+
+
+def check(root: Root, version: int, arguments: list[str], answer: Answer) -> Iterator[str]:
+    """Yield what systemd and we disagree about."""
+    with plan(scan(root.path), kind=root.kind, options=options_of(version, arguments)) as made:  # type: ignore[arg-type]
+        ours, theirs = names_of(made), answer.names
+        if made.blocked != answer.aborted:
+            yield f"we {'block' if made.blocked else 'do not block'}, systemd ends with {answer.code}: {answer.log[-300:]}"
+        elif ours != theirs:
+            yield f"we merge {ours}, systemd {theirs}: {[(one.name, one.rule, one.found) for one in made.decisions]}"
+        elif ours is not None:
+            merged = merge_plan(made)
+            for hierarchy in KINDS[made.kind.name].hierarchies:
+                place = os.fsdecode(hierarchy)
+                seen = {
+                    path: what
+                    for path, what in answer.tree.get(place, {}).items()
+                    if what[0] != "error" or what[1] != errno.ENOENT
+                }
+                mine = walk_of(merged.tree, place)
+                for path in sorted({*seen, *mine}):
+                    if seen.get(path) != mine.get(path):
+                        yield f"{place}{path}: systemd {seen.get(path)}, we {mine.get(path)}"
+        if "list" in answer.raw:
+            yield from _arrays(made, answer)
+
+
+def _arrays(made: Plan, answer: Answer) -> Iterator[str]:
+    listed: Any = answer.raw["list"]
+    if listed["code"] == 0 and listed["out"].strip():
+        theirs = [{key: one[key] for key in ("name", "type", "path")} for one in json.loads(listed["out"])]
+        ours = [{key: one[key] for key in ("name", "type", "path")} for one in list_entries(made)]
+        top = os.path.commonpath([str(one["path"]) for one in theirs]) if theirs else ""
+        cut = top.partition("/var/lib/")[0].partition("/etc/")[0].partition("/run/")[0]
+        theirs = [{**one, "path": str(one["path"]).removeprefix(cut)} for one in theirs]
+        if ours != theirs:
+            yield f"list: we {ours}, systemd {theirs}"
+    before: Any = answer.raw["status_before"]
+    if before["code"] == 0 and before["out"].strip():
+        theirs = [{key: one[key] for key in ("hierarchy", "extensions")} for one in json.loads(before["out"])]
+        ours = [{key: one[key] for key in ("hierarchy", "extensions")} for one in status_entries(made)]
+        cut = "" if not theirs else str(theirs[0]["hierarchy"])[: -len(str(ours[0]["hierarchy"]))]
+        theirs = [{**one, "hierarchy": str(one["hierarchy"]).removeprefix(cut)} for one in theirs]
+        if ours != theirs:
+            yield f"status: we {ours}, systemd {theirs}"
+
+
+def compare(made: list[tuple[str, Root, list[str]]], scratch: Path) -> list[str]:
+    """Ask all versions about all roots; return what differs."""
+    asked = [
+        (name, root, arguments, version)
+        for name, root, arguments in made
+        for version in KNOWN
+        if known(version, root.kind, arguments)
+    ]
+    jobs = [Job(root.path, version, root.kind, arguments, list=True) for _, root, arguments, version in asked]
+    answers = ask(jobs, scratch)
+    assert len(answers) == len(asked)
+    return [
+        f"{name} ({version}{' ' if arguments else ''}{' '.join(arguments)}): {said}"
+        for (name, root, arguments, version), answer in zip(asked, answers, strict=True)
+        for said in check(root, version, arguments, answer)
+    ]
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_the_matrix(part: int, tmp_path: Path) -> None:
+    made = []
+    for number, (name, make, arguments) in enumerate(MATRIX[part::PARTS]):
+        root = Root(tmp_path / f"root{number}")
+        make(root)
+        made.append((name, root, arguments))
+    assert compare(made, tmp_path / "scratch") == []
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_random_roots(part: int, tmp_path: Path) -> None:
+    made = []
+    for seed in range(part, GENERATED, PARTS):
+        chance = random.Random(seed)
+        root = Root(tmp_path / f"root{seed}", "confext" if chance.random() < 0.25 else "sysext")
+        made.append((f"seed {seed}", root, _random_root(chance, root)))
+    assert compare(made, tmp_path / "scratch") == []
