@@ -12,7 +12,8 @@ from imgcore.formats import FORMATS
 from imgcore.limits import Limits
 from imgcore.model import Device, Dir, Tree, diff, manifest_lines
 from imgcore.testing import trees
-from imgcore.transforms.overlay import merge
+from imgcore.transforms import oci_to_overlay
+from imgcore.transforms.overlay import Dialect, OverlayOptions, layer_between, merge, overlay_to_oci
 
 COMMON = settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large], deadline=None)
 SQUASHFS = FORMATS[0]
@@ -84,3 +85,22 @@ def _whole_seconds(tree: Tree) -> Tree:
     from imgcore.model import project
 
     return project(tree, SQUASHFS.capabilities)
+
+
+@COMMON
+@given(LAYERS, LAYERS, st.sampled_from(["trusted", "user"]))
+def test_a_layer_between_two_trees_shows_the_second_over_the_first(base: Tree, tree: Tree, dialect: Dialect) -> None:
+    options = OverlayOptions.USERXATTR if dialect == "user" else OverlayOptions.KERNEL
+    layer = layer_between(base, tree, dialect=dialect)
+    assert same(merge([layer, base], options=options).tree, tree)
+    assert same(merge([layer_between(base, base, dialect=dialect), base], options=options).tree, base)
+    assert sum(1 for _ in layer_between(tree, tree, dialect=dialect).walk()) == 1
+
+
+@COMMON
+@given(LAYERS, LAYERS)
+def test_layers_of_oci_and_overlayfs_say_the_same(base: Tree, tree: Tree) -> None:
+    layer = layer_between(base, tree, dialect="oci")
+    back = oci_to_overlay(layer)
+    assert same(overlay_to_oci(back), layer)
+    assert same(merge([back, base]).tree, tree)

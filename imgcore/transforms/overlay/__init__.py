@@ -20,6 +20,7 @@ from imgcore.errors import OverlayError
 from imgcore.limits import Limits
 from imgcore.model import Tree
 from imgcore.transforms.overlay.explain import Part, Story, explain
+from imgcore.transforms.overlay.layer_diff import DIALECTS, Dialect, SubtractRule, layer_between, overlay_to_oci, subtract
 from imgcore.transforms.overlay.layers import Layer
 from imgcore.transforms.overlay.merged import Merged, Seen
 from imgcore.transforms.overlay.mounting import MAX_LAYERS, check_mount, mount_options
@@ -27,6 +28,8 @@ from imgcore.transforms.overlay.options import OverlayOptions, settle
 from imgcore.transforms.overlay.problems import Problem, problems
 
 __all__ = [
+    "DIALECTS",
+    "Dialect",
     "Layer",
     "Merged",
     "OverlayOptions",
@@ -34,11 +37,15 @@ __all__ = [
     "Problem",
     "Seen",
     "Story",
+    "SubtractRule",
     "check_mount",
     "explain",
+    "layer_between",
     "merge",
     "mount_options",
+    "overlay_to_oci",
     "problems",
+    "subtract",
 ]
 
 

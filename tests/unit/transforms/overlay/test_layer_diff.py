@@ -1,0 +1,94 @@
+"""Layers between two trees: what is in them, and what is not; the rules that take a base away."""
+
+from __future__ import annotations
+
+import pytest
+
+from imgcore.errors import MergeConflict, NotRepresentable, OverlayError
+from imgcore.model import Device, Dir, File, Meta, Node, Tree, file, manifest_lines
+from imgcore.transforms.overlay import layer_between, merge, overlay_to_oci, subtract
+from tests.unit.transforms.overlay.test_merge import Entries, nest
+
+BASE: Entries = {
+    "a": {"x": b"1", "y": b"2", "z": {"q": b""}},
+    "gone": {"k": b""},
+    "same": b"s",
+    "kind": b"f",
+    "all": {"o": b"", "p": b""},
+}
+
+
+def names(tree: Tree) -> list[str]:
+    """Return paths, with the type of what is no file or directory, `!` for an opaque directory."""
+    made = []
+    for path, node in tree.walk():
+        mark = "" if isinstance(node, (File, Dir)) else " whiteout" if isinstance(node, Device) else " other"
+        mark += "!" if b"trusted.overlay.opaque" in node.meta.xattrs else ""
+        made.append(path.decode() + mark)
+    return made
+
+
+def shown(layer: Tree, base: Tree) -> list[str]:
+    return list(manifest_lines(merge([layer, base]).tree))
+
+
+def test_only_what_changes_is_in_the_layer() -> None:
+    tree: Entries = {
+        "a": {"x": b"1", "y": b"changed", "z": {"q": b""}},
+        "same": b"s",
+        "kind": {"d": b""},
+        "new": {"n": b""},
+        "all": {"r": b""},
+    }
+    base, wanted = Tree(nest(BASE)), Tree(nest(tree))
+    layer = layer_between(base, wanted)
+    assert names(layer) == ["/", "/a", "/a/y", "/all!", "/all/r", "/gone whiteout", "/kind", "/kind/d", "/new", "/new/n"]
+    assert shown(layer, base) == list(manifest_lines(wanted))
+    oci = layer_between(base, wanted, dialect="oci")
+    assert "/.wh.gone" in names(oci) and "/all/.wh..wh..opq" in names(oci)
+
+
+def test_metadata_of_a_directory_alone_is_a_directory_without_content() -> None:
+    changed = nest(BASE)
+    inner = changed.children[b"a"]
+    assert isinstance(inner, Dir)
+    tree = Tree(Dir(children={**changed.children, b"a": Dir(Meta(0o700), inner.children)}))
+    base = Tree(changed)
+    layer = layer_between(base, tree)
+    assert names(layer) == ["/", "/a"] and shown(layer, base) == list(manifest_lines(tree))
+
+
+def test_hard_links_come_together() -> None:
+    shared, other = file(b"x"), file(b"x")
+    base = Tree(Dir(children={b"a": shared, b"b": shared, b"c": other}))
+    tree = Tree(Dir(children={b"a": shared, b"b": shared, b"c": shared}))
+    assert names(layer_between(base, tree)) == ["/", "/a", "/b", "/c"]
+    assert names(layer_between(tree, base)) == ["/", "/a", "/b", "/c"]
+    assert names(layer_between(base, base)) == ["/"]
+
+
+def test_what_no_layer_can_say_is_refused() -> None:
+    ghost: dict[bytes, Node] = {b"g": Device(Meta(0), "char", 0, 0)}
+    with pytest.raises(NotRepresentable, match="0:0"):
+        layer_between(Tree(Dir()), Tree(Dir(children=ghost)))
+    with pytest.raises(NotRepresentable, match="whiteout"):
+        layer_between(Tree(Dir()), Tree(Dir(children={b".wh.x": file(b"")})), dialect="oci")
+    moved = Dir(Meta(0o755, xattrs={b"trusted.overlay.redirect": b"/x"}))
+    with pytest.raises(OverlayError, match="redirect"):
+        overlay_to_oci(Tree(Dir(children={b"m": moved})))
+
+
+def test_attributes_of_overlayfs_are_escaped_and_seen_again() -> None:
+    tree = Tree(Dir(children={b"f": File(Meta(xattrs={b"trusted.overlay.opaque": b"y", b"user.k": b"v"}))}))
+    layer = layer_between(Tree(Dir()), tree)
+    assert layer.lookup("/f").meta.xattrs == {b"trusted.overlay.overlay.opaque": b"y", b"user.k": b"v"}
+    assert shown(layer, Tree(Dir())) == list(manifest_lines(tree))
+
+
+def test_the_rules_of_builders() -> None:
+    base = Tree(nest({"usr": {"bin": {"a": b"1", "b": b"2"}}, "etc": {"c": b"3"}}))
+    tree = Tree(nest({"usr": {"bin": {"a": b"1", "b": b"new", "d": b""}, "empty": {}}, "etc": {"c": b"3"}}))
+    assert names(subtract(tree, base, "mkosi")) == ["/", "/etc", "/etc/c", "/usr", "/usr/bin", "/usr/bin/d"]
+    assert names(subtract(tree, base, "identical")) == ["/", "/usr", "/usr/bin", "/usr/bin/b", "/usr/bin/d", "/usr/empty"]
+    with pytest.raises(MergeConflict):
+        subtract(Tree(nest({"usr": {"bin": {"a": {}}}})), base, "mkosi")
