@@ -16,6 +16,7 @@ ACTIONS: Final = {
     "merge": "say how systemd's `merge` would end",
     "refresh": "say how systemd's `refresh` would end",
     "unmerge": "say how systemd's `unmerge` would end",
+    "lint": "find what is wrong with extensions",
     "build": "build an extension image from a tree",
 }
 _MODULES: Final = {"build": "sysext_build", "lint": "sysext_lint"}
