@@ -39,10 +39,10 @@ def _corpora(results: Results) -> str:
     """Return what the corpora hold."""
     found = {}
     for case in results.cases.values():
-        held = case["corpus_holds"]
-        if held.get("files"):
+        held = case.get("corpus_holds", {})
+        if held.get("files") and "corpus" in case:  # trees of growth are none
             made_up = f", {held['made_up']} of the files made up" if held["made_up"] else ""
-            found[case["corpus"]] = f"{held['files']:,} files, {held['bytes'] / 1e6:,.0f} MB{made_up}"
+            found[case.get("corpus", "")] = f"{held['files']:,} files, {held['bytes'] / 1e6:,.0f} MB{made_up}"
     return "\n".join(f"* **{name}**: {text}" for name, text in found.items())
 
 
