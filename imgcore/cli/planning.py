@@ -121,28 +121,30 @@ def say_decisions(run: Run, made: Plan, *, on_stderr: bool = False) -> int:
     for one in made.decisions:
         if output.as_json:
             values = {"name": show(one.name), "outcome": one.outcome, "rule": one.rule, "path": show(one.extension.path)}
-            more = {"found": one.found, "wanted": one.wanted, "fix": one.fix}
+            more = {"found": show(one.found), "wanted": show(one.wanted), "fix": show(one.fix)}
             output.event("finding", {**values, **{key: text for key, text in more.items() if text}}, on_stderr=on_stderr)
             continue
         said = f"{one.outcome:<9} {show(one.name)} [{one.rule}]"
         said += f": {one.found}" if one.found else ""
         said += f"; wanted: {one.wanted}" if one.wanted and one.outcome != "accepted" else ""
         said += f"; fix: {one.fix}" if one.fix else ""
-        _say(run, said, on_stderr)
+        _say(run, show(said), on_stderr)
         if one.outcome == "fatal":
             _say(run, f"          while `{show(one.name)}` is there, no extension is merged", on_stderr)
     for block in made.blocks:
         if output.as_json:
-            values = {"rule": block.rule, "outcome": "fatal", "subject": show(block.subject), "found": block.found}
-            output.event("finding", {**values, "wanted": block.wanted, "fix": block.fix}, on_stderr=on_stderr)
+            values = {"rule": block.rule, "outcome": "fatal", "subject": show(block.subject), "found": show(block.found)}
+            output.event("finding", {**values, "wanted": show(block.wanted), "fix": show(block.fix)}, on_stderr=on_stderr)
             continue
-        _say(run, f"fatal     [{block.rule}] {show(block.subject)}: {block.found}; wanted: {block.wanted}", on_stderr)
+        _say(
+            run, f"fatal     [{block.rule}] {show(block.subject)}: {show(block.found)}; wanted: {show(block.wanted)}", on_stderr
+        )
     for skipped in made.skipped:
         if output.as_json:
-            values = {"path": show(skipped.path), "outcome": "skipped", "rule": skipped.rule, "found": skipped.reason}
+            values = {"path": show(skipped.path), "outcome": "skipped", "rule": skipped.rule, "found": show(skipped.reason)}
             output.event("finding", values, on_stderr=on_stderr)
         elif skipped.rule != "suffix" or output.verbose:
-            _say(run, f"skipped   {show(skipped.path)} [{skipped.rule}]: {skipped.reason}", on_stderr)
+            _say(run, f"skipped   {show(skipped.path)} [{skipped.rule}]: {show(skipped.reason)}", on_stderr)
     if made.unsupported:
         return 3
     return 1 if made.blocked or made.ignored else 0

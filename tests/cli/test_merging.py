@@ -76,6 +76,33 @@ def test_what_is_refused_is_said_and_left_out(imgcore_cli: Cli, place: Path) -> 
     assert "/usr: hello over other over host" in turned.out
 
 
+@pytest.mark.parametrize("name", ["na:me", "quo'te", "back\\slash", "com,ma"])
+def test_names_that_break_mount_options_block_all(imgcore_cli: Cli, place: Path, name: str) -> None:
+    build(imgcore_cli, "hello", f"{name}.raw", "--id", "_any")
+    result = imgcore_cli("merge", "host", f"{name}.raw", "-o", "out.raw")
+    assert result.code == 1 and "fatal     [name]" in result.out and not (place / "out.raw").exists()
+
+
+def test_no_line_is_broken_by_a_name(imgcore_cli: Cli, place: Path) -> None:
+    (place / "new\nline.raw").write_bytes(b"")
+    (place / "x\ny").mkdir()
+    result = imgcore_cli("merge", "host", "new\nline.raw", "x\ny")
+    starts = ("accepted", "ignored", "fatal", "          while")
+    assert result.code == 1 and all(line.startswith(starts) for line in result.out.splitlines())
+
+
+def test_six_hundred_extensions_are_too_many(imgcore_cli: Cli, place: Path) -> None:
+    release = place / "root/usr/lib"
+    for number in range(600):
+        base = place / f"root/var/lib/extensions/extension{number}/usr/lib/extension-release.d"
+        base.mkdir(parents=True)
+        (base / f"extension-release.extension{number}").write_text("ID=_any\n")
+    assert release.is_dir()
+    result = imgcore_cli("sysext", "plan", "--root", "root")
+    assert result.code == 1 and "fatal     [too-long] /usr:" in result.out
+    assert imgcore_cli("sysext", "merge", "--root", "root").code == 1
+
+
 def test_layers_of_an_overlay_lie_in_the_order_given(imgcore_cli: Cli, place: Path) -> None:
     result = imgcore_cli("merge", "--kind", "overlay", "--manifest", "host", "hello")
     paths = [json.loads(line)["path"] for line in result.out.splitlines()]
