@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -42,7 +43,8 @@ class Answer:
     @property
     def aborted(self) -> bool:
         """Whether it gave up, rather than found nothing that fits; 252 ends with 0 all the same."""
-        return self.names is None and (self.code != 0 or not any(word in self.log for word in ("No suitable ext", "No ext")))
+        ended = re.search(r"No (suitable )?extensions found|\(sd-(sysext|merge)\)'? succeeded", self.log)
+        return self.names is None and (self.code != 0 or ended is None)
 
 
 def systemd_program(version: int, kind: str = "sysext") -> str:

@@ -336,9 +336,9 @@ def _content(node: Node) -> str:
     return os.fsdecode(node.target) if isinstance(node, Symlink) else ""
 
 
-def check(root: Root, version: int, arguments: list[str], answer: Answer) -> Iterator[str]:
-    """Yield what systemd and we disagree about."""
-    with plan(scan(root.path), kind=root.kind, options=options_of(version, arguments)) as made:  # type: ignore[arg-type]
+def check(root: Root, tree: Tree, version: int, arguments: list[str], answer: Answer) -> Iterator[str]:
+    """Yield what systemd and we disagree about; `tree` is the root before systemd made mount points in it."""
+    with plan(tree, kind=root.kind, options=options_of(version, arguments)) as made:  # type: ignore[arg-type]
         ours, theirs = names_of(made), answer.names
         if made.blocked != answer.aborted:
             yield f"we {'block' if made.blocked else 'do not block'}, systemd ends with {answer.code}: {answer.log[-300:]}"
@@ -390,12 +390,13 @@ def compare(made: list[tuple[str, Root, list[str]]], scratch: Path) -> list[str]
         if known(version, root.kind, arguments)
     ]
     jobs = [Job(root.path, version, root.kind, arguments, list=True) for _, root, arguments, version in asked]
+    trees = {root.path: scan(root.path) for _, root, _ in made}
     answers = ask(jobs, scratch)
     assert len(answers) == len(asked)
     return [
         f"{name} ({version}{' ' if arguments else ''}{' '.join(arguments)}): {said}"
         for (name, root, arguments, version), answer in zip(asked, answers, strict=True)
-        for said in check(root, version, arguments, answer)
+        for said in check(root, trees[root.path], version, arguments, answer)
     ]
 
 
