@@ -13,9 +13,10 @@ from importlib import resources
 from typing import Any
 
 from imgcore.blob import open_sink
-from imgcore.model import Dir, File, Node, Symlink, Tree, join, type_name
+from imgcore.errors import OverlayError
+from imgcore.model import File, Node, Symlink, Tree, join, type_name
 from imgcore.sysext.plan import Plan
-from imgcore.transforms.overlay import Merged, Story, explain, problems
+from imgcore.transforms.overlay import Merged, explain, problems
 
 __all__ = ["page", "write_page"]
 
@@ -43,7 +44,51 @@ def _part(name: str) -> str:
     return resources.files("imgcore.build").joinpath(name).read_text("utf-8")
 
 
+class _Origins:
+    """Of each path in the merged hierarchies its layer, and the sides where several layers have it; what is not seen."""
+
+    def __init__(self, views: Views) -> None:
+        self.layers: dict[bytes, str] = {}
+        self.sides: dict[bytes, list[list[str]]] = {}
+        self.hidden: list[list[str]] = []
+        for top, view in views:
+            self._look(top, view)
+
+    def _look(self, top: bytes, view: Merged) -> None:
+        stack = [(b"/", view.root)]
+        self.layers[top] = view.layer_name(view.root.top[0])
+        while stack:
+            path, directory = stack.pop()
+            owners: dict[bytes, int] = {}
+            for _, part in directory.parts:
+                for name in part.children:
+                    owners[name] = owners.get(name, 0) + 1
+            for name, count in owners.items():
+                full = join(path, name)
+                try:
+                    found = view.find(directory, name)
+                except OverlayError:
+                    found = None
+                if found is not None:
+                    self.layers[_outer(top, full)] = view.layer_name(found.hit.layer)
+                    if found.merged is not None:
+                        stack.append((full, found.merged))
+                whole = found is not None and found.merged is not None and len(found.merged.parts) == count
+                if found is None or (count > 1 and not whole):
+                    self._tell(view, top, full)
+
+    def _tell(self, view: Merged, top: bytes, path: bytes) -> None:
+        if len(self.sides) + len(self.hidden) >= _MOST_STORIES:
+            return
+        story = explain(view, path, below=top)
+        outer = _outer(top, path)
+        if story.kind and len(story.parts) > 1:
+            self.sides[outer] = [[part.layer, part.kind, part.role, part.why, part.by] for part in story.parts]
+        self.hidden += [[_text(outer), part.layer, part.why, part.by] for part in story.parts if part.role == "hidden"]
+
+
 def _data(tree: Tree, views: Views, plan: Plan | None) -> dict[str, Any]:
+    origins = _Origins(views)
     layers: dict[str, int] = {}
     rows: dict[str, list[Any]] = {"parent": [], "name": [], "type": [], "size": [], "layer": []}
     stories: dict[int, list[list[str]]] = {}
@@ -51,20 +96,18 @@ def _data(tree: Tree, views: Views, plan: Plan | None) -> dict[str, Any]:
     for path, node in tree.walk():
         parent, _, name = path.rpartition(b"/")
         number = numbers[path] = len(numbers)
-        view = _view_of(views, path)
-        layer, sides = ("host", None) if view is None else _origin(view, path)
         rows["parent"].append(numbers.get(parent or b"/", 0) if path != b"/" else -1)
         rows["name"].append(_text(name) or "/")
         rows["type"].append(type_name(node)[0])
         rows["size"].append(_size(node))
-        rows["layer"].append(layers.setdefault(layer, len(layers)))
-        if sides is not None and len(stories) < _MOST_STORIES:
-            stories[number] = sides
+        rows["layer"].append(layers.setdefault(origins.layers.get(path, "host"), len(layers)))
+        if path in origins.sides:
+            stories[number] = origins.sides[path]
     return {
         "layers": list(layers),
         **rows,
         "stories": stories,
-        "hidden": list(_hidden(views)),
+        "hidden": origins.hidden,
         "problems": [
             [one.rule, _text(_outer(top, one.path)), one.layer, one.message] for top, view in views for one in problems(view)
         ],
@@ -73,77 +116,6 @@ def _data(tree: Tree, views: Views, plan: Plan | None) -> dict[str, Any]:
         if plan is None
         else [[block.rule, _text(block.subject), block.found, block.wanted] for block in plan.blocks],
     }
-
-
-def _view_of(views: Views, path: bytes) -> tuple[bytes, Merged] | None:
-    for top, view in views:
-        if top == b"/" or path == top or path.startswith(top + b"/"):
-            return top, view
-    return None
-
-
-def _origin(place: tuple[bytes, Merged], path: bytes) -> tuple[str, list[list[str]] | None]:
-    """Return the layer that a path is of, and the sides where several layers have it and it is no directory of all."""
-    top, view = place
-    inside = path if top == b"/" else path[len(top) :] or b"/"
-    candidates = sum(_has(layer.tree.root, inside) for layer in view.layers)
-    if candidates <= 1:
-        for layer in view.layers:
-            if _has(layer.tree.root, inside):
-                return layer.name, None
-    story = explain(view, inside, below=top)
-    return story.layer or "host", _sides(story)
-
-
-def _has(root: Dir, path: bytes) -> bool:
-    node: Node = root
-    for name in path.split(b"/"):
-        if name:
-            below = node.children.get(name) if isinstance(node, Dir) else None
-            if below is None:
-                return False
-            node = below
-    return True
-
-
-def _sides(story: Story) -> list[list[str]]:
-    return [[part.layer, part.kind, part.role, part.why, part.by] for part in story.parts]
-
-
-def _hidden(views: Views) -> Iterator[list[str]]:
-    """Yield (path, layer, why, by) of what a layer has and the merge does not show."""
-    for top, view in views:
-        count = 0
-        for layer in view.layers:
-            stack = [(b"/", layer.tree.root)]
-            while stack and count < _MOST_STORIES:
-                path, directory = stack.pop()
-                for name, node in directory.children.items():
-                    full = join(path, name)
-                    if isinstance(node, Dir):
-                        if _merged_part(view, full, node):
-                            stack.append((full, node))
-                            continue
-                    elif not _is_over(view, layer.tree.root, full):
-                        continue
-                    story = explain(view, full, below=top)
-                    for part in story.parts:
-                        if part.layer == layer.name and part.role == "hidden":
-                            count += 1
-                            yield [_text(_outer(top, full)), layer.name, part.why, part.by]
-
-
-def _merged_part(view: Merged, path: bytes, node: Dir) -> bool:
-    """Whether a directory of a layer is seen, alone or with others."""
-    if not _is_over(view, node, path):
-        return True
-    story = explain(view, path)
-    return story.kind == "dir" and all(part.role != "hidden" for part in story.parts)
-
-
-def _is_over(view: Merged, node: Node, path: bytes) -> bool:
-    """Whether more than one layer has the path."""
-    return sum(_has(layer.tree.root, path) for layer in view.layers) > 1
 
 
 def _extensions(plan: Plan) -> Iterator[tuple[str, str, str, str, str, str]]:
