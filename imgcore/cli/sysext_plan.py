@@ -23,6 +23,12 @@ __all__ = ["list_command", "merge_command", "plan_command", "refresh_command", "
 _ROOT: Final = click.option("--root", type=SOURCE, required=True, metavar="ROOT", help="The host: a directory or any SRC.")
 
 
+def _outer(root: SourceSpec, path: str) -> str:
+    """Return a path in the root as systemd prints it: with the root in front, where that is a directory of the host."""
+    top = os.path.realpath(root.path)
+    return path if root.parts or not os.path.isdir(root.path) or top == "/" else top + path
+
+
 @verb("list", "list the extensions in a root", examples=("imgcore sysext list --root ROOT --json",), codes=(3, 5))
 @_ROOT
 @KIND
@@ -36,7 +42,7 @@ def list_command(run: Run, root: SourceSpec, kind: str, limits: Limits, **values
         def born(path: bytes) -> int | None:
             return birth_time(os.fsencode(root.path) + path) if os.path.isdir(root.path) else None
 
-        entries = list_entries(made, born)
+        entries = [{**one, "path": _outer(root, str(one["path"]))} for one in list_entries(made, born)]
         code = 3 if made.unsupported else 0
     if run.output.as_json:
         run.output.line(json.dumps(entries, separators=(",", ":")))

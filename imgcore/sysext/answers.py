@@ -39,11 +39,14 @@ def list_entries(plan: Plan, born: Callable[[bytes], int | None] = lambda path: 
 
 
 def status_entries(plan: Plan) -> list[dict[str, object]]:
-    """Return what `status --json` prints of a root: what is merged there now, by the marks that systemd leaves."""
+    """Return what `status --json` prints of a root: what is merged there now, by the marks that systemd leaves.
+
+    A hierarchy that the root does not have is left out.
+    """
     nothing: object = [] if plan.options.systemd.empty_status_array else "none"
     entries: list[dict[str, object]] = []
     for path in sorted(plan.options.hierarchies or plan.kind.hierarchies):
-        if plan.options.systemd.status_skips_missing and directory_at(plan.root, path) is None:
+        if directory_at(plan.root, path) is None:
             continue
         names, since = _merged_names(plan, path)
         entries.append({"hierarchy": _text(path), "extensions": names or nothing, "since": since if names else None})

@@ -110,11 +110,6 @@ class SystemdVersion:
         return self.number >= 262
 
     @property
-    def status_skips_missing(self) -> bool:
-        """`status` says nothing of a hierarchy that the host does not have."""
-        return self.number < 254
-
-    @property
     def empty_status_array(self) -> bool:
         """In JSON, a hierarchy without extensions has an empty array, not the word `none`."""
         return self.number >= 262

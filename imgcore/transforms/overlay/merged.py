@@ -238,9 +238,16 @@ class Merged:
 
 def _at(root: Dir, path: bytes) -> Blob:
     """Return the regular file at a path of a data layer. Raises OverlayError with what Linux says where there is none."""
-    *above, last = path[1:].split(b"/")
+    *above, last = [name for name in path[1:].split(b"/") if name != b"."] or [b""]
     directory = root
+    way: list[Dir] = []
     for name in above:
+        if name == b"..":  # a plain lookup below the layer's root, unlike that of redirects
+            if not way:
+                raise OverlayError("content outside of a data layer", errno.EXDEV)
+            directory = way.pop()
+            continue
+        way.append(directory)
         node = directory.children.get(name)
         if isinstance(node, Symlink):
             raise OverlayError("a symbolic link on the way to content in a data layer", errno.ELOOP)
