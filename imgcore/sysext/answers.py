@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from imgcore.errors import PathError
 from imgcore.model import Dir, File, Tree, join
-from imgcore.sysext.chase import chase, directory_at
+from imgcore.sysext.chase import chase
 from imgcore.sysext.plan import Plan
 from imgcore.values import value_class
 
@@ -32,9 +32,10 @@ def list_entries(plan: Plan, born: Callable[[bytes], int | None] = lambda path: 
     """
     found: list[dict[str, object]] = []
     for one in plan.found:
-        time = born(one.path) if one.mtime_ns is None else one.mtime_ns // 1000
+        path = one.place if plan.options.systemd.follows_links and one.place is not None else one.path
+        time = born(path) if one.mtime_ns is None else one.mtime_ns // 1000
         kind = one.image_type
-        found.append({"name": _text(one.name), "type": kind, "path": _text(one.path), "time": time})
+        found.append({"name": _text(one.name), "type": kind, "path": _text(path), "time": time})
     return sorted(found, key=lambda entry: str(entry["name"]).encode("utf-8", "surrogateescape"))
 
 
@@ -46,11 +47,18 @@ def status_entries(plan: Plan) -> list[dict[str, object]]:
     nothing: object = [] if plan.options.systemd.empty_status_array else "none"
     entries: list[dict[str, object]] = []
     for path in sorted(plan.options.hierarchies or plan.kind.hierarchies):
-        if directory_at(plan.root, path) is None:
+        if _missing(plan.root, path):
             continue
         names, since = _merged_names(plan, path)
         entries.append({"hierarchy": _text(path), "extensions": names or nothing, "since": since if names else None})
     return entries
+
+
+def _missing(root: Tree, path: bytes) -> bool:
+    try:
+        return chase(root, path) is None
+    except PathError:
+        return False
 
 
 def _merged_names(plan: Plan, path: bytes) -> tuple[list[str], int | None]:

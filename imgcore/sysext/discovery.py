@@ -6,13 +6,12 @@ first that the file system lists, so that two of them there are left to chance, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
 from imgcore.errors import PathError
 from imgcore.model import Device, Dir, File, Node, Symlink, Tree, join, type_name
-from imgcore.sysext.chase import chase, directory_at
+from imgcore.sysext.chase import Place, chase, directory_at
 from imgcore.sysext.image import ImageType
 from imgcore.sysext.kinds import Kind
 from imgcore.sysext.version import SystemdVersion
@@ -85,7 +84,7 @@ def discover(
         assert isinstance(place.node, Dir)
         first = len(out.candidates)
         for entry in place.node.children:
-            if entry.startswith(b".sysupdate."):
+            if entry.startswith(b".sysupdate.") and systemd.skips_sysupdate:
                 out.skipped.append(Skipped(join(place.path, entry), "temporary", "a file that systemd-sysupdate works on"))
                 continue
             one = _candidate(search, place.path, entry, place.node.children[entry])
@@ -148,9 +147,8 @@ def _candidate(search: _Search, directory: bytes, entry: bytes, node: Node) -> C
 def _name(search: _Search, entry: bytes, suffix: bytes) -> bytes | None:
     """Return the name that an entry stands for, None where it stands for none."""
     name = entry.removesuffix(suffix) if suffix else entry
-    if not search.systemd.class_suffixes:
-        return name or None
-    name = name.removesuffix(b"." + search.kind.name.encode())
+    if search.systemd.class_suffixes:
+        name = name.removesuffix(b"." + search.kind.name.encode())
     return name if _is_name(name) else None
 
 
@@ -168,39 +166,39 @@ def _is_name(name: bytes) -> bool:
 def _versioned(search: _Search, path: bytes, place: bytes, entry: bytes, node: Dir) -> Candidate | Skipped:
     """Return the best version in a `.v/` directory."""
     suite = entry.removesuffix(b".v")
-    suffix = _RAW if suite.endswith(_RAW) else b""
-    name = _name(search, suite, suffix)
+    raw = suite.endswith(_RAW)
+    name = _name(search, suite, _RAW if raw else b"")
     if name is None:
         return Skipped(path, "name", _NOT_A_NAME)
-    fitting: dict[bytes, Candidate] = {}
+    suffix = suite[len(name) :]  # versions have the suffixes of the directory, `.sysext` too
     parsed = []
-    for file_name, inner_path, led, inner in _inner(search, place, node):
-        image_type = _type_in_suite(inner, bool(suffix))
-        one = parse_candidate(file_name, name, suffix, systemd=search.systemd, architecture=search.architecture)
-        if one is not None and image_type is not None:
-            parsed.append(one)
-            fitting[file_name] = Candidate(name, image_type, inner_path, led, inner)
+    for file_name, inner in node.children.items():
+        led = _led(search, join(place, file_name), inner)
+        # A dangling link counts: that it leads nowhere is found out when it was chosen.
+        if led is None or not search.systemd.versions_by_type or _type_in_suite(led.node, raw) is not None:
+            one = parse_candidate(file_name, name, suffix, systemd=search.systemd, architecture=search.architecture)
+            parsed += [one] if one is not None else []
     best = pick(parsed)
     if best is None:
         wanted = f"{_text(name)}_VERSION{_text(suffix)}"
         return Skipped(path, "no-version", f"no entry called {wanted} for {search.architecture}")
-    return fitting[best.file_name]
+    inner_path = join(place, best.file_name)
+    led = _led(search, inner_path, node.children[best.file_name])
+    image_type = None if led is None else _type_in_suite(led.node, raw)
+    if led is None or image_type is None:
+        reason = f"`{_text(best.file_name)}` is the best by its name, and no {'image' if raw else 'directory'}"
+        return Skipped(path, "version-type", reason)
+    return Candidate(name, image_type, inner_path, led.path, led.node)
 
 
-def _inner(search: _Search, place: bytes, node: Dir) -> Iterator[tuple[bytes, bytes, bytes, Node]]:
-    """Yield (name, path, where it leads, what is there) of the entries of a `.v/` directory."""
-    for file_name, inner in node.children.items():
-        path = join(place, file_name)
-        led = path
-        if isinstance(inner, Symlink):
-            try:
-                found = chase(search.tree, path)
-            except PathError:
-                continue
-            if found is None:
-                continue
-            led, inner = found
-        yield file_name, path, led, inner
+def _led(search: _Search, path: bytes, node: Node) -> Place | None:
+    """Return where the entry of a `.v/` directory leads, None for nowhere."""
+    if isinstance(node, Symlink) and node.target.startswith(b"/") and not search.follow:
+        return None  # with --root, the root is put before an absolute target twice
+    try:
+        return chase(search.tree, path)
+    except PathError:
+        return None
 
 
 def _type_in_suite(node: Node, raw: bool) -> ImageType | None:

@@ -169,12 +169,12 @@ def plan_extensions(
     ordered = [by_name[name] for name in _ordered(by_name, options.order)]
     decisions = tuple(decide(one, host, what, systemd, force=options.force, policy=policy) for one in ordered)
     blocks = []
-    if host.trouble and extensions:
+    if host.trouble:
         place = host.path or b"/usr/lib/os-release"
         blocks.append(Block("host", place, host.trouble, "an os-release with ID=", "add one to the host"))
     accepted = [one.extension for one in decisions if one.outcome == "accepted"]
     hierarchies = []
-    if accepted or mode != "no":
+    if accepted or (mode != "no" and systemd.mutable_alone):
         for path in options.hierarchies or what.hierarchies:
             one, found = hierarchy_of(root, path, accepted, what, mode, options.root_prefix)
             hierarchies.append(one)

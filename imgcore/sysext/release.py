@@ -45,9 +45,10 @@ class Release:
 
 def short_name(name: bytes) -> bytes:
     """Return an extension's name without image suffixes, version and tries: what its release file may be called after."""
-    name = name.removesuffix(b".raw")
-    for suffix in (b".sysext", b".confext"):
-        name = name.removesuffix(suffix)
+    for suffix in (b".sysext.raw", b".confext.raw", b".raw"):
+        if name.endswith(suffix):
+            name = name.removesuffix(suffix)
+            break
     cut = min((at for at in (name.find(b"_"), name.find(b"+")) if at >= 0), default=len(name))
     return name[:cut]
 

@@ -46,7 +46,7 @@ class SystemdVersion:
 
     @property
     def class_suffixes(self) -> bool:
-        """`b.sysext` and `b.sysext.raw` are called `b`; names that are no valid names of images are left out."""
+        """`b.sysext` and `b.sysext.raw` are called `b`."""
         return self.number >= 255
 
     @property
@@ -85,6 +85,21 @@ class SystemdVersion:
         return self.number >= 258
 
     @property
+    def versions_by_type(self) -> bool:
+        """In `.v/`, what is no directory, or no image, is passed over; before, it was chosen by its name all the same."""
+        return self.number >= 258
+
+    @property
+    def mutable_alone(self) -> bool:
+        """A mutable hierarchy is merged without any extension too."""
+        return self.number >= 258
+
+    @property
+    def skips_sysupdate(self) -> bool:
+        """Entries called `.sysupdate.*` are left out."""
+        return self.number >= 258
+
+    @property
     def configuration(self) -> bool:
         """There are sysext.conf and confext.conf."""
         return self.number >= 259
@@ -106,7 +121,7 @@ class SystemdVersion:
 
     @property
     def versions_with_tilde(self) -> bool:
-        """A version in `.v/` may have `~` and `^` in it."""
+        """A version in `.v/` may have `~` and `^` in it, and no more `,`, `_` and `+`."""
         return self.number >= 262
 
     @property

@@ -19,7 +19,7 @@ from imgcore.sysext.version import SystemdVersion
 __all__ = ["Candidate", "parse_candidate", "pick"]
 
 _TRIES = re.compile(rb"(.*)\+([0-9]+)(?:-([0-9]+))?", re.DOTALL)
-_VERSION = re.compile(rb"[A-Za-z0-9.-]+")
+_VERSION = re.compile(rb"[A-Za-z0-9.,_+-]+")
 _VERSION_WITH_TILDE = re.compile(rb"[A-Za-z0-9.~^-]+")
 _MOST_TRIES: Final = (1 << 32) - 1
 
@@ -56,8 +56,6 @@ def parse_candidate(
         rest, _, word = rest.rpartition(b"_")
         if (text := word.decode("latin-1")) in ARCHITECTURES:
             found = text
-    elif rest.decode("latin-1") in ARCHITECTURES:
-        return None  # `NAME_ARCHITECTURE`: no version
     allowed = _VERSION_WITH_TILDE if systemd.versions_with_tilde else _VERSION
     if not allowed.fullmatch(rest) or (found is not None and found != architecture):
         return None

@@ -133,10 +133,10 @@ class Root:
         tops = ("usr/bin", "opt") if self.kind == "sysext" else ("etc",)
         for top in tops:
             (place / top).mkdir(parents=True, exist_ok=True)
-        (place / tops[0] / "tool").write_text(f"{name}\n")
-        (place / tops[0] / f"only-{name}").write_text(f"{name}\n")
+        (place / tops[0] / "tool").write_text(f"{name}\n", errors="surrogateescape")
+        (place / tops[0] / f"only-{name}").write_text(f"{name}\n", errors="surrogateescape")
         if self.kind == "sysext":
-            (place / "opt" / f"o-{name}").write_text(f"{name}\n")
+            (place / "opt" / f"o-{name}").write_text(f"{name}\n", errors="surrogateescape")
         return place
 
     def release_of(self, name: str, release: str | None = None) -> Path:

@@ -9,6 +9,7 @@ calls, then it is undone. Only the standard library is used.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import stat
@@ -74,6 +75,7 @@ def work(job: dict[str, object]) -> dict[str, object]:
     words = [program, f"--root={root}"]
     arguments = [str(word) for word in job["arguments"]]  # type: ignore[attr-defined]
     hierarchies = ["/usr", "/opt", "/var/opt"] if kind == "sysext" else ["/etc"]
+    missing = [place for place in hierarchies if not os.path.lexists(root + place)]
     out: dict[str, object] = {}
     if job.get("list"):
         out["list"] = call([*words, "list", "--json=short"], "err")
@@ -84,10 +86,12 @@ def work(job: dict[str, object]) -> dict[str, object]:
         out["walk"] = {place: walk(os.fsencode(root + place)) for place in hierarchies if os.path.isdir(root + place)}
     if job.get("list"):
         out["status"] = call([*words, "status", "--json=short"], "err")
-        out["again"] = call([*words, *arguments, "merge"], "err")
     if out["names"] is not None:
         out["unmerge"] = call([*words, "unmerge"], "err")
     unmount(root)
+    for place in missing:  # made as a mount point; the next question is about the root as it was
+        with contextlib.suppress(OSError):
+            os.rmdir(root + place)
     return out
 
 
