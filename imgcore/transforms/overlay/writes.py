@@ -106,7 +106,7 @@ class Writable:
             raise fail(errno.ENOTDIR, "not a directory")
         if here.upper is not None and not self._merged.is_merged(here):
             self._upper.listed(here)
-        return sorted(self._merged.names(here))
+        return sorted(self._merged.names(here, strict=True))
 
     # New names
 
