@@ -52,11 +52,13 @@ def random_sequence(seed: int) -> Spec:
     if userxattr:
         redirect = metacopy = None
     features = {name for name, share in _FEATURES if chance.random() < share}
+    if metacopy and chance.random() < 0.5:
+        features.add("metacopy")
     spec: Spec = {
         "seed": seed,
         "upper": _layer(chance, 0, features) if chance.random() < 0.35 else {"t": "d", "x": {}, "ch": {}, "mtime": 10**9},
         "lowers": [_layer(chance, number + 1, features) for number in range(chance.randrange(1, 4))],
-        "data": [],
+        "data": [_layer(chance, 7, {"plain"})] if "metacopy" in features and chance.random() < 0.4 else [],
         "redirect_dir": redirect,
         "metacopy": metacopy,
         "userxattr": userxattr,
@@ -319,8 +321,9 @@ def our_run(spec: Spec, trees: dict[str, Tree], skipped: list[bool]) -> Outcome 
     """Return what we make of the calls, but for those that Linux's side skipped."""
     options = OverlayOptions(redirect_dir=spec["redirect_dir"], metacopy=spec["metacopy"], userxattr=spec["userxattr"])
     lowers = [Layer(name, trees[name]) for name in sorted(trees) if name.startswith("l")]
+    data = [Layer(name, trees[name]) for name in sorted(trees) if name.startswith("d")]
     try:
-        overlay = Writable(lowers, upper=trees["u"], options=options, now_ns=_RECENT)
+        overlay = Writable(lowers, upper=trees["u"], data=data, options=options, now_ns=_RECENT)
     except OverlayError as error:
         return _name(error)
     said = []

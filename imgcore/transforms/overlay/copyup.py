@@ -22,6 +22,7 @@ from imgcore.model import Device, Dir, File, Meta, Node, Tree
 from imgcore.transforms.overlay import acl
 from imgcore.transforms.overlay.lookup import Found, MergedDir
 from imgcore.transforms.overlay.merged import Merged
+from imgcore.transforms.overlay.spliced import resized
 
 __all__ = ["Spot", "Upper", "fail"]
 
@@ -156,15 +157,19 @@ class Upper:
         found, merged = spot.found, self.merged
         assert found is not None
         assert merged is not None
+        node = found.hit.node
+        if found.merged is None and found.hit.layer != 0 and isinstance(node, File):
+            merged.content(found)  # where there is none, nothing at all is copied up
         parent = self.parent(spot)
         if found.merged is not None:
             return self.directory(parent, spot.name, found.merged)
-        node = found.hit.node
         if found.hit.layer == 0:
             if data and isinstance(node, File) and self.metacopy in node.meta.xattrs:
-                self.set_content(node, merged.content(found)[0])
+                content = merged.content(found)[0]
+                written = min(content.size, node.content.size)
+                self.set_content(node, resized(content, node.content.size))
                 self.drop_xattr(node, self.metacopy)
-                if node.content.size:
+                if written:
                     self.change(node, mtime_ns=now_ns)
             return node
         xattrs = self.copied_xattrs(node.meta.xattrs)
@@ -176,7 +181,7 @@ class Upper:
             made = File(node.meta, ZeroBlob(node.content.size))
             xattrs[self.metacopy] = b""
         else:
-            made = File(node.meta, merged.content(found)[0])
+            made = File(node.meta, resized(merged.content(found)[0], node.content.size))  # its size is what `stat` says
         self.change(made, xattrs=xattrs)
         self._add(parent, spot.name, made)
         return made
@@ -231,7 +236,9 @@ class Upper:
         """
         if isinstance(node, Dir):
             return spot.found is not None and spot.found.merged is not None and bool(spot.found.merged.lowers)
-        parent = spot.parent.upper
+        parent, found = spot.parent.upper, spot.found
+        if found is not None and self.metacopy in node.meta.xattrs and (found.content is None or found.content.layer):
+            return True
         return self.origin in node.meta.xattrs and not (parent is not None and self.is_cold(parent, spot.name))
 
     # What is said of names

@@ -301,23 +301,14 @@ class Writable:
             found = self._merged.find(parent, name)
         except OverlayError as error:
             error.path = full
-            self._look_in_part(parent, name)
+            upper = None if parent.upper is None else parent.upper.children.get(name)
+            met = [(hit.layer, hit.node) for hit in self._merged.hits if isinstance(hit.node, Dir)]
+            if isinstance(upper, Dir) and met:  # Linux marks it before it goes on to what fails
+                self._upper.looked_up(parent, MergedDir(upper, met))
             raise
         if found is not None and found.merged is not None:
             self._upper.looked_up(parent, found.merged)
         return found
-
-    def _look_in_part(self, parent: MergedDir, name: bytes) -> None:
-        """Mark what a lookup that fails in a lower layer has marked before: the upper directory, once one below it was met."""
-        for size in range(1, len(parent.lowers)):
-            some = MergedDir(parent.upper, parent.lowers[:size], is_root=parent.is_root)
-            try:
-                found = self._merged.find(some, name)
-            except OverlayError:
-                return
-            if found is not None and found.merged is not None and found.merged.lowers:
-                self._upper.looked_up(some, found.merged)
-                return
 
     def _spot(self, path: PathLike) -> Spot:
         """Return where a path leads. Raises OverlayError: ENOENT, ENOTDIR for what is on the way."""

@@ -146,6 +146,14 @@ def test_metadata_comes_up_alone_with_metacopy_and_content_when_it_is_written() 
     assert upper["/d/g"].meta.mtime_ns == NOW
 
 
+@pytest.mark.parametrize(("says", "has", "comes"), [(3, b"0123", b"012"), (6, b"0123", b"0123\0\0"), (0, b"0123", b"")])
+def test_content_comes_up_in_the_size_that_the_metadata_says(says: int, has: bytes, comes: bytes) -> None:
+    copy = File(Meta(xattrs={T + b"metacopy": b""}), BytesBlob(bytes(says)))
+    overlay = Writable([Tree(nest({"f": copy})), Tree(nest({"f": has}))], options=METACOPY, now_ns=NOW)
+    overlay.open("/f")
+    assert content(overlay.upper_tree(), "/f") == comes and overlay.upper_tree()["/f"].meta.mtime_ns == 0
+
+
 def test_two_names_change_places() -> None:
     overlay = writable({"a": b"a", "d": {"b": b"b"}})
     overlay.rename("/a", "/d/b", how="exchange")
