@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import copy
+import itertools
 import os
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from pathlib import Path
 
 from imgcore.transforms.overlay import problems
 from tests.kit.overlay_stacks import Spec, View, kernel_view, make_layers, merge_spec, our_view, random_spec, read_layers
+from tests.kit.overlay_writes import Outcome, held, kernel_run, our_run, random_sequence
 
 
 @dataclass
@@ -155,14 +157,85 @@ def show(spec: Spec) -> None:
             print(f"  {key}: Linux {theirs.get(key)}\n  {' ' * len(key)}     we {ours.get(key)}")
 
 
+def compare_writes(spec: Spec) -> tuple[Outcome | str, Outcome | str]:
+    """Return what Linux and what we make of a sequence of calls; works in the current directory."""
+    trees = {name: held(tree) for name, tree in read_layers(make_layers(spec)).items()}
+    theirs = kernel_run(spec)
+    said = [] if isinstance(theirs, str) else theirs[0]
+    return theirs, our_run(spec, trees, [one == "skipped" for one in said] or [False] * len(spec["calls"]))
+
+
+def is_unsettled_sequence(outcome: Outcome | str) -> bool:
+    return not isinstance(outcome, str) and "ESTALE" in outcome[0]
+
+
+def shrink_writes(spec: Spec) -> Spec:
+    """Return a shorter sequence on a smaller stack, of which the outcomes still differ."""
+    changed = True
+    while changed:
+        changed = False
+        calls = ({**spec, "calls": spec["calls"][:at] + spec["calls"][at + 1 :]} for at in range(len(spec["calls"])))
+        for smaller in itertools.chain(calls, _smaller(spec)):
+            if smaller["upper"] is None:
+                continue
+            theirs, ours = compare_writes(smaller)
+            if theirs != ours and not is_unsettled_sequence(theirs):
+                spec, changed = smaller, True
+                break
+    return spec
+
+
+def fuzz_writes(first: int, count: int, report: bool = True) -> Result:
+    """Compare the sequences of `count` seeds from `first` on; `paths` counts the calls that succeeded."""
+    result = Result()
+    with tmpfs():
+        for seed in range(first, first + count):
+            spec = random_sequence(seed)
+            theirs, ours = compare_writes(spec)
+            result.stacks += 1
+            if isinstance(theirs, str):
+                result.refused += 1
+            else:
+                result.paths += theirs[0].count("ok")
+            if is_unsettled_sequence(theirs):
+                result.stale += 1
+            elif theirs != ours:
+                result.different += 1
+                if report:
+                    show_writes(shrink_writes(spec))
+    return result
+
+
+def show_writes(spec: Spec) -> None:
+    """Print a sequence and where the two outcomes of it differ."""
+    theirs, ours = compare_writes(spec)
+    print(f"sequence {spec}")
+    if isinstance(theirs, str) or isinstance(ours, str):
+        print(f"  Linux {theirs}\n     we {ours}")
+        return
+    for call, one, two in zip(spec["calls"], theirs[0], ours[0], strict=True):
+        print(f"  {call}: {one}" if one == two else f"  {call}: Linux {one}, we {two}")
+    for key in sorted({*theirs[1], *ours[1]}):
+        if theirs[1].get(key) != ours[1].get(key):
+            print(f"  {key}: Linux {theirs[1].get(key)}\n  {' ' * len(key)}     we {ours[1].get(key)}")
+
+
 def main() -> int:
     """Run as the module says; return 1 when anything differs."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--stacks", type=int, default=2000)
+    parser.add_argument("--writes", type=int, help="compare that many sequences of writes, and no stacks")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     if os.geteuid() != 0:
         sys.exit("mounting needs root")
+    if arguments.writes is not None:
+        result = fuzz_writes(arguments.seed, arguments.writes)
+        print(
+            f"{result.stacks} sequences, {result.paths} calls done, {result.refused} refused by mount,"
+            f" {result.stale} set aside, {result.different} differences"
+        )
+        return 1 if result.different else 0
     result = fuzz(arguments.seed, arguments.stacks)
     print(
         f"{result.stacks} stacks, {result.paths} paths, {result.refused} refused by mount, {result.stale} set aside,"

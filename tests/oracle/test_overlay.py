@@ -10,10 +10,11 @@ import pytest
 from tests.kit import overlay_stacks
 from tests.kit.oracles import needs_mount, tmpfs
 from tests.kit.overlay_fixtures import READ, Layers, View, kernel_view, make
-from tests.oracle.overlay_fuzz import fuzz
+from tests.oracle.overlay_fuzz import fuzz, fuzz_writes
 
 PARTS = 8
 STACKS = 2000
+SEQUENCES = 2000
 
 
 @pytest.fixture
@@ -51,3 +52,12 @@ def test_random_stacks_are_seen_alike(part: int) -> None:
     assert result.stacks == STACKS // PARTS
     assert not result.different, "the output above has the smallest stacks that differ"
     assert result.paths > 10 * result.stacks / 2 and result.stale < result.stacks / 20
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_random_writes_leave_the_same_upper_layer(part: int) -> None:
+    needs_mount()
+    result = fuzz_writes(2_000_000 + part * SEQUENCES // PARTS, SEQUENCES // PARTS)
+    assert result.stacks == SEQUENCES // PARTS and not result.refused
+    assert not result.different, "the output above has the smallest sequences that differ"
+    assert result.paths > 3 * result.stacks and result.stale < result.stacks / 50

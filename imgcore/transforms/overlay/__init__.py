@@ -26,6 +26,7 @@ from imgcore.transforms.overlay.merged import Merged, Seen
 from imgcore.transforms.overlay.mounting import MAX_LAYERS, check_mount, mount_options
 from imgcore.transforms.overlay.options import OverlayOptions, settle
 from imgcore.transforms.overlay.problems import Problem, problems
+from imgcore.transforms.overlay.writes import Writable
 
 __all__ = [
     "DIALECTS",
@@ -38,6 +39,7 @@ __all__ = [
     "Seen",
     "Story",
     "SubtractRule",
+    "Writable",
     "check_mount",
     "explain",
     "layer_between",

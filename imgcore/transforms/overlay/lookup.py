@@ -89,6 +89,7 @@ class Stack:
 
     def __init__(self, upper: Dir | None, roots: Sequence[Dir], data: Sequence[Dir], how: Effective, marks: Markers) -> None:
         self.roots, self.data, self.how, self.marks = roots, data, how, marks
+        self.hits: list[Hit] = []  # what the latest search found in lower layers, also when it failed
         self.flagged = [False] * (len(roots) + 1)  # layers in which a directory with the mark x was met
         for layer, root in enumerate(roots[:-1], 1):
             if marks.opaque(root) == b"x":
@@ -105,6 +106,7 @@ class Stack:
         search = _Search(name, steps)
         deep = self.how.follow or bool(self.data)
         upper: Node | None = None
+        self.hits = []
         is_copy = False
         candidates = parent.lowers
         if parent.upper is not None:
@@ -112,7 +114,7 @@ class Stack:
             is_copy = upper is not None and search.owed
             if search.path.startswith(b"/"):
                 candidates = self.root.lowers
-        hits: list[Hit] = []
+        hits = self.hits = list[Hit]()
         own, at = candidates is parent.lowers, 0
         while at < len(candidates):
             if search.ended:

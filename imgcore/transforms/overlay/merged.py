@@ -116,6 +116,11 @@ class Merged:
         return self._stack.root
 
     @property
+    def hits(self) -> Sequence[Hit]:
+        """What the latest search for a name found in lower layers, also when it failed."""
+        return self._stack.hits
+
+    @property
     def marks(self) -> Markers:
         """What reads the marks of this mount."""
         return self._marks
