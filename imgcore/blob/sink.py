@@ -15,14 +15,16 @@ import contextlib
 import errno
 import os
 import stat
+from collections.abc import Callable
 from typing import BinaryIO, Protocol, Self
 
 from imgcore.blob.faked import fchmod, is_faked, open_existing, pread, pwrite, resize
-from imgcore.errors import OutputError, TargetExists
+from imgcore.errors import OutputError, SourceChanged, SourceUnreadable, TargetExists
 
-__all__ = ["AtomicFile", "MemorySink", "PlainFile", "Sink", "StreamSink", "open_sink"]
+__all__ = ["AtomicFile", "MemorySink", "PlainFile", "Sink", "StreamSink", "append_from", "open_sink"]
 
 _COPY = 1 << 20
+_KERNEL_COPY = 64 << 20
 _FORCE = "--force replaces it"
 
 
@@ -123,6 +125,39 @@ def _open_beside(target: bytes) -> tuple[int, bytes | None]:
             return os.open(directory, os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC, 0o666), None
     name = _name_beside(target)
     return os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o666), name
+
+
+_NOT_BETWEEN = frozenset((errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.EBADF, errno.ETXTBSY))
+
+
+def append_from(sink: Sink, fd: int, at: int, size: int, check: Callable[[], None]) -> None:
+    """Append bytes of an open file, inside of the kernel where source and target allow it: shared, or copied.
+
+    `check` is called between pieces. Raises SourceChanged when the file ends early, SourceUnreadable, OutputError.
+    """
+    if isinstance(sink, _DescriptorSink) and hasattr(os, "copy_file_range") and not is_faked():
+        while size:
+            check()
+            try:
+                done = os.copy_file_range(fd, sink._fd, min(size, _KERNEL_COPY), at, sink._start + sink._position)
+            except OSError as error:
+                if error.errno not in _NOT_BETWEEN:
+                    raise _output_error(error, sink._path) from None
+                break
+            if not done:
+                break
+            sink._position += done
+            at, size = at + done, size - done
+    while size:
+        check()
+        try:
+            data = pread(fd, min(size, _COPY), at)
+        except OSError as error:
+            raise SourceUnreadable(f"cannot read file: {error.strerror}", offset=at) from None
+        if not data:
+            raise SourceChanged("file shrank while it was read", offset=at)
+        sink.append(data)
+        at, size = at + len(data), size - len(data)
 
 
 class AtomicFile(_DescriptorSink):

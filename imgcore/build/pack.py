@@ -134,7 +134,7 @@ def pack(
         with open_sink(dest, replace=force, sync=sync, start=offset) as sink:
             report = kind.write(tree, sink, options, control, worker)
             if verify:
-                _require_equal(tree, sink, kind, control)
+                _require_equal(tree, sink, kind, options, control)
             control.check()
     control.emit(Finished("pack", _summary(report)))
     return report
@@ -209,7 +209,8 @@ def plan_pack(
         reading = _Reading(limits, [], overwrite, contents, mounts, dereference, stdin, control, get_engine())
         tree = _prepared(reading.tree(source, stack), Globs(exclude), transforms, policy or Policy(), control)
         allowed = getattr(options, "allow_loss", ())
-        tree, losses = checked(tree, kind.capabilities, allow=allowed, format_name=kind.name)
+        caps = getattr(options, "capabilities", kind.capabilities)  # of some formats they depend on the options
+        tree, losses = checked(tree, caps, allow=allowed, format_name=kind.name)
         files, total = tree.file_bytes()
         yield PackPlan(kind.name, options, tree, files, total, tuple(losses))
 
@@ -314,15 +315,15 @@ class _SinkBlob:
             yield Segment(0, self.size, False)
 
 
-def _require_equal(tree: Tree, sink: Sink, kind: Format, control: Control) -> None:
+def _require_equal(tree: Tree, sink: Sink, kind: Format, options: Options, control: Control) -> None:
     """Raise VerificationFailed unless the image in `sink` holds `tree`, as far as the format can, and has no findings."""
     limits = Limits.trusted()
     with contextlib.ExitStack() as stack:
         blob, _ = plain_blob(_SinkBlob(sink), limits, control, stack)
-        _require_same(tree, blob, kind, limits, control)
+        _require_same(tree, blob, kind, options, limits, control)
 
 
-def _require_same(tree: Tree, blob: Blob, kind: Format, limits: Limits, control: Control) -> None:
+def _require_same(tree: Tree, blob: Blob, kind: Format, options: Options, limits: Limits, control: Control) -> None:
     for finding in kind.check_blob(blob, limits, control):
         if finding.severity == "error":
             raise VerificationFailed(
@@ -332,8 +333,12 @@ def _require_same(tree: Tree, blob: Blob, kind: Format, limits: Limits, control:
                 structure=finding.structure,
                 field=finding.field,
             )
+    caps = getattr(options, "capabilities", kind.capabilities)
+    rewritten = getattr(options, "rewritten", frozenset())  # what the writer itself changes: boot images, say
     with kind.open(blob, limits) as image:
-        for change in diff(project(tree, kind.capabilities), image.tree, control):
+        for change in diff(project(tree, caps), image.tree, control):
+            if change.path in rewritten:
+                continue
             raise VerificationFailed(
                 f"the image that was written differs from its source in {change.kind}",
                 path=change.path,

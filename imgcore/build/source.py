@@ -299,12 +299,17 @@ def _first_blob(
 
 
 def _part_of(blob: Blob, partition: str | None) -> Blob:
-    """Return the part of a blob that stands behind `#`: `offset:BYTES` is all from there on. Raises Unsupported."""
+    """Return the part of a blob that stands behind `#`: `offset:BYTES` is all from there on, else a partition's name.
+
+    Raises PathError for one that is not there, NotThisFormat, Corrupt.
+    """
     if partition is None:
         return blob
     match = re.fullmatch(r"offset:([0-9]{1,19}[KMGT]?)", partition, re.ASCII | re.IGNORECASE)
     if match is None:
-        raise Unsupported("partitions cannot be opened yet", found=f"#{partition}", hint="#offset:NUMBER is the rest of a file")
+        from imgcore.disk.partitions import find_partition  # late: few name one
+
+        return find_partition(blob, partition)
     offset = parse_size(match[1])
     if offset > blob.size:
         raise NotThisFormat("an offset behind the end", found=offset, allowed=f"at most {blob.size}")

@@ -8,6 +8,7 @@ from typing import Final
 from imgcore.blob import Blob
 from imgcore.formats.base import FileHints, Finding, Format, Hints, Image, LayoutItem, Magic, Options, Report
 from imgcore.formats.cpio import FORMAT as CPIO
+from imgcore.formats.iso9660 import FORMAT as ISO9660
 from imgcore.formats.squashfs import FORMAT as SQUASHFS
 from imgcore.formats.tar import FORMAT as TAR
 
@@ -27,7 +28,7 @@ __all__ = [
     "detect",
 ]
 
-FORMATS: Final[tuple[Format, ...]] = (SQUASHFS, TAR, CPIO)
+FORMATS: Final[tuple[Format, ...]] = (SQUASHFS, ISO9660, TAR, CPIO)
 
 
 def by_name(name: str) -> Format:
