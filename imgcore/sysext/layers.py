@@ -18,6 +18,7 @@ from imgcore.sysext.chase import Place, chase
 from imgcore.sysext.extension import Extension
 from imgcore.sysext.kinds import Kind
 from imgcore.sysext.mutable import MutableMode, Writes, writes_of
+from imgcore.sysext.version import SystemdVersion
 
 __all__ = ["MOST_OPTIONS", "Block", "Hierarchy", "Layer", "bad_characters", "hierarchy_of", "option_length"]
 
@@ -87,7 +88,13 @@ def option_length(kind: Kind, names: Sequence[bytes], hierarchy: bytes, host: bo
 
 
 def hierarchy_of(
-    root: Tree, path: bytes, accepted: Sequence[Extension], kind: Kind, mode: MutableMode, prefix: int
+    root: Tree,
+    path: bytes,
+    accepted: Sequence[Extension],
+    kind: Kind,
+    mode: MutableMode,
+    prefix: int,
+    systemd: SystemdVersion,
 ) -> tuple[Hierarchy, list[Block]]:
     """Return a hierarchy, and what stops it; `accepted` are in systemd's order, the lowest first."""
     blocks: list[Block] = []
@@ -108,7 +115,7 @@ def hierarchy_of(
     writes = writes_of(root, path, host, mode)
     if writes.trouble:
         blocks.append(Block("mutable", path, writes.trouble, "a directory apart from the hierarchy, with its mode"))
-    merged = bool(layers) or (mode != "no" and not (mode in ("auto", "import") and writes.path is None))
+    merged = bool(layers) or (mode != "no" and systemd.mutable_alone)
     if merged:
         blocks += _unmountable(layers, path, host, accepted)
     if writes.imported is not None:
@@ -119,6 +126,11 @@ def hierarchy_of(
         assert host is not None
         assert isinstance(host.node, Dir)
         layers.append(Layer("host", b"", host.path, host.node))
+    if merged and not layers and writes.upper == "none" and not writes.trouble:
+        found = "nothing on the host, in the extensions or in a mutable directory"
+        blocks.append(
+            Block("empty", path, found, "two layers, since Linux mounts no single one", f"make {_text(path)} on the host")
+        )
     options = _options(kind, used, path, host, has_host, writes, prefix)
     if merged and options > MOST_OPTIONS:
         fix = "use fewer extensions, or shorter names"

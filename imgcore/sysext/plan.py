@@ -176,7 +176,7 @@ def plan_extensions(
     hierarchies = []
     if accepted or (mode != "no" and systemd.mutable_alone):
         for path in options.hierarchies or what.hierarchies:
-            one, found = hierarchy_of(root, path, accepted, what, mode, options.root_prefix)
+            one, found = hierarchy_of(root, path, accepted, what, mode, options.root_prefix, systemd)
             hierarchies.append(one)
             blocks += found
     return Plan(

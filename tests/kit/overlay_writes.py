@@ -212,6 +212,8 @@ def _kernel_call(spec: Spec, call: Call) -> str:
 
 def _is_to_be_skipped(kind: str, words: list[Any]) -> bool:
     """Whether a call would follow a link, or open something that is neither a file nor a directory."""
+    if kind == "flagged":
+        return False
     for word in words:
         if isinstance(word, str) and word.startswith("/"):
             parts = word.split("/")
@@ -242,6 +244,18 @@ def _open(spec: Spec, path: str, data: str = "", at: int = 0, size: int | None =
 
 def _create(spec: Spec, path: str, mode: int, data: str) -> None:
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    try:
+        os.write(fd, data.encode())
+    finally:
+        os.close(fd)
+
+
+def _flagged(spec: Spec, path: str, flags: str, data: str) -> None:
+    """Open as open(2) does, links followed, with CREAT, EXCL, TRUNC among `flags`; then write."""
+    number = os.O_WRONLY
+    for flag in flags.split():
+        number |= getattr(os, f"O_{flag}")
+    fd = os.open(path, number, 0o644)
     try:
         os.write(fd, data.encode())
     finally:
@@ -290,6 +304,9 @@ _KERNEL: dict[str, Any] = {
     "rename": _rename,
     "open": _open,
     "write": _open,
+    "flagged": _flagged,
+    "readlink": lambda spec, path: os.readlink(path),
+    "listdir": lambda spec, path: os.listdir(path),
     "truncate": lambda spec, path, size: _open(spec, path, size=size),
     "chmod": lambda spec, path, mode: os.chmod(path, mode),
     "chown": lambda spec, path, uid, gid: os.chown(path, uid, gid, follow_symlinks=False),
@@ -355,11 +372,37 @@ def _our_call(overlay: Writable, spec: Spec, call: Call) -> str:
             overlay.removexattr(words[0], _attribute(spec, words[1]).encode())
         elif kind == "rmtree":
             _our_rmtree(overlay, words[0])
+        elif kind == "flagged":
+            _our_flagged(overlay, words[0], words[1].split(), words[2].encode())
+        elif kind == "readlink":
+            if not isinstance(overlay.lookup(words[0]), Symlink):
+                return "EINVAL"
         else:
             getattr(overlay, kind)(*words)
     except OverlayError as error:
         return _name(error)
     return "ok"
+
+
+def _our_flagged(overlay: Writable, path: str, flags: list[str], data: bytes) -> None:
+    """Do what open(2) does with these flags, by the calls that there are."""
+    if "EXCL" in flags:
+        above, _, name = path.rpartition("/")
+        overlay.create(overlay.resolve(above) + b"/" + name.encode(), 0o644, BytesBlob(data))
+        return
+    place = overlay.resolve(path)
+    try:
+        overlay.lookup(place)
+    except OverlayError as error:
+        if error.errno != errno.ENOENT or "CREAT" not in flags:
+            raise
+        overlay.create(place, 0o644, BytesBlob(data))
+        return
+    if "TRUNC" in flags:
+        overlay.truncate(place, 0)
+    else:
+        overlay.open(place)
+    overlay.write(place, data)
 
 
 def _our_rmtree(overlay: Writable, path: str) -> None:

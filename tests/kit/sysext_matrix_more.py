@@ -386,6 +386,30 @@ for one in ("no", "auto", "yes", "import", "ephemeral", "ephemeral-import"):
     _mutable(one, linked, "a b")
 
 
+def without_opt(root: Root) -> None:
+    ab(root)
+    for name in "ab":
+        shutil.rmtree(root.extensions / name / "opt")
+
+
+def bare_opt(root: Root) -> None:
+    without_opt(root)
+    (root.path / "opt/h").unlink()
+
+
+def nothing_fits(root: Root) -> None:
+    root.extension("a", "ID=strange")
+
+
+for one in ("no", "auto", "yes", "import", "ephemeral", "ephemeral-import"):
+    _mutable(one, without_opt, "a b")
+    again(
+        f"mutable {one}: bare_opt", bare_opt, "-", "a b", "ABORT" if one in ("auto", "import") else "a b",
+        arguments=[f"--mutable={one}"],
+    )  # fmt: skip
+    _mutable(one, nothing_fits, "none")
+
+
 def configured(text: str) -> Setup:
     def setup(root: Root) -> None:
         with_directory(root)

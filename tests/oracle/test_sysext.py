@@ -8,7 +8,7 @@ import os
 import random
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from imgcore.model import Device, Dir, File, Node, Symlink, Tree
 from imgcore.sysext.answers import list_entries, merge_answer, status_entries
 from imgcore.sysext.chase import chase
 from imgcore.sysext.merging import merge_plan
-from imgcore.sysext.mutable import parse_mode
+from imgcore.sysext.mutable import MODES, parse_mode
 from imgcore.sysext.plan import Options, Plan, plan
 from imgcore.sysext.policy import ImagePolicy
 from imgcore.sysext.version import KNOWN, SystemdVersion
@@ -67,7 +67,15 @@ def _random_root(chance: random.Random, root: Root) -> list[str]:
             place.rename(place.with_name(f"{name}.{root.kind}"))
     if chance.random() < 0.1 and root.kind == "sysext":
         (root.path / "etc/extensions" / chance.choice(["a", "b", "c_1"])).mkdir(exist_ok=True)
-    return ["--force"] if chance.random() < 0.15 else []
+    arguments = ["--force"] if chance.random() < 0.15 else []
+    if chance.random() < 0.3:
+        arguments.append(f"--mutable={chance.choice(MODES)}")
+        if chance.random() < 0.7:
+            top = chance.choice(["usr", "opt"] if root.kind == "sysext" else ["etc"])
+            root.write(f"var/lib/extensions.mutable/{top}/mine", "mutable")
+            root.write(f"var/lib/extensions.mutable/{top}/bin/tool", "mutable")
+            (root.path / f"var/lib/extensions.mutable/{top}").chmod(chance.choice([0o755, 0o755, 0o700]))
+    return arguments
 
 
 # What we say
@@ -180,11 +188,16 @@ def compare(made: list[tuple[str, Root, list[str]]], scratch: Path) -> list[str]
     ]
 
 
+def compare_random(seeds: Iterable[int], place: Path) -> list[str]:
+    """Make the roots of these seeds below `place`, and ask all versions about each; return what differs."""
+    made = []
+    for seed in seeds:
+        chance = random.Random(seed)
+        root = Root(place / f"root{seed}", "confext" if chance.random() < 0.25 else "sysext")
+        made.append((f"seed {seed}", root, _random_root(chance, root)))
+    return compare(made, place / "scratch")
+
+
 @pytest.mark.parametrize("part", range(PARTS))
 def test_random_roots(part: int, tmp_path: Path) -> None:
-    made = []
-    for seed in range(part, GENERATED, PARTS):
-        chance = random.Random(seed)
-        root = Root(tmp_path / f"root{seed}", "confext" if chance.random() < 0.25 else "sysext")
-        made.append((f"seed {seed}", root, _random_root(chance, root)))
-    assert compare(made, tmp_path / "scratch") == []
+    assert compare_random(range(part, GENERATED, PARTS), tmp_path) == []

@@ -22,7 +22,7 @@ from imgcore.model import Device, Dir, File, Meta, Node, Tree
 from imgcore.transforms.overlay import acl
 from imgcore.transforms.overlay.lookup import Found, MergedDir
 from imgcore.transforms.overlay.merged import Merged
-from imgcore.transforms.overlay.spliced import resized
+from imgcore.transforms.overlay.spliced import over, resized
 
 __all__ = ["Spot", "Upper", "fail"]
 
@@ -166,8 +166,12 @@ class Upper:
         if found.hit.layer == 0:
             if data and isinstance(node, File) and self.metacopy in node.meta.xattrs:
                 content = merged.content(found)[0]
-                written = min(content.size, node.content.size)
-                self.set_content(node, resized(content, node.content.size))
+                if found.lower is not None and isinstance(found.lower.node, File):
+                    size = found.lower.node.content.size  # as many bytes as the lower file has come up, whatever is here
+                else:
+                    size = node.content.size
+                written = min(content.size, size)
+                self.set_content(node, over(resized(content, size), node.content))
                 self.drop_xattr(node, self.metacopy)
                 if written:
                     self.change(node, mtime_ns=now_ns)
@@ -237,8 +241,8 @@ class Upper:
         if isinstance(node, Dir):
             return spot.found is not None and spot.found.merged is not None and bool(spot.found.merged.lowers)
         parent, found = spot.parent.upper, spot.found
-        if found is not None and self.metacopy in node.meta.xattrs and (found.content is None or found.content.layer):
-            return True
+        if found is not None and found.lower is not None and self.metacopy in node.meta.xattrs:
+            return self.links(found._replace(hit=found.lower)) == 1  # the copy of one of several names is no copy
         return self.origin in node.meta.xattrs and not (parent is not None and self.is_cold(parent, spot.name))
 
     # What is said of names

@@ -62,13 +62,14 @@ class Found(NamedTuple):
     """What a name stands for: the node whose metadata it has, the directory that it is, and where its content is.
 
     `content` is another one than `hit` for a file whose content is in a lower layer, None where it is in the data layers
-    at `data_path`.
+    at `data_path`. `lower` is what the first of the lower layers has for a file of the upper one whose content is not there.
     """
 
     hit: Hit
     merged: MergedDir | None
     content: Hit | None
     data_path: bytes
+    lower: Hit | None = None
 
 
 class _Search:
@@ -148,9 +149,10 @@ class Stack:
             return None
         first = Hit(0, upper) if upper is not None else hits[0]
         if not isinstance(first.node, Dir):
+            lower = hits[0] if upper is not None and hits else None
             if in_data:
-                return Found(first, None, None, search.path)
-            return Found(first, None, hits[-1] if hits else first, b"")
+                return Found(first, None, None, search.path, lower)
+            return Found(first, None, hits[-1] if hits else first, b"", lower)
         lowers = [(hit.layer, hit.node) for hit in hits if isinstance(hit.node, Dir)]
         merged = MergedDir(upper if isinstance(upper, Dir) else None, lowers, marked=search.marked)
         return Found(first, merged, None, b"")

@@ -68,8 +68,9 @@ def problems(merged: Merged) -> Iterator[Problem]:
 class _Claims:
     """Who says that a node of a lower layer is its own: what Linux then shows depends on who was looked at first.
 
-    A directory of the upper layer claims the topmost directory that it is merged with, a file without content the file
-    that has it. Two claims to one directory are ESTALE; a file that is claimed, and seen by itself too, is one inode.
+    A directory of the upper layer claims the topmost directory that it is merged with, a file without content the topmost
+    file that it is a copy of. Two claims to one directory are ESTALE; a file that is claimed, and seen by itself too, is one
+    inode.
     """
 
     def __init__(self) -> None:
@@ -81,8 +82,10 @@ class _Claims:
         if found.merged is not None:
             if found.merged.upper is not None and found.merged.lowers:
                 self._use(found.merged.lowers[0][1], path, True)
-        elif found.content is not None and found.content.layer:
-            self._use(found.content.node, path, found.hit.layer == 0)
+        elif found.lower is not None:
+            self._use(found.lower.node, path, True)
+        elif found.hit.layer:
+            self._use(found.hit.node, path, False)
 
     def _use(self, node: Node, path: bytes, claims: bool) -> None:
         self._users.setdefault(id(node), []).append((path, claims))

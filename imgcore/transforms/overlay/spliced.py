@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from imgcore.blob import Blob, BytesBlob, Segment, SliceBlob, ZeroBlob
 
-__all__ = ["patched", "resized"]
+__all__ = ["over", "patched", "resized"]
 
 
 class _Run(NamedTuple):
@@ -63,3 +63,10 @@ def patched(blob: Blob, data: bytes, at: int) -> Blob:
     end = at + len(data)
     rest = SliceBlob(blob, end, blob.size - end) if end < blob.size else ZeroBlob(0)
     return _Spliced([resized(blob, at), BytesBlob(data), rest])
+
+
+def over(top: Blob, below: Blob) -> Blob:
+    """Return the content of a file that had `below` after `top` was written from its first byte on."""
+    if below.size <= top.size:
+        return top
+    return _Spliced([top, SliceBlob(below, top.size, below.size - top.size)])

@@ -14,6 +14,7 @@ directories up before. Not in `upper_tree`: the attributes `origin` and `uuid`, 
 from __future__ import annotations
 
 import errno
+import os
 import stat
 from collections.abc import Callable, Sequence
 from typing import Literal
@@ -24,6 +25,7 @@ from imgcore.limits import Limits
 from imgcore.model import Device, Dir, File, Meta, Node, PathLike, Pipe, Socket, Symlink, Tree, normalize, split
 from imgcore.transforms.overlay import acl
 from imgcore.transforms.overlay.copyup import Spot, Upper, fail
+from imgcore.transforms.overlay.following import followed
 from imgcore.transforms.overlay.layers import Layer
 from imgcore.transforms.overlay.lookup import Found, MergedDir
 from imgcore.transforms.overlay.merged import Merged
@@ -69,6 +71,7 @@ class Writable:
         self._merged = Merged(Layer("upper", Tree(root)), named, contents, how, limits or Limits.trusted())
         self._upper.merged = self._merged
         self._limits = limits
+        self._marked: set[int] = set()  # directories of lower layers in which plain files may be whiteouts
 
     def merged(self) -> Merged:
         """Return what is seen now; later changes do not alter it."""
@@ -92,6 +95,10 @@ class Writable:
     def lookup(self, path: PathLike) -> Node:
         """Return the node that a path has its metadata from, as its layer has it. Raises OverlayError."""
         return self._node(self._existing(path)) if split(normalize(path)) else self._merged.root.top[1]
+
+    def resolve(self, path: PathLike) -> bytes:
+        """Return what a path leads to when symbolic links are followed, as after chroot. Raises OverlayError."""
+        return followed(self.lookup, path if isinstance(path, bytes) else os.fsencode(path))
 
     def listdir(self, path: PathLike) -> list[bytes]:
         """Return the names that are seen in a directory, in bytewise order. Raises OverlayError.
@@ -308,6 +315,11 @@ class Writable:
             raise
         if found is not None and found.merged is not None:
             self._upper.looked_up(parent, found.merged)
+            if found.merged.lowers:  # Linux keeps what it saw of a directory before that was copied up
+                key = id(found.merged.lowers[0][1])
+                if found.merged.marked:
+                    self._marked.add(key)
+                found.merged.marked = key in self._marked
         return found
 
     def _spot(self, path: PathLike) -> Spot:
