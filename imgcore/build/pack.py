@@ -334,7 +334,7 @@ def _require_same(tree: Tree, blob: Blob, kind: Format, options: Options, limits
                 field=finding.field,
             )
     caps = getattr(options, "capabilities", kind.capabilities)
-    rewritten = getattr(options, "rewritten", frozenset())  # what the writer itself changes: boot images, say
+    rewritten: frozenset[bytes] = getattr(options, "rewritten", frozenset())  # what the writer itself changes: boot images, say
     with kind.open(blob, limits) as image:
         for change in diff(project(tree, caps), image.tree, control):
             if change.path in rewritten:

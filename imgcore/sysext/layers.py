@@ -113,9 +113,9 @@ def hierarchy_of(
         blocks += [block] if block is not None else []
     used = [layer.name for layer in layers]
     writes = writes_of(root, path, host, mode)
-    if writes.trouble:
-        blocks.append(Block("mutable", path, writes.trouble, "a directory apart from the hierarchy, with its mode"))
     merged = bool(layers) or (mode != "no" and systemd.mutable_alone)
+    if merged and writes.trouble:
+        blocks.append(Block("mutable", path, writes.trouble, "a directory apart from the hierarchy, with its mode"))
     if merged:
         blocks += _unmountable(layers, path, host, accepted)
     if writes.imported is not None:

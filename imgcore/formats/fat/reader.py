@@ -1,0 +1,386 @@
+"""Reads FAT volumes: the table once, directories when they are looked at, contents when they are read.
+
+Modes are what Linux shows of a mounted volume (0755, without writing where it is read-only), owners are root. What is
+damaged but leaves no doubt (long names without their short one, copies of the table that differ) is passed over and reported
+by `check`; everything else raises Corrupt with the place.
+"""
+
+from __future__ import annotations
+
+import threading
+from array import array
+from collections.abc import Iterator, Mapping
+from types import TracebackType
+from typing import Final, NamedTuple, Self
+
+from imgcore.blob import Blob, Segment
+from imgcore.errors import Corrupt, NotThisFormat, Unsupported, context
+from imgcore.events import Control
+from imgcore.formats.base import Finding, LayoutItem
+from imgcore.formats.fat.entries import unpack_time
+from imgcore.formats.fat.geometry import Geometry, kind_of
+from imgcore.formats.fat.layout import (
+    ATTR_DIR,
+    ATTR_LABEL,
+    ATTR_LONG,
+    ATTR_READ_ONLY,
+    ENTRY,
+    BootSector,
+    DirEntry,
+    Extension,
+    Extension32,
+    LongEntry,
+)
+from imgcore.formats.fat.names import checksum, long_text, short_text
+from imgcore.formats.fat.table import decode_table, ends
+from imgcore.limits import Limits
+from imgcore.model import Dir, File, Meta, Node, Tree, join
+
+__all__ = ["Entry", "FatImage", "entries_of", "open_image", "read_boot_sector", "recognise"]
+
+_STEP: Final = 2_000_000_000
+_MOST_DIRECTORY: Final = 65536 * ENTRY
+
+
+class Entry(NamedTuple):
+    """One name of a directory: `record` is its 8.3 entry, `at` and `end` where its entries lie in the directory's bytes."""
+
+    name: bytes
+    record: DirEntry
+    at: int
+    end: int
+
+    @property
+    def cluster(self) -> int:
+        """The first cluster, 0 for none."""
+        return self.record.cluster_high << 16 | self.record.cluster_low
+
+    @property
+    def is_dir(self) -> bool:
+        """Whether it is a directory."""
+        return bool(self.record.attributes & ATTR_DIR)
+
+
+def recognise(blob: Blob) -> bool:
+    """Return whether a blob begins like a FAT volume: the magic of a boot sector alone would take any disk."""
+    try:
+        read_boot_sector(blob)
+    except (NotThisFormat, Corrupt, Unsupported):
+        return False
+    return True
+
+
+def read_boot_sector(blob: Blob) -> tuple[BootSector, Extension | Extension32, Geometry]:
+    """Return what the boot sector says. Raises NotThisFormat, Corrupt."""
+    data = blob.read_at(0, 512)
+    head = BootSector.unpack_unchecked(data) if len(data) == 512 else None
+    if head is None or data[510:512] != b"\x55\xaa" or not (data[0] == 0xEB or data[0] == 0xE9):
+        raise NotThisFormat("not a FAT volume", structure="BootSector")
+    if data[3:11] in (b"NTFS    ", b"EXFAT   ") or any(True for _ in head.violations()) or not head.reserved:
+        raise NotThisFormat("not a FAT volume", structure="BootSector")
+    fat_sectors = head.fat_sectors16
+    extension: Extension | Extension32
+    if fat_sectors:
+        extension = Extension.unpack_from(data, BootSector.SIZE)
+    else:
+        extension = Extension32.unpack_from(data, BootSector.SIZE)
+        fat_sectors = extension.fat_sectors
+    sectors = head.sectors16 or head.sectors32
+    if not fat_sectors or not sectors:
+        raise NotThisFormat("not a FAT volume", structure="BootSector")
+    given = Geometry(
+        0, head.sector_size, head.cluster_sectors, head.reserved, head.fats, head.root_entries, fat_sectors, sectors
+    )
+    if given.data_at >= sectors * head.sector_size or not given.clusters:
+        raise Corrupt("the tables fill the whole volume", structure="BootSector", field="fat_sectors16", found=fat_sectors)
+    kind = 32 if not head.fat_sectors16 else kind_of(given.clusters)
+    if kind == 32 and head.fat_sectors16:
+        raise Corrupt("more clusters than FAT16 has", structure="BootSector", field="sectors32", found=given.clusters)
+    if kind != 32 and not head.root_entries:
+        raise Corrupt("a root without entries", structure="BootSector", field="root_entries", found=0)
+    if kind == 32 and head.root_entries:
+        raise Corrupt("a FAT32 with a root of entries", structure="BootSector", field="root_entries", found=head.root_entries)
+    geometry = Geometry(
+        kind, head.sector_size, head.cluster_sectors, head.reserved, head.fats, head.root_entries, fat_sectors, sectors
+    )
+    bits = {12: 12, 16: 16, 32: 32}[kind]
+    if (geometry.clusters + 2) * bits > fat_sectors * head.sector_size * 8:
+        raise Corrupt(
+            "a table that is too short for the clusters", structure="BootSector", field="fat_sectors16", found=fat_sectors
+        )
+    return head, extension, geometry
+
+
+def open_image(blob: Blob, limits: Limits | None = None) -> FatImage:
+    """Return the volume in `blob`. Raises NotThisFormat, Corrupt."""
+    return FatImage(blob, limits or Limits.default())
+
+
+class FatImage:
+    """An open volume; see `formats.base.Image`."""
+
+    def __init__(self, blob: Blob, limits: Limits) -> None:
+        self.blob, self.limits = blob, limits
+        self.boot, self.extension, self.geometry = read_boot_sector(blob)
+        if self.geometry.data_at > blob.size:
+            raise Corrupt("the volume is cut", structure="BootSector", field="sectors32", found=f"{blob.size} bytes")
+        self._table: array[int] | None = None
+        self._lock = threading.RLock()
+        self._entries = 0
+        self._dirs: dict[int, bytes] = {}
+        self._root: Dir | None = None
+
+    def table(self) -> array[int]:
+        """Return the first allocation table's entries. Raises Corrupt, LimitExceeded."""
+        with self._lock:
+            if self._table is None:
+                size = self.geometry.fat_sectors * self.geometry.sector
+                self.limits.require("max_metadata", 4 * (self.geometry.clusters + 2))
+                data = self.blob.read_at(self.geometry.fat_at, size)
+                if len(data) < size:
+                    raise Corrupt("the allocation table is cut", offset=self.geometry.fat_at, found=len(data), allowed=size)
+                self._table = decode_table(self.geometry, data)
+            return self._table
+
+    def chain(self, first: int, most: int) -> list[int]:
+        """Return the clusters from `first` on, no more than `most`. Raises Corrupt for a chain that leads nowhere."""
+        table = self.table()
+        out: list[int] = []
+        cluster = first
+        while len(out) < most:
+            if not 2 <= cluster < len(table):
+                raise Corrupt("a cluster that is not there", structure="FAT", found=cluster, allowed=f"2 to {len(table) - 1}")
+            out.append(cluster)
+            cluster = table[cluster]
+            if ends(self.geometry.kind, cluster):
+                break
+        return out
+
+    def listing(self, cluster: int) -> bytes:
+        """Return the bytes of a directory; cluster 0 is the root. Raises Corrupt."""
+        geometry = self.geometry
+        if cluster == 0 and geometry.kind != 32:
+            return self._bytes(geometry.root_at, geometry.root_entries * ENTRY)
+        if cluster == 0:
+            assert isinstance(self.extension, Extension32)
+            cluster = self.extension.root_cluster
+        most = _MOST_DIRECTORY // geometry.cluster + 1
+        chain = self.chain(cluster, most + 1)
+        if len(chain) > most or len(set(chain)) < len(chain):
+            raise Corrupt("a directory without an end", structure="FAT", found=f"cluster {cluster}")
+        return b"".join(self._bytes(geometry.at(one), geometry.cluster) for one in chain)
+
+    def _bytes(self, at: int, size: int) -> bytes:
+        data = self.blob.read_at(at, size)
+        if len(data) < size:
+            raise Corrupt("behind the end of the volume", offset=at, found=f"{len(data)} bytes", allowed=f"{size}")
+        return data
+
+    @property
+    def tree(self) -> Tree:
+        """The tree in the volume; the root's time is the first of 1980, since FAT has none."""
+        with self._lock:
+            if self._root is None:
+                self._root = Dir(Meta(0o755, 0, 0, unpack_time(0, 0) * 1_000_000_000), _Children(self, 0, b"/"))
+            return Tree(self._root, self.limits, time_step_ns=_STEP)
+
+    def names(self, cluster: int, path: bytes) -> dict[bytes, Entry]:
+        """Return the names of a directory. Raises Corrupt, LimitExceeded."""
+        found: dict[bytes, Entry] = {}
+        with context(path=path):
+            for entry in entries_of(self.listing(cluster)):
+                if entry.record.attributes & ATTR_LABEL:
+                    continue
+                if b"/" in entry.name or b"\0" in entry.name or entry.name in (b"", b".", b".."):
+                    raise Corrupt("impossible name", structure="DirEntry", field="name", found=entry.name)
+                found.setdefault(entry.name, entry)
+                self._entries += 1
+                self.limits.require("max_entries", self._entries)
+        return found
+
+    def node(self, entry: Entry, path: bytes) -> Node:
+        """Return the node of an entry. Raises Corrupt, LimitExceeded."""
+        record = entry.record
+        mode = 0o555 if record.attributes & ATTR_READ_ONLY else 0o755
+        meta = Meta(mode, 0, 0, unpack_time(record.date, record.time) * 1_000_000_000)
+        if entry.is_dir:
+            if not entry.cluster:
+                raise Corrupt("a directory without a cluster", structure="DirEntry", field="cluster_low")
+            first = self._dirs.setdefault(entry.cluster, path)
+            if first != path:
+                raise Corrupt("directory with two names, or inside itself", path=path, found=f"also at {first!r}")
+            return Dir(meta, _Children(self, entry.cluster, path))
+        self.limits.require("max_file_size", record.size)
+        if record.size > self.geometry.clusters * self.geometry.cluster:
+            raise Corrupt("a file larger than the volume", structure="DirEntry", field="size", found=record.size)
+        return File(meta, _Content(self, entry.cluster, record.size))
+
+    def label(self) -> bytes:
+        """Return the label of the root directory, that of the boot sector where there is none."""
+        for entry in entries_of(self.listing(0)):
+            if entry.record.attributes & ATTR_LABEL:
+                return entry.record.name.rstrip(b" ")
+        return b"" if self.extension.label.startswith(b"NO NAME") else self.extension.label.rstrip(b" \0")
+
+    def info(self) -> dict[str, object]:
+        """Return the volume's parameters as plain values."""
+        geometry, table = self.geometry, self.table()
+        serial = f"{self.extension.serial:08X}"
+        return {
+            "type": f"FAT{geometry.kind}",
+            "label": self.label().decode("cp437"),
+            "serial": f"{serial[:4]}-{serial[4:]}",
+            "bytes": geometry.sectors * geometry.sector,
+            "sector": geometry.sector,
+            "cluster": geometry.cluster,
+            "clusters": geometry.clusters,
+            "free": sum(1 for value in table[2:] if not value) * geometry.cluster,
+        }
+
+    def layout(self) -> Iterator[LayoutItem]:
+        """Yield what the bytes outside of files are."""
+        geometry = self.geometry
+        for record, at in ((self.boot, 0), (self.extension, BootSector.SIZE)):
+            for place in record.LAYOUT:
+                value = getattr(record, place.name)
+                shown = value.hex() if isinstance(value, bytes) else str(value)
+                yield LayoutItem(at + place.offset, place.width, f"{type(record).__name__}.{place.name}", shown)
+        for number in range(geometry.fats):
+            size = geometry.fat_sectors * geometry.sector
+            yield LayoutItem(geometry.fat_at + number * size, size, f"allocation table {number + 1}", "")
+        if geometry.kind != 32:
+            yield LayoutItem(geometry.root_at, geometry.root_sectors * geometry.sector, "root directory", "")
+        yield LayoutItem(geometry.data_at, geometry.clusters * geometry.cluster, "clusters", str(geometry.clusters))
+
+    def check(self, control: Control | None = None) -> Iterator[Finding]:
+        """Yield every violation of the rules."""
+        from imgcore.formats.fat.check import check_blob
+
+        return check_blob(self.blob, self.limits, control or Control())
+
+    def close(self) -> None:
+        """Close the blob, if it can be closed."""
+        close = getattr(self.blob, "close", None)
+        if close is not None:
+            close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+def entries_of(data: bytes) -> Iterator[Entry]:
+    """Yield the names in a directory's bytes, the label among them, `.` and `..` left out."""
+    long: list[LongEntry] = []
+    begin = 0
+    for at in range(0, len(data) - ENTRY + 1, ENTRY):
+        first = data[at]
+        if first == 0:
+            return
+        attributes = data[at + 11]
+        if first == 0xE5:
+            long = []
+            continue
+        if attributes & 0x3F == ATTR_LONG:
+            entry = LongEntry.unpack_from(data, at)
+            if entry.order & 0x40:
+                long, begin = [entry], at
+            elif long and entry.order == (long[-1].order & 0x3F) - 1 and entry.checksum == long[0].checksum:
+                long.append(entry)
+            else:
+                long = []
+            continue
+        record = DirEntry.unpack_from(data, at)
+        name = None
+        if long and long[-1].order & 0x3F == 1 and long[0].checksum == checksum(record.name):
+            name = long_text(long)
+        start = begin if name is not None else at
+        long = []
+        if record.name in (b".".ljust(11), b"..".ljust(11)):
+            continue
+        yield Entry(name if name is not None else short_text(record.name, record.case), record, start, at + ENTRY)
+
+
+class _Content:
+    """A file's bytes, in clusters that are looked up when they are first read."""
+
+    __slots__ = ("_first", "_image", "_runs", "_size")
+
+    def __init__(self, image: FatImage, first: int, size: int) -> None:
+        self._image, self._first, self._size = image, first, size
+        self._runs: list[tuple[int, int, int]] | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file."""
+        return self._size
+
+    def runs(self) -> list[tuple[int, int, int]]:
+        """Return (byte of the file, byte of the volume, bytes) of clusters that follow one another. Raises Corrupt."""
+        if self._runs is None:
+            geometry = self._image.geometry
+            count = -(-self._size // geometry.cluster)
+            chain = self._image.chain(self._first, count) if count else []
+            if len(chain) < count:
+                raise Corrupt("a file whose clusters end too early", structure="FAT", found=len(chain), allowed=count)
+            found: list[tuple[int, int, int]] = []
+            for number, cluster in enumerate(chain):
+                at = geometry.at(cluster)
+                if found and found[-1][1] + found[-1][2] == at:
+                    found[-1] = (*found[-1][:2], found[-1][2] + geometry.cluster)
+                else:
+                    found.append((number * geometry.cluster, at, geometry.cluster))
+            self._runs = found
+        return self._runs
+
+    def read_at(self, at: int, size: int) -> bytes:
+        """Return bytes of the file. Raises Corrupt."""
+        end, out = min(at + size, self._size), []
+        if at < 0 or at >= end:
+            return b""
+        for start, place, length in self.runs():
+            first, last = max(at, start), min(end, start + length)
+            if first < last:
+                out.append(self._image._bytes(place + first - start, last - first))
+        return b"".join(out)
+
+    def segments(self) -> Iterator[Segment]:
+        """Yield one segment of data."""
+        if self._size:
+            yield Segment(0, self._size, False)
+
+
+class _Children(Mapping[bytes, Node]):
+    """The children of a directory, read when they are first looked at."""
+
+    __slots__ = ("_cluster", "_image", "_names", "_nodes", "_path")
+
+    def __init__(self, image: FatImage, cluster: int, path: bytes) -> None:
+        self._image, self._cluster, self._path = image, cluster, path
+        self._names: dict[bytes, Entry] | None = None
+        self._nodes: dict[bytes, Node] = {}
+
+    def _load(self) -> dict[bytes, Entry]:
+        with self._image._lock:
+            if self._names is None:
+                self._names = self._image.names(self._cluster, self._path)
+            return self._names
+
+    def __getitem__(self, name: bytes) -> Node:
+        node = self._nodes.get(name)
+        if node is None:
+            entry = self._load()[name]
+            path = join(self._path, name)
+            with self._image._lock, context(path=path):
+                node = self._nodes.get(name)
+                if node is None:
+                    node = self._nodes[name] = self._image.node(entry, path)
+        return node
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._load())
+
+    def __len__(self) -> int:
+        return len(self._load())
