@@ -8,12 +8,12 @@ keeps its plain form. (Counters, as other writers have them, rename old files wh
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Final
 
 from imgcore.values import value_class
 
-__all__ = ["NamingRules", "enhanced_names", "identifiers", "joliet_names", "plain_name"]
+__all__ = ["NamingRules", "candidates", "enhanced_names", "identifiers", "joliet_names", "plain_name"]
 
 _UPPER: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _STRICT: Final = frozenset(_UPPER + b"0123456789_")
@@ -62,24 +62,40 @@ def identifiers(names: Mapping[bytes, bool], rules: NamingRules) -> dict[bytes, 
 
     A file's is `NAME.EXT;1`; with level 1 it has 8 and 3 characters, else 30 together, a directory's has 8 or 31.
     """
-    table = _TABLES[rules.relaxed]
 
     def made(name: bytes, suffix: bytes) -> bytes:
-        if names[name]:
-            most = 8 if rules.level == 1 else 31
-            return name.translate(table)[: most - len(suffix)] + suffix
-        stem, dot, extension = name.rpartition(b".")
-        if not dot or not stem:
-            stem, extension = name, b""
-        stem, extension = stem.translate(table), extension.translate(table)
-        if rules.level == 1:
-            extension = extension[:3]
-            return stem[: 8 - len(suffix)] + suffix + b"." + extension
-        extension = extension[: 30 - 1 - len(suffix)] if len(extension) < 30 else extension[:8]
-        return stem[: 30 - len(extension) - len(suffix)] + suffix + b"." + extension
+        return _made(name, suffix, rules, is_dir=names[name])
 
     found = _unique(names, made, lambda name: name if names[name] else name if b"." in name else name + b".")
     return {name: identifier if names[name] else identifier + b";1" for name, identifier in found.items()}
+
+
+def candidates(name: bytes, rules: NamingRules, *, is_dir: bool) -> Iterator[bytes]:
+    """Yield identifiers that a name may have, in the order in which they are to be tried."""
+    tail = b"" if is_dir else b";1"
+    yield _made(name, b"", rules, is_dir=is_dir) + tail
+    for turn in range(4096):
+        yield _made(name, _suffix(name, turn), rules, is_dir=is_dir) + tail
+
+
+def _suffix(name: bytes, turn: int) -> bytes:
+    return b"_" * (turn < 64) + _digits(name, _SUFFIX, turn).encode()[: 3 if turn < 64 else 4]
+
+
+def _made(name: bytes, suffix: bytes, rules: NamingRules, *, is_dir: bool) -> bytes:
+    table = _TABLES[rules.relaxed]
+    if is_dir:
+        most = 8 if rules.level == 1 else 31
+        return name.translate(table)[: most - len(suffix)] + suffix
+    stem, dot, extension = name.rpartition(b".")
+    if not dot or not stem:
+        stem, extension = name, b""
+    stem, extension = stem.translate(table), extension.translate(table)
+    if rules.level == 1:
+        extension = extension[:3]
+        return stem[: 8 - len(suffix)] + suffix + b"." + extension
+    extension = extension[: 30 - 1 - len(suffix)] if len(extension) < 30 else extension[:8]
+    return stem[: 30 - len(extension) - len(suffix)] + suffix + b"." + extension
 
 
 def enhanced_names(names: Mapping[bytes, bool]) -> dict[bytes, bytes]:
@@ -133,7 +149,7 @@ def _unique(
                 continue
             turn = 0
             while True:
-                short = made(name, b"_" * (turn < 64) + _digits(name, _SUFFIX, turn).encode()[: 3 if turn < 64 else 4])
+                short = made(name, _suffix(name, turn))
                 turn += 1
                 if folded(short) not in taken:
                     break
