@@ -175,6 +175,7 @@ class _Plan:
         self._old_blocks = -(-blob.size // BLOCK)
         self._gpt = self._read_gpt()
         self._notes: list[str] = []
+        self._end_of_data: int | None = None
         self._base = self._second_base()
         self._end = self._end_of_files()
         self._next = self._end
@@ -215,6 +216,11 @@ class _Plan:
 
     def _data_end(self) -> int:
         """Return the block behind everything but the copy of the GPT. Raises Unsupported."""
+        if self._end_of_data is None:
+            self._end_of_data = self._find_data_end()
+        return self._end_of_data
+
+    def _find_data_end(self) -> int:
         if self._gpt is None or self._gpt.alternate * 512 + 512 > self._blob.size:
             return self._old_blocks
         first = self._gpt.alternate + 1 - gpt_tail_sectors(self._blob)

@@ -32,6 +32,7 @@ class TreeCheck:
         self._image, self._record, self._control = image, descriptor.record, control
         self._rock = descriptor.kind == 1 and bool(image.rock_version)
         self._plain_order = descriptor.kind == 2
+        self._joliet = descriptor.is_joliet
         self.spans: list[tuple[int, int, bytes]] = []
         self._places: list[tuple[int, bytes, int]] = []  # of directories: block, identifier, the parent's block
         self._count = 0
@@ -98,7 +99,7 @@ class TreeCheck:
                 rock = parse(one.use[image.skip :], one.at, image._read_base)
                 if rock.relocated:
                     continue
-            name = rock.name if rock.name is not None else one.identifier
+            name = rock.name if rock.name is not None else self._plain(one)
             here = join(path, name)
             yield from self._name_rules(name, here, one.at, names)
             if one.is_dir and rock.child is None:
@@ -106,6 +107,9 @@ class TreeCheck:
                 yield one, here, block
             elif rock.child is None:
                 yield from self._file(one, here)
+
+    def _plain(self, one: Item) -> bytes:
+        return one.identifier.decode("utf-16-be", "replace").encode("utf-8", "replace") if self._joliet else one.identifier
 
     def _name_rules(self, name: bytes, path: bytes, at: int, names: set[bytes]) -> Iterator[Finding]:
         if self._rock and bad_name(name):
