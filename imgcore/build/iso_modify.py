@@ -230,7 +230,8 @@ class _Plan:
             raise Unsupported("bytes behind the copy of the GPT, whose meaning is not known", offset=behind)
         if rest >= BLOCK:
             self._notes.append(f"the copy of the GPT was not at the end: {rest} zero bytes behind it go")
-        return -(-first // _PER_BLOCK)
+        ends = [one.last + 1 for one in self._gpt.partitions if one.last < first]
+        return max(first // _PER_BLOCK, -(-max(ends, default=0) // _PER_BLOCK))
 
     # Changes
 

@@ -16,6 +16,7 @@ import pytest
 from imgcore import errors
 from imgcore.cli.exits import EXIT_TEXTS, code_of
 from imgcore.cli.main import VERBS, group
+from imgcore.cli import verb_iso
 from imgcore.cli.verb_sysext import ACTIONS
 from tests.conftest import Cli
 
@@ -54,7 +55,7 @@ def test_every_error_has_its_exit_code() -> None:
         code_of(ZeroDivisionError())
 
 
-GROUPS = {"sysext": ACTIONS}
+GROUPS = {"sysext": ACTIONS, "iso": verb_iso.ACTIONS}
 COMMANDS = [(name,) for name in VERBS if name not in GROUPS] + [
     (name, one) for name, actions in GROUPS.items() for one in actions
 ]

@@ -240,9 +240,11 @@ class TreeEditor:
         parent.changed = True
         if record.is_dir:
             whole = path.rstrip(b"/")
-            self._removed.append(record.block)
-            for known in [one for one in self._dirs if one == whole or one.startswith(whole + b"/")]:
-                del self._dirs[known]
+            known = self._dirs.get(whole)
+            if known is None or not known.is_new:
+                self._removed.append(record.block)
+            for below in [one for one in self._dirs if one == whole or one.startswith(whole + b"/")]:
+                del self._dirs[below]
 
     def _identifier(self, parent: _Directory, name: bytes, *, is_dir: bool) -> bytes:
         """Return an identifier for a new name that no other name of the directory has."""

@@ -118,7 +118,8 @@ class IsoImage:
         if world is None:
             world = "rock ridge" if first else "joliet" if self.joliet is not None else "plain"
             if world == "rock ridge" and self.joliet is not None and self._is_bare(root):
-                world = "joliet"
+                # Linux takes Joliet then; where that is bare too, Rock Ridge has at least the root's metadata.
+                world = "rock ridge" if self._is_bare(self._root_item(self.joliet)) else "joliet"
         if (world == "joliet" and self.joliet is None) or (world == "rock ridge" and not first):
             raise Unsupported(f"the image has no {world} tree")
         self.world: World = world

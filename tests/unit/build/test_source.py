@@ -106,9 +106,13 @@ def test_kinds(tmp_path: Path, nested: str) -> None:
             open_source(parse_source(text))
     with pytest.raises(NotThisFormat):
         open_source(parse_source(f"tar:{nested}"))
-    for text in (f"erofs:{nested}", f"{nested}#1", f"{nested}@/images#root", f"{nested}#offset:-1"):
-        with pytest.raises(Unsupported):
+    with pytest.raises(Unsupported):
+        open_source(parse_source(f"erofs:{nested}"))
+    for text in (f"{nested}#1", f"{nested}#offset:-1"):
+        with pytest.raises(PathError, match="no partition"):
             open_source(parse_source(text))
+    with pytest.raises(Unsupported, match="a directory has no partitions"):
+        open_source(parse_source(f"{nested}@/images#root"))
 
 
 def test_an_image_at_an_offset(tmp_path: Path, nested: str) -> None:
