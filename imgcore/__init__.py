@@ -66,7 +66,7 @@ if TYPE_CHECKING:
         show,
     )
     from imgcore.events import Advanced, Control, Event, Finished, Planned, Warned
-    from imgcore.formats import FileHints, Finding, Format, Hints, Image, Report, cpio, squashfs, tar
+    from imgcore.formats import FileHints, Finding, Format, Hints, Image, Report, cpio, fat, iso9660, squashfs, tar
     from imgcore.hosts import UnpackReport, scan
     from imgcore.limits import Limits
     from imgcore.listings import (
@@ -172,6 +172,8 @@ _PLACES: Final = {name: (module, name) for module, names in _MODULES.items() for
     "listings": ("imgcore.listings", ""),
     "transforms": ("imgcore.transforms", ""),
     "cpio": ("imgcore.formats.cpio", ""),
+    "fat": ("imgcore.formats.fat", ""),
+    "iso9660": ("imgcore.formats.iso9660", ""),
     "squashfs": ("imgcore.formats.squashfs", ""),
     "tar": ("imgcore.formats.tar", ""),
 }
@@ -263,9 +265,11 @@ __all__ = [
     "directory",
     "errors",
     "exclude",
+    "fat",
     "file",
     "find_losses",
     "formats",
+    "iso9660",
     "join_trees",
     "label",
     "listings",

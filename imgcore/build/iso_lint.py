@@ -91,6 +91,8 @@ def _catalog_reasons(facts: _Facts) -> Iterator[str]:
         yield f"the boot record is in block {facts.boot_block}, a BIOS looks into block {_BOOT_BLOCK} only"
     if facts.catalog_trouble:
         yield facts.catalog_trouble
+    elif facts.boot_block is not None and facts.catalog is None:
+        yield "the boot record is not El Torito's"
     if facts.catalog is not None:
         yield from facts.catalog.problems
 

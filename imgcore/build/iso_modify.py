@@ -433,7 +433,7 @@ class _Plan:
         for editor in self._trees():
             record, base = editor.record, editor.image.base
             if delta or grown:
-                record.space_size = both32(low32(record.space_size) + (delta if base else grown))
+                record.space_size = both32(min(max(low32(record.space_size) + (delta if base else grown), 0), 0xFFFFFFFF))
             if self._volume_id is not None:
                 record.volume_id = self._label(editor, record)
             out.append((editor.descriptor.block * BLOCK, BytesBlob(record.pack())))

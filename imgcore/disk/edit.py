@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from imgcore.blob import Blob
 from imgcore.disk.gpt import read_gpt
 from imgcore.disk.layout import PROTECTIVE, GptEntry, GptHeader, Mbr, MbrEntry
+from imgcore.errors import Corrupt
 
 __all__ = ["Move", "gpt_tail_sectors", "moved_gpt", "moved_mbr"]
 
@@ -46,6 +47,8 @@ def moved_mbr(blob: Blob, sectors: int, old_sectors: int, move: Move) -> Iterato
             end = sectors  # a partition over everything, as isohybrid images have it
         else:
             first, end = move(first, end)
+        if not 0 <= first < end <= 0xFFFFFFFF:
+            raise Corrupt("an MBR partition that cannot be moved", offset=at, structure="MbrEntry", found=f"{first} to {end}")
         if (first, end) != (entry.start, entry.start + entry.sectors):
             yield at + 8, struct.pack("<II", first, end - first)
 
@@ -61,6 +64,9 @@ def moved_gpt(blob: Blob, sectors: int, move: Move) -> Iterator[tuple[int, bytes
         if entry.kind == bytes(16):
             continue
         first, end = move(entry.first, entry.last + 1)
+        if not first < end < 1 << 63:
+            where = head.entries * 512 + at
+            raise Corrupt("a GPT partition that cannot be moved", offset=where, structure="GptEntry", found=f"{first} to {end}")
         struct.pack_into("<QQ", array, at + 32, first, end - 1)
     size = -(-length // 512)
     crc = zlib.crc32(array)

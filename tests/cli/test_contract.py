@@ -14,9 +14,9 @@ import click
 import pytest
 
 from imgcore import errors
+from imgcore.cli import verb_iso
 from imgcore.cli.exits import EXIT_TEXTS, code_of
 from imgcore.cli.main import VERBS, group
-from imgcore.cli import verb_iso
 from imgcore.cli.verb_sysext import ACTIONS
 from tests.conftest import Cli
 

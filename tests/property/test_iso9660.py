@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import pytest
 from hypothesis import given, settings
@@ -79,7 +80,7 @@ def test_no_two_things_lie_in_one_place_and_both_byte_orders_agree(data: st.Data
     contents = [node.content for _, node in opened.tree.walk() if isinstance(node, File) and node.content.size]
     spans += [(one.start, one.start + one.size) for one in contents]  # type: ignore[attr-defined]
     spans.sort()
-    assert all(one[1] <= two[0] for one, two in zip(spans, spans[1:], strict=False))
+    assert all(one[1] <= two[0] for one, two in itertools.pairwise(spans))
 
 
 @given(st.lists(names(ISO.capabilities), unique=True, max_size=30), st.sampled_from([1, 2, 3]), st.booleans())
