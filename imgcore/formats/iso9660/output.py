@@ -10,12 +10,15 @@ from imgcore.blob.faked import is_faked
 from imgcore.blob.held import held_file
 from imgcore.blob.sink import append_from
 from imgcore.events import Advanced, Control
+from imgcore.formats.iso9660.layout import BLOCK
+from imgcore.formats.iso9660.plan import Content
 
 __all__ = ["Output", "Watcher"]
 
 _READ: Final = 1 << 20
 _LARGE: Final = 256 << 10
 _TOLD: Final = 16 << 20
+_ZEROS: Final = bytes(BLOCK)
 
 
 class Watcher(Protocol):
@@ -32,11 +35,11 @@ class Output:
     def __init__(self, sink: Sink, control: Control, watcher: Watcher | None = None) -> None:
         self.position = 0
         self._sink, self._control, self._watcher = sink, control, watcher
-        self._pending: list[bytes] = []
+        self._pending: list[bytes | memoryview] = []
         self._size = 0
         self._files = self._content = self._told = 0
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Append bytes."""
         self.position += len(data)
         self._pending.append(data)
@@ -47,7 +50,11 @@ class Output:
     def pad_to(self, position: int) -> None:
         """Append zeros up to a position."""
         missing = position - self.position
-        assert missing >= 0
+        if missing < BLOCK:
+            if missing:
+                self.write(_ZEROS[:missing])
+            assert missing >= 0
+            return
         while missing > _READ:
             self.write(bytes(_READ))
             missing -= _READ
@@ -61,11 +68,20 @@ class Output:
         elif not self._by_kernel(blob, size):
             for at in range(0, size, _READ):
                 self.write(blob.read_at(at, min(_READ, size - at)))
+        self._count(path, size)
+
+    def file(self, content: Content, data: bytes | memoryview) -> None:
+        """Append the bytes of a file."""
+        self.write(data)
+        self._count(content, len(data))
+
+    def _count(self, path: bytes | Content, size: int) -> None:
         self._files += 1
         self._content += size
         if self._content + 4096 * self._files - self._told >= _TOLD:
             self._told = self._content + 4096 * self._files
-            self._control.emit(Advanced(self._files, self._content, self.position, path))
+            name = path if isinstance(path, bytes) else path.path
+            self._control.emit(Advanced(self._files, self._content, self.position, name))
 
     def _by_kernel(self, blob: Blob, size: int) -> bool:
         if self._watcher is not None or is_faked():

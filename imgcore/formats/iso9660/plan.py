@@ -38,11 +38,16 @@ def blocks(size: int) -> int:
 class Content:
     """The bytes of one file, or of several that are the same; `block` is where they begin, once that is known."""
 
-    __slots__ = ("block", "file", "path", "priority")
+    __slots__ = ("above", "block", "file", "name", "priority")
 
-    def __init__(self, file: File, path: bytes, priority: int) -> None:
-        self.file, self.path, self.priority = file, path, priority
+    def __init__(self, file: File, above: bytes, name: bytes, priority: int) -> None:
+        self.file, self.above, self.name, self.priority = file, above, name, priority
         self.block = 0
+
+    @property
+    def path(self) -> bytes:
+        """The first path of the file."""
+        return join(self.above, self.name)
 
 
 class Place(NamedTuple):

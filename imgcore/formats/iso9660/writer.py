@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from imgcore.blob import Sink, ZeroBlob, read_all
+from imgcore.blob import HostFile, Sink, ZeroBlob, read_all
 from imgcore.engine import Engine
 from imgcore.errors import NotRepresentable, PathError
 from imgcore.events import Control, Warned
@@ -31,6 +31,7 @@ from imgcore.formats.iso9660.names import NamingRules, enhanced_names, identifie
 from imgcore.formats.iso9660.options import Options
 from imgcore.formats.iso9660.output import Output
 from imgcore.formats.iso9660.plan import Content, RockRidge, World, blocks, by_bytes, by_stem
+from imgcore.formats.iso9660.small_files import MOST, read_small_files
 from imgcore.formats.iso9660.susp import device_numbers, times_of
 from imgcore.model import Device, Dir, File, Meta, Node, Tree, checked, join, normalize, split
 
@@ -39,6 +40,7 @@ __all__ = ["write_image"]
 _JOLIET: Final = {"yes": 64, "long": 103}
 _BOOT_IMAGE: Final = 1 << 40
 _MOST_BOOT: Final = 64 << 20
+_RUN: Final = 32  # small files in a row that are worth the engine's threads
 
 
 def write_image(tree: Tree, sink: Sink, options: AnyOptions, control: Control, engine: Engine) -> Report:
@@ -51,7 +53,7 @@ def write_image(tree: Tree, sink: Sink, options: AnyOptions, control: Control, e
     tree, losses = checked(tree, options.capabilities, allow=options.allow_loss, format_name="iso9660")
     for loss in losses:
         control.emit(Warned(f"lost: {loss.message}", loss.path))
-    image = _Image(tree, options, control)
+    image = _Image(tree, options, control, engine)
     image.place()
     digest = None
     if options.digest != "none":
@@ -94,8 +96,8 @@ class _Found(NamedTuple):
 class _Image:
     """One image: what is in it, and where."""
 
-    def __init__(self, tree: Tree, options: Options, control: Control) -> None:
-        self._options, self._control = options, control
+    def __init__(self, tree: Tree, options: Options, control: Control, engine: Engine) -> None:
+        self._options, self._control, self._engine = options, control, engine
         self._boot = options.boot or Boot()
         self.kinds: Counter[str] = Counter()
         self.hard_links = self.shared = 0
@@ -145,7 +147,7 @@ class _Image:
                     wish = hints(join(path, name), node) if hints is not None else None
                     known = contents.get(key)
                     if known is None:
-                        contents[key] = Content(node, join(path, name), wish.priority if wish is not None else 0)
+                        contents[key] = Content(node, path, name, wish.priority if wish is not None else 0)
                     else:
                         self.hard_links += 1
                         counts["File"] -= 1
@@ -292,22 +294,43 @@ class _Image:
                     output.write(data)
                 for data in world.path_tables(placed[name].base):
                     output.write(data)
-        for content in self.order:
-            size = content.file.content.size
-            if not size:
-                continue
-            output.pad_to(content.block * BLOCK)
-            if content is self._catalog:
-                output.write(self._boot_catalog())
-            elif id(content) in self._replaced:
-                output.write(self._replaced[id(content)])
-            else:
-                output.copy(content.path, content.file.content)
+        self._write_contents(output)
         for number, span in self._spans.items():
             output.pad_to(span.first * BLOCK)
             output.copy(b"", boot.appended[number].content)
         output.pad_to(self.blocks * BLOCK - len(tail))
         output.write(tail)
+
+    def _write_contents(self, output: Output) -> None:
+        """Write the contents, runs of small files of the host by the engine."""
+        at = 0
+        order = [content for content in self.order if content.file.content.size]
+        while at < len(order):
+            end = at
+            while end < len(order) and self._is_small(order[end]):
+                end += 1
+            if end - at >= _RUN:
+                run = order[at:end]
+                files = ((content.path, content.file.content) for content in run)
+                read = read_small_files(files, self._engine, self._control)  # type: ignore[arg-type]
+                for content, data in zip(run, read, strict=True):
+                    output.pad_to(content.block * BLOCK)
+                    output.file(content, data)
+                at = end
+                continue
+            for content in order[at : end + 1]:
+                output.pad_to(content.block * BLOCK)
+                if content is self._catalog:
+                    output.write(self._boot_catalog())
+                elif id(content) in self._replaced:
+                    output.write(self._replaced[id(content)])
+                else:
+                    output.copy(content.path, content.file.content)
+            at = end + 1
+
+    def _is_small(self, content: Content) -> bool:
+        blob = content.file.content
+        return type(blob) is HostFile and blob.size <= MOST and id(content) not in self._replaced
 
     def _settle(self, placed: Mapping[str, _Placed]) -> None:
         """Put the directories where a set has them."""
