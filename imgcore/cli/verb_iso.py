@@ -14,6 +14,7 @@ ACTIONS: Final = {
     "info": "explain an image: descriptors, boot entries, partitions, digests",
     "lint": "say where an image boots, and why not elsewhere",
     "modify": "change an image, and keep everything else as it is",
+    "mkisofs": "write an image as `xorriso -as mkisofs` is told to",
 }
 
 

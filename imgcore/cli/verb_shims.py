@@ -17,14 +17,15 @@ __all__ = ["command"]
     codes=(2, 6),
 )
 @click.argument("directory", metavar="DIR", type=click.Path(file_okay=False))
+@click.option("--iso", is_flag=True, help="Those of xorriso, xorrisofs, mkisofs and genisoimage too.")
 @click.option("--force", is_flag=True, help="Replace scripts that exist.")
-def command(run: Run, directory: str, force: bool) -> int | None:
+def command(run: Run, directory: str, iso: bool, force: bool) -> int | None:
     """Write the scripts mksquashfs, unsquashfs, sqfscat and sqfstar into DIR.
 
     A program that finds DIR first in its PATH runs imgcore in their place, with the same options. An option that imgcore
     does not have is refused by name.
     """
-    paths = install(directory, force=force)
+    paths = install(directory, force=force, iso=iso)
     if run.output.as_json:
         run.output.event("summary", {"verb": "shims", "paths": [str(path) for path in paths]})
     else:

@@ -11,7 +11,12 @@ def main() -> int:
     if len(sys.argv) < 2 or sys.argv[1] not in PROGRAMS:
         print(f"usage: python -m imgcore.cli.shims {'|'.join(PROGRAMS)} ARGUMENTS...", file=sys.stderr)
         return 2
-    module = importlib.import_module(f"imgcore.cli.shims.{sys.argv[1]}")
+    name = sys.argv[1]
+    if name in ("xorrisofs", "genisoimage"):
+        from imgcore.cli.shims import mkisofs
+
+        return mkisofs.main(sys.argv[2:], name)
+    module = importlib.import_module(f"imgcore.cli.shims.{name}")
     code: int = module.main(sys.argv[2:])
     return code
 

@@ -12,18 +12,22 @@ from imgcore.errors import OutputError, TargetExists
 
 __all__ = ["PROGRAMS", "install"]
 
-PROGRAMS: Final = ("mksquashfs", "unsquashfs", "sqfscat", "sqfstar")
+SQUASHFS: Final = ("mksquashfs", "unsquashfs", "sqfscat", "sqfstar")
+ISO: Final = ("xorriso", "xorrisofs", "mkisofs", "genisoimage")
+PROGRAMS: Final = (*SQUASHFS, *ISO)
 
 
-def install(directory: str | os.PathLike[str], *, force: bool = False) -> list[Path]:
+def install(directory: str | os.PathLike[str], *, force: bool = False, iso: bool = False) -> list[Path]:
     """Write the scripts into a directory, which is made; return their paths. Raises TargetExists, OutputError.
+
+    Without `iso` they are those of squashfs-tools.
 
     They run the Python that runs this, and nothing from the directory they are called in.
     """
     place = Path(directory)
     try:
         place.mkdir(parents=True, exist_ok=True)
-        paths = [place / name for name in PROGRAMS]
+        paths = [place / name for name in (PROGRAMS if iso else SQUASHFS)]
         for path in paths:
             if os.path.lexists(path) and not force:
                 raise TargetExists("target exists", path=os.fsencode(path), hint="--force replaces it")
