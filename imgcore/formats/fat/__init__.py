@@ -31,7 +31,7 @@ FORMAT = Format(
         'names that differ in case only are one; `"*/:<>?\\|`, control characters, a dot or a blank at the end are impossible',
         "files are below 4 GiB",
     ),
-    recognise=deferred("imgcore.formats.fat.reader:recognise"),
+    recognise=deferred("imgcore.formats.fat.boot_sector:recognise"),
 )
 
 _LATE = {"FatEditor": "edit", "FatImage": "reader", "open_image": "reader", "write_image": "writer"}

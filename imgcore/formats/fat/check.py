@@ -1,20 +1,29 @@
-"""`check`: what is wrong with a FAT volume, by the specification, fsck.fat and what UEFI's reader (EDK2) insists on."""
+"""`check`: what is wrong with a FAT volume, by the specification, fsck.fat and what UEFI's reader (EDK2) insists on.
+
+Here is what concerns the whole volume; `check_tree` goes through names and clusters. An error is what leaves a file
+unreadable or mixed up with another one, or a volume that Linux or UEFI does not open; the rest are warnings.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from imgcore.blob import Blob
-from imgcore.errors import Corrupt, FormatError, NotThisFormat
+from imgcore.blob import Blob, SliceBlob
+from imgcore.errors import FormatError, NotThisFormat
 from imgcore.events import Control
-from imgcore.formats.base import Finding, Severity
-from imgcore.formats.fat.layout import ATTR_LABEL, MAX_16
-from imgcore.formats.fat.reader import Entry, FatImage, entries_of
-from imgcore.formats.fat.table import BAD
+from imgcore.formats.base import Finding
+from imgcore.formats.fat.boot_sector import BOOT_SIZE, read_boot_sector
+from imgcore.formats.fat.check_tree import Walk
+from imgcore.formats.fat.layout import MAX_16, BootSector, Extension32, FsInfo
+from imgcore.formats.fat.reader import FatImage
+from imgcore.formats.fat.table import END
 from imgcore.limits import Limits
-from imgcore.model import join
 
 __all__ = ["check_blob"]
+
+_CLEAN = {16: 0xC000, 32: 0x0C000000}
+"""Bits of the table's second entry: the volume was unmounted, and without errors of the disk."""
+_DIRTY = 0x01
 
 
 def check_blob(blob: Blob, limits: Limits, control: Control) -> Iterator[Finding]:
@@ -25,95 +34,114 @@ def check_blob(blob: Blob, limits: Limits, control: Control) -> Iterator[Finding
     except NotThisFormat:
         raise
     except FormatError as error:
-        yield Finding("corrupt", "error", error.message, fatal=True, offset=error.offset, structure=error.structure)
+        yield Finding(
+            "corrupt", "error", error.message, fatal=True, offset=error.offset, structure=error.structure, field=error.field
+        )
         return
     geometry = image.geometry
-    size = geometry.fat_sectors * geometry.sector
-    if geometry.sectors * geometry.sector > blob.size:
-        yield Finding(
-            "cut", "error", "the volume is cut", found=f"{blob.size} bytes", allowed=f"{geometry.sectors * geometry.sector}"
-        )
+    wanted = geometry.sectors * geometry.sector
+    if wanted > blob.size:
+        yield Finding("cut", "error", "the volume is cut", found=f"{blob.size} bytes", allowed=f"{wanted} bytes")
     if geometry.kind == 32 and geometry.clusters <= MAX_16:
         yield Finding(
-            "clusters", "error", "a FAT32 of too few clusters, which UEFI does not open", found=str(geometry.clusters)
+            "clusters",
+            "error",
+            "a FAT32 of too few clusters, which UEFI does not open",
+            found=str(geometry.clusters),
+            allowed=f"at least {MAX_16 + 1}",
         )
-    first = blob.read_at(geometry.fat_at, size)
+    yield from _tables(image, control)
+    yield from _state(image)
+    if isinstance(image.extension, Extension32):
+        yield from _info(image)
+        yield from _backup(image, image.extension)
+    walk = Walk(image, control)
+    yield from walk.findings()
+    wanted_label, label = walk.label, image.boot_label()
+    if label and wanted_label is not None and label != wanted_label:
+        message = "the boot sector has another label than the root"
+        yield Finding("label", "warning", message, found=label.decode("cp437"), allowed=wanted_label.decode("cp437") or "none")
+
+
+def _tables(image: FatImage, control: Control) -> Iterator[Finding]:
+    """Compare the copies of the table, and look at its first two entries, which belong to no cluster."""
+    geometry = image.geometry
+    size, step = geometry.fat_sectors * geometry.sector, 1 << 20
     for number in range(1, geometry.fats):
-        if blob.read_at(geometry.fat_at + number * size, size) != first:
-            yield Finding("copies", "warning", f"copy {number + 1} of the table differs from the first", offset=geometry.fat_at)
-    yield from _Walk(image, control).findings()
+        for at in range(0, size, step):
+            control.check()
+            one, other = (image.blob.read_at(geometry.fat_at + copy * size + at, min(step, size - at)) for copy in (0, number))
+            if one != other:
+                place = next(byte for byte in range(len(one)) if one[byte : byte + 1] != other[byte : byte + 1])
+                offset = geometry.fat_at + number * size + at + place
+                yield Finding("copies", "warning", f"copy {number + 1} of the table differs from the first", offset=offset)
+                break
+    wanted = END[geometry.kind] & ~0xFF | image.boot.media
+    if image.table()[0] != wanted:
+        yield Finding(
+            "media",
+            "warning",
+            "the table's first entry is not the kind of medium",
+            offset=geometry.entry_at(0),
+            found=f"{image.table()[0]:#x}",
+            allowed=f"{wanted:#x}",
+        )
 
 
-class _Walk:
-    """Goes through all directories, and notes whose each cluster is."""
+def _state(image: FatImage) -> Iterator[Finding]:
+    """Look at what says that the volume was not unmounted, and at the flags of FAT32."""
+    extension = image.extension
+    clean = _CLEAN.get(image.geometry.kind, 0)
+    if extension.state & _DIRTY or image.table()[1] & clean != clean:
+        place = next(field for field in extension.LAYOUT if field.name == "state")
+        yield Finding(
+            "dirty", "warning", "the volume was not unmounted, or its disk had errors", offset=BootSector.SIZE + place.offset
+        )
+    if isinstance(extension, Extension32) and extension.flags & 0x80:
+        yield Finding(
+            "mirror",
+            "error",
+            "only one of the tables is in use, which UEFI does not open",
+            structure="Extension32",
+            field="flags",
+            found=f"{extension.flags:#x}",
+        )
 
-    def __init__(self, image: FatImage, control: Control) -> None:
-        self._image, self._control = image, control
-        self._owners: dict[int, bytes] = {}
-        self._count = 0
 
-    def findings(self) -> Iterator[Finding]:
-        """Yield what is wrong with names, chains and clusters."""
-        image = self._image
-        todo: list[tuple[int, bytes]] = [(0, b"/")]
-        seen: set[int] = set()
-        while todo:
-            cluster, path = todo.pop()
-            self._control.check()
-            if cluster in seen:
-                yield Finding("loop", "error", "a directory that is at another place too", path=path)
-                continue
-            seen.add(cluster)
-            try:
-                data = image.listing(cluster)
-            except Corrupt as error:
-                yield Finding("chain", "error", error.message, path=path)
-                continue
-            names: set[str] = set()
-            for entry in entries_of(data):
-                self._count += 1
-                image.limits.require("max_entries", self._count)
-                if entry.record.attributes & ATTR_LABEL:
-                    continue
-                here = join(path, entry.name)
-                folded = entry.name.decode("utf-8", "replace").upper()
-                if folded in names:
-                    yield Finding("twice", "error", "a name that is there twice", path=here)
-                names.add(folded)
-                yield from self._chain(entry, here)
-                if entry.is_dir and entry.cluster:
-                    todo.append((entry.cluster, here))
-        table = image.table()
-        root = getattr(image.extension, "root_cluster", 0)
-        bad = BAD[image.geometry.kind]
-        lost = sum(1 for cluster in range(2, len(table)) if table[cluster] not in (0, bad) and cluster not in self._owners)
-        if image.geometry.kind == 32:
-            lost -= len(image.chain(root, len(table)))
-        if lost > 0:
-            yield Finding("lost", "warning", f"{lost} clusters belong to no file")
+def _info(image: FatImage) -> Iterator[Finding]:
+    """Compare FAT32's hint with the table."""
+    found = image.fs_info()
+    if found is None:
+        yield Finding("info", "warning", "no FSInfo with how many clusters are free", structure="FsInfo")
+        return
+    at, info = found
+    free = image.table()[2:].count(0)
+    if info.free not in (free, 0xFFFFFFFF):
+        place = next(field for field in FsInfo.LAYOUT if field.name == "free")
+        yield Finding(
+            "info",
+            "warning",
+            "another number of free clusters than the table has",
+            offset=at + place.offset,
+            structure="FsInfo",
+            field="free",
+            found=str(info.free),
+            allowed=str(free),
+        )
 
-    def _chain(self, entry: Entry, path: bytes) -> Iterator[Finding]:
-        image = self._image
-        cluster_size = image.geometry.cluster
-        count = -(-entry.record.size // cluster_size)
-        if not entry.cluster:
-            if entry.record.size or entry.is_dir:
-                yield Finding("chain", "error", "no clusters", path=path)
-            return
-        try:
-            chain = image.chain(entry.cluster, image.geometry.clusters + 1)
-        except Corrupt as error:
-            yield Finding("chain", "error", error.message, path=path, found=str(error.found))
-            return
-        if len(chain) > image.geometry.clusters:
-            yield Finding("chain", "error", "clusters that go round", path=path)
-            return
-        if not entry.is_dir and len(chain) != count:
-            severity: Severity = "error" if len(chain) < count else "warning"
-            message = "fewer clusters than its size" if len(chain) < count else "more clusters than its size"
-            yield Finding("chain", severity, message, path=path, found=str(len(chain)), allowed=str(count))
-        for cluster in chain:
-            other = self._owners.setdefault(cluster, path)
-            if other != path:
-                yield Finding("cross", "error", f"shares cluster {cluster} with {other.decode('utf-8', 'replace')}", path=path)
-                return
+
+def _backup(image: FatImage, extension: Extension32) -> Iterator[Finding]:
+    """Compare the copy of the boot sector with what it is a copy of; the state may differ."""
+    number, geometry = extension.backup_sector, image.geometry
+    if number in (0, 0xFFFF):
+        return
+    offset = number * geometry.sector
+    try:
+        copy = read_boot_sector(SliceBlob(image.blob, offset, BOOT_SIZE)) if number < geometry.reserved else None
+    except FormatError:
+        copy = None
+    own = read_boot_sector(image.blob)
+    if copy is not None:
+        copy[1].state = own[1].state
+    if copy is None or copy[:2] != own[:2]:
+        yield Finding("backup", "warning", "the copy of the boot sector differs from it", offset=offset)

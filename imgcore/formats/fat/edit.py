@@ -11,12 +11,13 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from imgcore.blob import Blob, BytesBlob, SliceBlob
-from imgcore.errors import MergeConflict, NotRepresentable, PathError, show
-from imgcore.formats.fat.entries import dot_entries, entry_bytes
-from imgcore.formats.fat.layout import ATTR_DIR, ENTRY, Extension32, FsInfo
-from imgcore.formats.fat.names import folded, named, problem
+from imgcore.errors import Corrupt, MergeConflict, NotRepresentable, PathError, Unsupported, show
+from imgcore.formats.fat.check_tree import damage
+from imgcore.formats.fat.entries import Entry, dot_entries, entries_of, entry_bytes
+from imgcore.formats.fat.layout import ATTR_DIR, ENTRY, Extension32
+from imgcore.formats.fat.names import folded, named, problem, short_text
 from imgcore.formats.fat.options import MAX_TIME, MIN_TIME
-from imgcore.formats.fat.reader import Entry, FatImage, entries_of
+from imgcore.formats.fat.reader import FatImage
 from imgcore.formats.fat.table import END, encode_entries
 from imgcore.limits import Limits
 from imgcore.model import PathLike, split
@@ -36,23 +37,46 @@ class Patch(NamedTuple):
 class FatEditor:
     """A volume that is to be changed. `now` is the time of what is added, in seconds since 1970.
 
-    Every method raises PathError for a path that does not fit, NotRepresentable where there is no room or the name is
-    impossible, Corrupt for a damaged volume; the plan is then as it was before the call.
+    A volume that is cut, or in which files share clusters or lead nowhere, is not changed: what belongs to one would be taken
+    from another.
+    Making an editor raises NotThisFormat, Unsupported, and Corrupt for these. Every method raises PathError for a path that
+    does not fit, MergeConflict for a name that is taken, NotRepresentable where there is no room or the name is impossible;
+    the plan is then as it was before the call.
+
+    Contents are read when the patches are written; one that is itself a part of the volume may lie where a patch goes.
     """
 
     def __init__(self, blob: Blob, *, now: int = MIN_TIME, limits: Limits | None = None) -> None:
         self.image = FatImage(blob, limits or Limits.default())
+        extension = self.image.extension
+        if isinstance(extension, Extension32) and extension.flags & 0x80:
+            raise Unsupported("a volume with only one of its tables in use", structure="Extension32", field="flags")
+        wanted = self.image.geometry.sectors * self.image.geometry.sector
+        if wanted > blob.size:  # what is written behind its end would be somebody else's
+            raise Corrupt("a volume that is cut is not changed", found=f"{blob.size} bytes", allowed=f"{wanted} bytes")
+        found = damage(self.image)
+        if found is not None:
+            raise Corrupt(
+                f"a damaged volume is not changed: {found.message}",
+                path=found.path,
+                offset=found.offset,
+                hint="`imgcore check` lists what is wrong with it",
+            )
         self._geometry = self.image.geometry
         self._table = self.image.table()[:]
         self._listings: dict[int, bytearray] = {}
         self._changed: set[int] = set()
         self._contents: dict[int, tuple[Blob, list[int]]] = {}
-        self._now = min(max(now, MIN_TIME), MAX_TIME)
+        self._now = now
+        self._lowest = 2  # no cluster below is free
 
     # Changes
 
-    def add(self, path: PathLike, content: Blob, *, replace: bool = True) -> None:
-        """Put a file at a path, making the directories above it; one that is there is replaced, or is a MergeConflict."""
+    def add(self, path: PathLike, content: Blob, *, replace: bool = True, mtime: int | None = None) -> None:
+        """Put a file at a path, making the directories above it; one that is there is replaced, or is a MergeConflict.
+
+        `mtime` is in seconds since 1970, `now` where it is None; FAT has even seconds from 1980 to 2107.
+        """
         parts = split(path)
         if not parts:
             raise PathError("not a file", path=b"/")
@@ -75,7 +99,8 @@ class FatEditor:
                     raise MergeConflict(f"`{show(b'/' + b'/'.join(parts))}` is there already")
                 self._drop(directory, old)
             clusters = self._allocate(-(-content.size // self._geometry.cluster))
-            self._insert(directory, parts[-1], clusters[0] if clusters else 0, content.size, is_dir=False)
+            first = clusters[0] if clusters else 0
+            self._insert(directory, parts[-1], first, content.size, is_dir=False, mtime=mtime)
             if clusters:
                 self._contents[clusters[0]] = content, clusters
         except BaseException:
@@ -156,14 +181,12 @@ class FatEditor:
                     else:
                         part = new[at : at + geometry.sector]
                     yield Patch(place, BytesBlob(part))
-        extension = self.image.extension
-        if isinstance(extension, Extension32) and 0 < extension.info_sector < geometry.reserved:
-            place = extension.info_sector * geometry.sector
-            info = FsInfo.unpack_unchecked(self.image._bytes(place, FsInfo.SIZE))
-            if not any(info.violations()):
-                info.free = sum(1 for value in self._table[2:] if not value)
-                info.next_free = next((number for number in range(2, len(self._table)) if not self._table[number]), 0xFFFFFFFF)
-                yield Patch(place, BytesBlob(info.pack()))
+        hint = self.image.fs_info()
+        if hint is not None:
+            place, info = hint
+            info.free = self._table[2:].count(0)
+            info.next_free = self._table.index(0, 2) if info.free else 0xFFFFFFFF
+            yield Patch(place, BytesBlob(info.pack()))
 
     # Parts
 
@@ -173,10 +196,11 @@ class FatEditor:
             {key: bytearray(value) for key, value in self._listings.items()},
             set(self._changed),
             dict(self._contents),
+            self._lowest,
         )
 
     def _restore(self, saved: tuple[object, ...]) -> None:
-        self._table, self._listings, self._changed, self._contents = saved  # type: ignore[assignment]
+        self._table, self._listings, self._changed, self._contents, self._lowest = saved  # type: ignore[assignment]
 
     def _chain(self, cluster: int) -> list[int]:
         """Return the clusters of a directory, in the plan's table."""
@@ -198,7 +222,7 @@ class FatEditor:
         return next((entry for entry in self._entries(directory) if folded(entry.name) == wanted), None)
 
     def _entries(self, directory: int) -> list[Entry]:
-        return [entry for entry in entries_of(bytes(self._listing(directory))) if entry.record.attributes & 0x18 != 0x08]
+        return [entry for entry in entries_of(bytes(self._listing(directory))) if not entry.is_label]
 
     def _enter(self, directory: int, name: bytes) -> int:
         """Return the cluster of a directory, which is made where it is missing."""
@@ -211,7 +235,8 @@ class FatEditor:
         if why is not None:
             raise NotRepresentable(f"fat cannot hold {why}", path=name)
         (cluster,) = self._allocate(1)
-        self._listings[cluster] = bytearray(dot_entries(cluster, directory, self._now).ljust(self._geometry.cluster, b"\0"))
+        dots = dot_entries(cluster, directory, _within(self._now))
+        self._listings[cluster] = bytearray(dots.ljust(self._geometry.cluster, b"\0"))
         self._changed.add(cluster)
         self._insert(directory, name, cluster, 0, is_dir=True)
         return cluster
@@ -222,10 +247,12 @@ class FatEditor:
             return []
         found: list[int] = []
         run: list[int] = []
-        for cluster in range(2, len(self._table)):
+        for cluster in range(self._lowest, len(self._table)):
             if self._table[cluster]:
                 run = []
                 continue
+            if not found:
+                self._lowest = cluster
             run.append(cluster)
             if len(found) < count:
                 found.append(cluster)
@@ -241,12 +268,16 @@ class FatEditor:
             self._table[cluster] = found[number + 1] if number + 1 < count else END[self._geometry.kind]
         return found
 
-    def _insert(self, directory: int, name: bytes, cluster: int, size: int, *, is_dir: bool) -> None:
+    def _insert(self, directory: int, name: bytes, cluster: int, size: int, *, is_dir: bool, mtime: int | None = None) -> None:
         """Write the entries of a name into free slots, in a larger directory if need be."""
         listing = self._listing(directory)
-        taken = {bytes(entry.record.name) for entry in self._entries(directory)}
+        taken = {bytes(entry.record.name): entry.name for entry in self._entries(directory)}
+        for short, other in taken.items():
+            if folded(short_text(short, 0)) == folded(name):  # whoever looks for the new name might find the old file
+                raise MergeConflict(f"`{show(name)}` is the short name of `{show(other)}`")
         form = named([name], taken)[name]
-        data = entry_bytes(name, form, cluster, size, self._now, is_dir=is_dir)
+        seconds = _within(self._now if mtime is None else mtime)
+        data = entry_bytes(name, form, cluster, size, seconds, is_dir=is_dir)
         wanted, run, at = len(data) // ENTRY, 0, 0
         ended = False
         while True:
@@ -284,6 +315,7 @@ class FatEditor:
                     break
                 following = self._table[cluster]
                 self._table[cluster] = 0
+                self._lowest = min(self._lowest, cluster)
                 cluster = following
 
     def _remove(self, directory: int, entry: Entry) -> None:
@@ -303,6 +335,11 @@ class FatEditor:
             if is_emptied:
                 self._listings.pop(one.cluster, None)
                 self._changed.discard(one.cluster)
+
+
+def _within(seconds: int) -> int:
+    """Return the nearest time that FAT has."""
+    return min(max(seconds, MIN_TIME), MAX_TIME)
 
 
 def _runs(clusters: list[int]) -> Iterator[tuple[int, int]]:

@@ -10,11 +10,14 @@ from typing import Final
 from imgcore.formats.fat.layout import ENTRY, MAX_12, MAX_16
 from imgcore.values import value_class
 
-__all__ = ["Geometry", "choose", "fitting"]
+__all__ = ["BITS", "MAX_ROOT", "Geometry", "choose", "fitting", "kind_of"]
 
 _MARGIN: Final = 16
 _MOST_CLUSTER: Final = 32768
-_BITS: Final = {12: 12, 16: 16, 32: 32}
+BITS: Final = {12: 12, 16: 16, 32: 32}
+"""Bits of an entry of the table of each kind, four of 32 unused."""
+MAX_ROOT: Final = 65520
+"""Names in the root of FAT12 and FAT16: the most that fill sectors of any size."""
 
 
 @value_class
@@ -60,6 +63,10 @@ class Geometry:
         """How many clusters there are."""
         return max(self.sectors - self.data_at // self.sector, 0) // self.cluster_sectors
 
+    def entry_at(self, cluster: int) -> int:
+        """Return where a cluster's entry begins in the first table."""
+        return self.fat_at + cluster * BITS[self.kind] // 8
+
     def at(self, cluster: int) -> int:
         """Return where a cluster begins."""
         return self.data_at + (cluster - 2) * self.cluster
@@ -75,13 +82,15 @@ def fitting(kind: int, sectors: int, sector: int, cluster_sectors: int, root_ent
     reserved = 32 if kind == 32 else 1
     entries = 0 if kind == 32 else root_entries
     root = -(-entries * ENTRY // sector)
+    if sectors >> 32 or entries > MAX_ROOT:
+        return None
     fat = 1
     while True:
         rest = sectors - reserved - 2 * fat - root
         if rest < cluster_sectors:
             return None
         clusters = rest // cluster_sectors
-        needed = -(-(clusters + 2) * _BITS[kind] // (8 * sector))
+        needed = -(-(clusters + 2) * BITS[kind] // (8 * sector))
         if needed <= fat:
             break
         fat = needed

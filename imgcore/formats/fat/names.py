@@ -14,10 +14,11 @@ from typing import Final, NamedTuple
 
 from imgcore.formats.fat.layout import ATTR_LONG, LongEntry
 
-__all__ = ["Named", "checksum", "folded", "long_entries", "long_text", "named", "problem", "short_text"]
+__all__ = ["Named", "checksum", "folded", "is_short", "long_entries", "long_text", "named", "problem", "short_text"]
 
 _GOOD: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'()-@^_`{}~")
 _FORBIDDEN: Final = frozenset('"*/:<>?\\|')
+_NEVER_SHORT: Final = frozenset(b'"*+,./:;<=>?[\\]|')
 _LOWER_STEM: Final = 0x08
 _LOWER_EXTENSION: Final = 0x10
 _UNITS: Final = 13
@@ -48,8 +49,11 @@ def problem(name: bytes) -> str | None:
 
 
 def folded(name: bytes) -> str:
-    """Return what names that are one to FAT have in common."""
-    return name.decode("utf-8", "replace").upper()
+    """Return what names that are one to FAT have in common: its capitals, letter by letter (`ß` has none, and is not `SS`)."""
+    text = name.decode("utf-8", "replace")
+    if text.isascii():
+        return text.upper()
+    return "".join(capital if len(capital := char.upper()) == 1 else char for char in text)
 
 
 def _plain(name: bytes) -> Named | None:
@@ -101,9 +105,10 @@ def _alias(name: bytes, tail: bytes, keep: int) -> bytes:
     if not dot:
         stem, extension = text, ""
     clean = [
-        bytes(ord(char) if ord(char) < 128 and ord(char) in _GOOD else 0x5F for char in part) for part in (stem, extension)
+        bytes(ord(char) if ord(char) < 128 and ord(char) in _GOOD else 0x5F for char in part)
+        for part in (stem.replace(".", ""), extension)
     ]
-    return (clean[0].replace(b".", b"")[:keep] + tail).ljust(8) + clean[1][:3].ljust(3)
+    return (clean[0][:keep] + tail).ljust(8) + clean[1][:3].ljust(3)
 
 
 def checksum(short: bytes) -> int:
@@ -138,6 +143,11 @@ def long_text(entries: list[LongEntry]) -> bytes | None:
         return units[: 2 * end].decode("utf-16-le").encode("utf-8") or None
     except UnicodeDecodeError:
         return None
+
+
+def is_short(short: bytes) -> bool:
+    """Return whether the 11 bytes of a short name are such that other readers take them; ours takes all."""
+    return short[0] != 0x20 and not any((byte < 0x20 and byte != 5) or byte in _NEVER_SHORT for byte in short)
 
 
 def short_text(short: bytes, case: int) -> bytes:

@@ -11,104 +11,29 @@ import threading
 from array import array
 from collections.abc import Iterator, Mapping
 from types import TracebackType
-from typing import Final, NamedTuple, Self
+from typing import Final, Self
 
 from imgcore.blob import Blob, Segment
-from imgcore.errors import Corrupt, NotThisFormat, Unsupported, context
+from imgcore.errors import Corrupt, context, show
 from imgcore.events import Control
 from imgcore.formats.base import Finding, LayoutItem
-from imgcore.formats.fat.entries import unpack_time
-from imgcore.formats.fat.geometry import Geometry, kind_of
+from imgcore.formats.fat.boot_sector import read_boot_sector
+from imgcore.formats.fat.entries import Entry, entries_of, unpack_time
 from imgcore.formats.fat.layout import (
-    ATTR_DIR,
-    ATTR_LABEL,
-    ATTR_LONG,
     ATTR_READ_ONLY,
     ENTRY,
     BootSector,
-    DirEntry,
-    Extension,
     Extension32,
-    LongEntry,
+    FsInfo,
 )
-from imgcore.formats.fat.names import checksum, long_text, short_text
 from imgcore.formats.fat.table import decode_table, ends
 from imgcore.limits import Limits
 from imgcore.model import Dir, File, Meta, Node, Tree, join
 
-__all__ = ["Entry", "FatImage", "entries_of", "open_image", "read_boot_sector", "recognise"]
+__all__ = ["FatImage", "open_image"]
 
 _STEP: Final = 2_000_000_000
 _MOST_DIRECTORY: Final = 65536 * ENTRY
-
-
-class Entry(NamedTuple):
-    """One name of a directory: `record` is its 8.3 entry, `at` and `end` where its entries lie in the directory's bytes."""
-
-    name: bytes
-    record: DirEntry
-    at: int
-    end: int
-
-    @property
-    def cluster(self) -> int:
-        """The first cluster, 0 for none."""
-        return self.record.cluster_high << 16 | self.record.cluster_low
-
-    @property
-    def is_dir(self) -> bool:
-        """Whether it is a directory."""
-        return bool(self.record.attributes & ATTR_DIR)
-
-
-def recognise(blob: Blob) -> bool:
-    """Return whether a blob begins like a FAT volume: the magic of a boot sector alone would take any disk."""
-    try:
-        read_boot_sector(blob)
-    except (NotThisFormat, Corrupt, Unsupported):
-        return False
-    return True
-
-
-def read_boot_sector(blob: Blob) -> tuple[BootSector, Extension | Extension32, Geometry]:
-    """Return what the boot sector says. Raises NotThisFormat, Corrupt."""
-    data = blob.read_at(0, 512)
-    head = BootSector.unpack_unchecked(data) if len(data) == 512 else None
-    if head is None or data[510:512] != b"\x55\xaa" or not (data[0] == 0xEB or data[0] == 0xE9):
-        raise NotThisFormat("not a FAT volume", structure="BootSector")
-    if data[3:11] in (b"NTFS    ", b"EXFAT   ") or any(True for _ in head.violations()) or not head.reserved:
-        raise NotThisFormat("not a FAT volume", structure="BootSector")
-    fat_sectors = head.fat_sectors16
-    extension: Extension | Extension32
-    if fat_sectors:
-        extension = Extension.unpack_from(data, BootSector.SIZE)
-    else:
-        extension = Extension32.unpack_from(data, BootSector.SIZE)
-        fat_sectors = extension.fat_sectors
-    sectors = head.sectors16 or head.sectors32
-    if not fat_sectors or not sectors:
-        raise NotThisFormat("not a FAT volume", structure="BootSector")
-    given = Geometry(
-        0, head.sector_size, head.cluster_sectors, head.reserved, head.fats, head.root_entries, fat_sectors, sectors
-    )
-    if given.data_at >= sectors * head.sector_size or not given.clusters:
-        raise Corrupt("the tables fill the whole volume", structure="BootSector", field="fat_sectors16", found=fat_sectors)
-    kind = 32 if not head.fat_sectors16 else kind_of(given.clusters)
-    if kind == 32 and head.fat_sectors16:
-        raise Corrupt("more clusters than FAT16 has", structure="BootSector", field="sectors32", found=given.clusters)
-    if kind != 32 and not head.root_entries:
-        raise Corrupt("a root without entries", structure="BootSector", field="root_entries", found=0)
-    if kind == 32 and head.root_entries:
-        raise Corrupt("a FAT32 with a root of entries", structure="BootSector", field="root_entries", found=head.root_entries)
-    geometry = Geometry(
-        kind, head.sector_size, head.cluster_sectors, head.reserved, head.fats, head.root_entries, fat_sectors, sectors
-    )
-    bits = {12: 12, 16: 16, 32: 32}[kind]
-    if (geometry.clusters + 2) * bits > fat_sectors * head.sector_size * 8:
-        raise Corrupt(
-            "a table that is too short for the clusters", structure="BootSector", field="fat_sectors16", found=fat_sectors
-        )
-    return head, extension, geometry
 
 
 def open_image(blob: Blob, limits: Limits | None = None) -> FatImage:
@@ -123,11 +48,19 @@ class FatImage:
         self.blob, self.limits = blob, limits
         self.boot, self.extension, self.geometry = read_boot_sector(blob)
         if self.geometry.data_at > blob.size:
-            raise Corrupt("the volume is cut", structure="BootSector", field="sectors32", found=f"{blob.size} bytes")
+            raise Corrupt(
+                "the volume is cut: it ends before its first cluster",
+                offset=blob.size,
+                structure="BootSector",
+                found=f"{blob.size} bytes",
+                allowed=f"{self.geometry.sectors * self.geometry.sector} bytes",
+            )
         self._table: array[int] | None = None
         self._lock = threading.RLock()
         self._entries = 0
         self._dirs: dict[int, bytes] = {}
+        self._listed: set[int] = set()
+        self._left_to_list = self.geometry.root_sectors * self.geometry.sector + self.geometry.clusters * self.geometry.cluster
         self._root: Dir | None = None
 
     def table(self) -> array[int]:
@@ -149,7 +82,13 @@ class FatImage:
         cluster = first
         while len(out) < most:
             if not 2 <= cluster < len(table):
-                raise Corrupt("a cluster that is not there", structure="FAT", found=cluster, allowed=f"2 to {len(table) - 1}")
+                raise Corrupt(
+                    "a cluster that is not there",
+                    offset=self.geometry.entry_at(out[-1]) if out else None,
+                    structure="FAT" if out else "DirEntry",
+                    found=cluster,
+                    allowed=f"2 to {len(table) - 1}",
+                )
             out.append(cluster)
             cluster = table[cluster]
             if ends(self.geometry.kind, cluster):
@@ -167,7 +106,9 @@ class FatImage:
         most = _MOST_DIRECTORY // geometry.cluster + 1
         chain = self.chain(cluster, most + 1)
         if len(chain) > most or len(set(chain)) < len(chain):
-            raise Corrupt("a directory without an end", structure="FAT", found=f"cluster {cluster}")
+            raise Corrupt(
+                "a directory without an end", offset=geometry.entry_at(cluster), structure="FAT", found=f"cluster {cluster}"
+            )
         return b"".join(self._bytes(geometry.at(one), geometry.cluster) for one in chain)
 
     def _bytes(self, at: int, size: int) -> bytes:
@@ -188,11 +129,17 @@ class FatImage:
         """Return the names of a directory. Raises Corrupt, LimitExceeded."""
         found: dict[bytes, Entry] = {}
         with context(path=path):
-            for entry in entries_of(self.listing(cluster)):
-                if entry.record.attributes & ATTR_LABEL:
+            data = self.listing(cluster)
+            if cluster not in self._listed:
+                self._listed.add(cluster)
+                self._left_to_list -= len(data)
+            if self._left_to_list < 0:  # else few clusters could be listed again and again
+                raise Corrupt("directories that share clusters", structure="FAT", found=f"cluster {cluster}")
+            for entry in entries_of(data):
+                if entry.is_label:
                     continue
                 if b"/" in entry.name or b"\0" in entry.name or entry.name in (b"", b".", b".."):
-                    raise Corrupt("impossible name", structure="DirEntry", field="name", found=entry.name)
+                    raise Corrupt("impossible name", structure="DirEntry", field="name", found=show(entry.name))
                 found.setdefault(entry.name, entry)
                 self._entries += 1
                 self.limits.require("max_entries", self._entries)
@@ -208,19 +155,33 @@ class FatImage:
                 raise Corrupt("a directory without a cluster", structure="DirEntry", field="cluster_low")
             first = self._dirs.setdefault(entry.cluster, path)
             if first != path:
-                raise Corrupt("directory with two names, or inside itself", path=path, found=f"also at {first!r}")
+                raise Corrupt("directory with two names, or inside itself", path=path, found=f"also at `{show(first)}`")
             return Dir(meta, _Children(self, entry.cluster, path))
         self.limits.require("max_file_size", record.size)
         if record.size > self.geometry.clusters * self.geometry.cluster:
             raise Corrupt("a file larger than the volume", structure="DirEntry", field="size", found=record.size)
-        return File(meta, _Content(self, entry.cluster, record.size))
+        return File(meta, _Content(self, entry.cluster, record.size, path))
+
+    def fs_info(self) -> tuple[int, FsInfo] | None:
+        """Return where FAT32's hint about free clusters is and what it says, None where there is none."""
+        extension, geometry = self.extension, self.geometry
+        if not isinstance(extension, Extension32) or not 0 < extension.info_sector < geometry.reserved:
+            return None
+        at = extension.info_sector * geometry.sector
+        info = FsInfo.unpack_unchecked(self._bytes(at, FsInfo.SIZE))
+        return None if any(True for _ in info.violations()) else (at, info)
 
     def label(self) -> bytes:
         """Return the label of the root directory, that of the boot sector where there is none."""
         for entry in entries_of(self.listing(0)):
-            if entry.record.attributes & ATTR_LABEL:
+            if entry.is_label:
                 return entry.record.name.rstrip(b" ")
-        return b"" if self.extension.label.startswith(b"NO NAME") else self.extension.label.rstrip(b" \0")
+        return self.boot_label()
+
+    def boot_label(self) -> bytes:
+        """Return the label that the boot sector has, empty where it has none."""
+        label = self.extension.label
+        return b"" if self.extension.signature != 0x29 or label.startswith(b"NO NAME") else label.rstrip(b" \0")
 
     def info(self) -> dict[str, object]:
         """Return the volume's parameters as plain values."""
@@ -271,45 +232,13 @@ class FatImage:
         self.close()
 
 
-def entries_of(data: bytes) -> Iterator[Entry]:
-    """Yield the names in a directory's bytes, the label among them, `.` and `..` left out."""
-    long: list[LongEntry] = []
-    begin = 0
-    for at in range(0, len(data) - ENTRY + 1, ENTRY):
-        first = data[at]
-        if first == 0:
-            return
-        attributes = data[at + 11]
-        if first == 0xE5:
-            long = []
-            continue
-        if attributes & 0x3F == ATTR_LONG:
-            entry = LongEntry.unpack_from(data, at)
-            if entry.order & 0x40:
-                long, begin = [entry], at
-            elif long and entry.order == (long[-1].order & 0x3F) - 1 and entry.checksum == long[0].checksum:
-                long.append(entry)
-            else:
-                long = []
-            continue
-        record = DirEntry.unpack_from(data, at)
-        name = None
-        if long and long[-1].order & 0x3F == 1 and long[0].checksum == checksum(record.name):
-            name = long_text(long)
-        start = begin if name is not None else at
-        long = []
-        if record.name in (b".".ljust(11), b"..".ljust(11)):
-            continue
-        yield Entry(name if name is not None else short_text(record.name, record.case), record, start, at + ENTRY)
-
-
 class _Content:
     """A file's bytes, in clusters that are looked up when they are first read."""
 
-    __slots__ = ("_first", "_image", "_runs", "_size")
+    __slots__ = ("_first", "_image", "_path", "_runs", "_size")
 
-    def __init__(self, image: FatImage, first: int, size: int) -> None:
-        self._image, self._first, self._size = image, first, size
+    def __init__(self, image: FatImage, first: int, size: int, path: bytes) -> None:
+        self._image, self._first, self._size, self._path = image, first, size, path
         self._runs: list[tuple[int, int, int]] | None = None
 
     @property
@@ -322,9 +251,13 @@ class _Content:
         if self._runs is None:
             geometry = self._image.geometry
             count = -(-self._size // geometry.cluster)
-            chain = self._image.chain(self._first, count) if count else []
-            if len(chain) < count:
-                raise Corrupt("a file whose clusters end too early", structure="FAT", found=len(chain), allowed=count)
+            with context(path=self._path):
+                chain = self._image.chain(self._first, count) if count else []
+                if len(chain) < count:
+                    at = geometry.entry_at(chain[-1])
+                    raise Corrupt(
+                        "a file whose clusters end too early", offset=at, structure="FAT", found=len(chain), allowed=count
+                    )
             found: list[tuple[int, int, int]] = []
             for number, cluster in enumerate(chain):
                 at = geometry.at(cluster)

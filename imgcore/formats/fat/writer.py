@@ -20,7 +20,7 @@ from imgcore.formats.fat.layout import ENTRY, BootSector, Extension, Extension32
 from imgcore.formats.fat.names import Named, folded, named, problem
 from imgcore.formats.fat.options import CAPABILITIES, MAX_TIME, MIN_TIME, Options
 from imgcore.formats.fat.table import encode_table
-from imgcore.model import Dir, File, Node, Tree, checked, join
+from imgcore.model import Dir, File, Loss, Node, Tree, checked, join
 
 __all__ = ["boot_sectors", "write_image"]
 
@@ -73,18 +73,21 @@ class _Directory:
 
     __slots__ = ("cluster", "forms", "node", "parent", "path", "size")
 
-    def __init__(self, node: Dir, path: bytes, parent: _Directory | None, label: bool) -> None:
+    def __init__(self, node: Dir, path: bytes, parent: _Directory | None, label: bool, losses: list[Loss]) -> None:
         self.node, self.path, self.parent = node, path, parent
         self.cluster = 0
         seen: dict[str, bytes] = {}
+        possible: list[bytes] = []
         for name in sorted(node.children):
             why = problem(name)
             if why is not None:
-                raise NotRepresentable(f"fat cannot hold {why}", path=join(path, name))
+                losses.append(Loss("tree", join(path, name), why))
+                continue
+            possible.append(name)
             other = seen.setdefault(folded(name), name)
             if other != name:
                 raise MergeConflict(f"fat takes two names for one: `{show(other)}` and `{show(name)}`", path=join(path, name))
-        self.forms: dict[bytes, Named] = named(node.children)
+        self.forms: dict[bytes, Named] = named(possible)
         count = sum(
             1 + (-(-len(name.decode().encode("utf-16-le")) // 26) if form.is_long else 0) for name, form in self.forms.items()
         )
@@ -99,7 +102,8 @@ class _Volume:
 
     def __init__(self, tree: Tree, options: Options, control: Control) -> None:
         self._options, self._control = options, control
-        self.dirs = [_Directory(tree.root, b"/", None, bool(options.label))]
+        losses: list[Loss] = []
+        self.dirs = [_Directory(tree.root, b"/", None, bool(options.label), losses)]
         self.files: list[tuple[bytes, File]] = []
         self._clusters: dict[bytes, int] = {}
         identity = hashlib.sha256(options.label.encode())
@@ -108,12 +112,15 @@ class _Volume:
             for name in sorted(directory.node.children):
                 node, path = directory.node.children[name], join(directory.path, name)
                 if isinstance(node, Dir):
-                    self.dirs.append(_Directory(node, path, directory, False))
+                    self.dirs.append(_Directory(node, path, directory, False, losses))
                     identity.update(path + b"/\0")
                 else:
                     assert isinstance(node, File)
                     self.files.append((path, node))
                     identity.update(path + b"\0%d %d " % (node.content.size, seconds_of(node)))
+        if losses:
+            more = f" and {len(losses) - 1} more" if len(losses) > 1 else ""
+            raise NotRepresentable(f"fat cannot hold {losses[0].message}{more}", path=losses[0].path, losses=losses)
         self.serial = options.serial if options.serial is not None else int.from_bytes(identity.digest()[:4], "little")
         self.geometry = self._choose()
         self._place()
