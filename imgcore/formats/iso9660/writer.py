@@ -311,11 +311,8 @@ class _Image:
                 end += 1
             if end - at >= _RUN:
                 run = order[at:end]
-                files = ((content.path, content.file.content) for content in run)
-                read = read_small_files(files, self._engine, self._control)  # type: ignore[arg-type]
-                for content, data in zip(run, read, strict=True):
-                    output.pad_to(content.block * BLOCK)
-                    output.file(content, data)
+                read = read_small_files([content.file.content for content in run], self._engine, self._control)  # type: ignore[misc]
+                output.files(run, read)
                 at = end
                 continue
             for content in order[at : end + 1]:
