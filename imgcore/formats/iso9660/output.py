@@ -12,7 +12,7 @@ from imgcore.blob.held import held_file
 from imgcore.blob.sink import append_from
 from imgcore.events import Advanced, Control
 from imgcore.formats.iso9660.layout import BLOCK
-from imgcore.formats.iso9660.plan import Content
+from imgcore.formats.iso9660.sources import AnyContent
 
 __all__ = ["Output", "Watcher"]
 
@@ -72,7 +72,7 @@ class Output:
                 self.write(blob.read_at(at, min(_READ, size - at)))
         self._count(path, size)
 
-    def files(self, contents: Sequence[Content], read: Iterator[bytes | memoryview]) -> None:
+    def files(self, contents: Sequence[AnyContent], read: Iterator[bytes | memoryview]) -> None:
         """Append the bytes of many files, each at its place; `read` gives them in order."""
         pending: list[bytes | memoryview] = []
         at = self.position
@@ -88,7 +88,7 @@ class Output:
         if pending:
             self._gathered(pending, at, contents[-1])
 
-    def _gathered(self, pending: list[bytes | memoryview], at: int, content: Content) -> None:
+    def _gathered(self, pending: list[bytes | memoryview], at: int, content: AnyContent) -> None:
         """Append pieces up to a position, of which `content` is the last."""
         before = self.position
         self.write(b"".join(pending))
@@ -96,7 +96,7 @@ class Output:
         self._files += len(pending) // 2 - 1
         self._count(content, at - before)
 
-    def _count(self, path: bytes | Content, size: int) -> None:
+    def _count(self, path: bytes | AnyContent, size: int) -> None:
         self._files += 1
         self._content += size
         if self._content + 4096 * self._files - self._told >= _TOLD:
