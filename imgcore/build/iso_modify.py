@@ -172,6 +172,10 @@ class _Plan:
     def __init__(self, blob: Blob, limits: Limits, control: Control) -> None:
         self._blob, self._limits, self._control = blob, limits, control
         self._image = IsoImage(blob, limits)
+        if self._image.session:
+            raise Unsupported(
+                "an image of several sessions, to which a further one is written by its drive", found=self._image.session
+            )
         self._old_blocks = -(-blob.size // BLOCK)
         self._gpt = self._read_gpt()
         self._notes: list[str] = []
