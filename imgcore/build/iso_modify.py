@@ -189,6 +189,7 @@ class _Plan:
         self._esp: FatEditor | None = None
         self._esp_at = 0
         self._volume_id: str | None = None
+        self._old_label = text_of(self._image.primary.volume_id)
         self._changed = False
 
     # What is there
@@ -484,7 +485,7 @@ class _Plan:
                 self._image.tree.lookup(path)
                 notes.append(f"`{show(path)}` may have sums of files that changed: it was not made again")
         if self._volume_id is not None:
-            old = text_of(self._image.primary.volume_id)
+            old = self._old_label
             notes.append(
                 f"kernel command lines and boot loaders that look for the label `{show(old.encode())}` were not changed"
             )
