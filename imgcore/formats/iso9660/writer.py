@@ -9,7 +9,6 @@ in which the source lists names.
 from __future__ import annotations
 
 import array
-import dataclasses
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,7 +34,8 @@ from imgcore.formats.iso9660.plan import World, blocks, by_bytes, by_stem
 from imgcore.formats.iso9660.small_files import MOST, read_small_files
 from imgcore.formats.iso9660.sources import AnyContent, Content, NodeSource, RowContent, RowSource, Source
 from imgcore.formats.iso9660.susp import device_numbers, er, times_of
-from imgcore.model import Device, Dir, File, Meta, Node, Table, Tree, checked, join, normalize, split
+from imgcore.formats.iso9660.tree_files import file_at, in_order_of_places, with_file
+from imgcore.model import Device, Dir, File, Meta, Table, Tree, checked, join, normalize
 
 __all__ = ["write_image"]
 
@@ -116,13 +116,13 @@ class _Image:
             return
         root = tree.root
         if self._boot.images and self._boot.catalog is not None:
-            root = _with_file(root, normalize(self._boot.catalog), File(Meta(0o444, 0, 0, root.meta.mtime_ns), ZeroBlob(BLOCK)))
+            root = with_file(root, normalize(self._boot.catalog), File(Meta(0o444, 0, 0, root.meta.mtime_ns), ZeroBlob(BLOCK)))
         self._time = 0
         contents, links = self._gather(root)
         self._images = [self._find(root, contents, one) for one in booting.in_order(self._boot.images)]
-        self.order = _ordered(contents.values())
+        self.order = in_order_of_places(contents.values())
         if self._boot.images and self._boot.catalog is not None:
-            self._catalog = contents[id(_lookup(root, self._boot.catalog))]
+            self._catalog = contents[id(file_at(root, self._boot.catalog))]
         self._make_worlds(NodeSource(root, contents, links, serials=options.rock_ridge == "1.12"))
 
     def _needs_nodes(self) -> bool:
@@ -225,7 +225,7 @@ class _Image:
     def _find(self, root: Dir, contents: Mapping[int, Content], image: booting.BootImage) -> _Found:
         if isinstance(image.source, int):
             return _Found(image, None)
-        node = _lookup(root, image.source)
+        node = file_at(root, image.source)
         if not isinstance(node, File):
             raise PathError("a boot image has to be a regular file", path=image.source)
         content = contents[id(node)]
@@ -423,35 +423,3 @@ class _Placed(NamedTuple):
     base: int
     start: int
     tables: int
-
-
-def _ordered(contents: object) -> list[AnyContent]:
-    """Return each content once: those of a higher priority first, else in the order of walking."""
-    seen: dict[int, Content] = {}
-    for content in contents:  # type: ignore[attr-defined]
-        seen.setdefault(id(content), content)
-    return list[AnyContent](sorted(seen.values(), key=lambda content: -content.priority))
-
-
-def _lookup(root: Dir, path: bytes) -> Node:
-    """Return the node at a path. Raises PathError."""
-    node: Node = root
-    for name in split(path):
-        child = node.children.get(name) if isinstance(node, Dir) else None
-        if child is None:
-            raise PathError("no such file in the tree", path=path, hint="boot images are named by their path in the image")
-        node = child
-    return node
-
-
-def _with_file(root: Dir, path: bytes, made: File) -> Dir:
-    """Return a root with a file at a path, in directories that are made where they are missing."""
-    names = split(path)
-    if len(names) == 1:
-        return dataclasses.replace(root, children={**root.children, names[0]: made})
-    below = root.children.get(names[0])
-    if below is not None and not isinstance(below, Dir):
-        raise PathError("not a directory", path=path)
-    here = below if below is not None else Dir(Meta(0o755, 0, 0, root.meta.mtime_ns), {})
-    rest = b"/" + b"/".join(names[1:])
-    return dataclasses.replace(root, children={**root.children, names[0]: _with_file(here, rest, made)})
