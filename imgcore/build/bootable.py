@@ -114,13 +114,18 @@ def boot_options(
         images.append(BootImage(normalize(bios), BIOS, info_table=True, grub2_info=not is_isolinux))
     appended = {}
     if esp is not None and chosen.esp_in_tree:
+        _require_fat(esp, "--esp")
         tree = _with_file(tree, _ESP_PATH, esp)
         images.append(BootImage(_ESP_PATH, UEFI))
     elif esp is not None:
+        _require_fat(esp, "--esp")
         appended[2] = Appended(esp)
         images.append(BootImage(2, UEFI))
     if efi is not None:
         _head(tree, efi)
+        node = tree.lookup(efi)
+        assert isinstance(node, File)
+        _require_fat(node.content, f"`{efi.decode(errors='replace')}`")
         images.append(BootImage(normalize(efi), UEFI))
     made = Boot(
         images=tuple(images),
@@ -136,6 +141,13 @@ def boot_options(
     )
     joliet = chosen.joliet if options.joliet == "no" else options.joliet
     return tree, dataclasses.replace(options, boot=made, joliet=joliet)
+
+
+def _require_fat(content: Blob, what: str) -> None:
+    from imgcore.formats.fat.reader import recognise
+
+    if not recognise(content):
+        raise ValueError(f"{what} is no FAT file system: UEFI boots what is in one, not a program by itself")
 
 
 def _head(tree: Tree, path: bytes) -> bytes:

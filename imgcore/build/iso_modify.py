@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from typing import Final, TypeAlias
+from typing import Final
 
-from imgcore.blob import Blob, BytesBlob, Segment, Sink, SliceBlob
-from imgcore.blob.held import held_file
-from imgcore.blob.sink import append_from
+from imgcore.blob import Blob, BytesBlob, SliceBlob
+from imgcore.build.iso_edits import Add, Edit, EspAdd, EspRemove, Kept, Modified, Patched, Remove, VolumeId
 from imgcore.disk.edit import gpt_tail_sectors, moved_gpt, moved_mbr
 from imgcore.disk.gpt import Gpt, read_gpt
 from imgcore.disk.layout import PROTECTIVE
@@ -31,7 +30,6 @@ from imgcore.formats.iso9660.layout import BLOCK, MAGIC, VolumeDescriptor, both3
 from imgcore.formats.iso9660.reader import IsoImage
 from imgcore.limits import Limits
 from imgcore.model import Device, Dir, File, Node, Pipe, Socket, Symlink, join, normalize
-from imgcore.values import value_class
 
 __all__ = ["Add", "Edit", "EspAdd", "EspRemove", "Kept", "Modified", "Remove", "VolumeId", "modify"]
 
@@ -40,118 +38,6 @@ _MIB: Final = 1 << 20
 _CYLINDER: Final = 64 * 32
 _READ: Final = 1 << 20
 _SUMS: Final = (b"/md5sum.txt", b"/.treeinfo", b"/SHA256SUMS", b"/CHECKSUMS", b"/sha256sum.txt", b"/.checksum.md5")
-
-
-@value_class(eq=False)
-class Add:
-    """Put a file, a symbolic link or a directory with all that is in it at a path; a file that is there is replaced."""
-
-    path: bytes
-    node: Node
-
-
-@value_class
-class Remove:
-    """Remove a name, of a directory with all that is in it. Its bytes stay in the image, unused."""
-
-    path: bytes
-
-
-@value_class
-class VolumeId:
-    """Give the volume another label."""
-
-    text: str
-
-
-@value_class(eq=False)
-class EspAdd:
-    """Put a file into the EFI system partition; one that is there is replaced."""
-
-    path: bytes
-    content: Blob
-
-
-@value_class
-class EspRemove:
-    """Remove a file or a directory from the EFI system partition."""
-
-    path: bytes
-
-
-Edit: TypeAlias = Add | Remove | VolumeId | EspAdd | EspRemove
-
-
-@value_class
-class Kept:
-    """What became of the image, in bytes and in sentences.
-
-    `kept` bytes are where and what they were, `moved` are elsewhere, `rewritten` are others, `added` are new; `size` is the
-    new length.
-    """
-
-    size: int
-    kept: int
-    moved: int
-    rewritten: int
-    added: int
-    notes: tuple[str, ...]
-
-
-class Modified:
-    """A changed image: the old one, and patches of it in the order in which they hold."""
-
-    def __init__(self, old: Blob, size: int, patches: list[tuple[int, Blob]], report: Kept) -> None:
-        self.old, self.size, self.patches, self.report = old, size, patches, report
-
-    def blob(self) -> Blob:
-        """Return the image as it is after the changes, read from the old one and the patches."""
-        return _Patched(self.old, self.size, self.patches)
-
-    def write(self, sink: Sink, control: Control | None = None) -> None:
-        """Write the whole image to an empty sink; bytes that stay are shared with the old image where that is possible."""
-        control = control or Control()
-        size = min(self.old.size, self.size)
-        with held_file(self.old) as held:
-            if held is not None:
-                append_from(sink, held[0], held[1], size, control.check)
-            else:
-                for at in range(0, size, _READ):
-                    control.check()
-                    sink.append(self.old.read_at(at, min(_READ, size - at)))
-        missing = self.size - size
-        while missing:
-            sink.append(bytes(min(missing, _READ)))
-            missing -= min(missing, _READ)
-        for place, content in self.patches:
-            for at in range(0, content.size, _READ):
-                control.check()
-                sink.patch(place + at, content.read_at(at, min(_READ, content.size - at)))
-
-
-class _Patched:
-    """A blob with patches over it."""
-
-    def __init__(self, old: Blob, size: int, patches: Sequence[tuple[int, Blob]]) -> None:
-        self._old, self._size, self._patches = old, size, patches
-
-    @property
-    def size(self) -> int:
-        return self._size
-
-    def read_at(self, at: int, size: int) -> bytes:
-        end = min(at + size, self._size)
-        if at < 0 or at >= end:
-            return b""
-        out = bytearray(self._old.read_at(at, end - at).ljust(end - at, b"\0"))
-        for place, content in self._patches:
-            first, last = max(at, place), min(end, place + content.size)
-            if first < last:
-                out[first - at : last - at] = content.read_at(first - place, last - first)
-        return bytes(out)
-
-    def segments(self) -> Iterator[Segment]:
-        yield Segment(0, self._size, False)
 
 
 def modify(blob: Blob, edits: Sequence[Edit], *, limits: Limits | None = None, control: Control | None = None) -> Modified:
@@ -172,6 +58,10 @@ class _Plan:
     def __init__(self, blob: Blob, limits: Limits, control: Control) -> None:
         self._blob, self._limits, self._control = blob, limits, control
         self._image = IsoImage(blob, limits)
+        if self._image.session:
+            raise Unsupported(
+                "an image of several sessions, to which a further one is written by its drive", found=self._image.session
+            )
         self._old_blocks = -(-blob.size // BLOCK)
         self._gpt = self._read_gpt()
         self._notes: list[str] = []
@@ -185,6 +75,7 @@ class _Plan:
         self._esp: FatEditor | None = None
         self._esp_at = 0
         self._volume_id: str | None = None
+        self._old_label = text_of(self._image.primary.volume_id)
         self._changed = False
 
     # What is there
@@ -457,7 +348,7 @@ class _Plan:
         blocks = low32(self._trees()[0].record.space_size)
         pad = int(stored.fields["pad"]) if stored.fields.get("pad", "").isdigit() else 0
         digest = MediaDigest(stored.kind, blocks, pad if stored.kind == "tagmedia" else 0)
-        whole = _Patched(self._blob, size, patches)
+        whole = Patched(self._blob, size, patches)
         for at in range(0, size, _READ):
             self._control.check()
             digest.update(whole.read_at(at, _READ))
@@ -480,7 +371,7 @@ class _Plan:
                 self._image.tree.lookup(path)
                 notes.append(f"`{show(path)}` may have sums of files that changed: it was not made again")
         if self._volume_id is not None:
-            old = text_of(self._image.primary.volume_id)
+            old = self._old_label
             notes.append(
                 f"kernel command lines and boot loaders that look for the label `{show(old.encode())}` were not changed"
             )

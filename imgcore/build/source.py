@@ -307,9 +307,9 @@ def _part_of(blob: Blob, partition: str | None) -> Blob:
         return blob
     match = re.fullmatch(r"offset:([0-9]{1,19}[KMGT]?)", partition, re.ASCII | re.IGNORECASE)
     if match is None:
-        from imgcore.disk.partitions import find_partition  # late: few name one
+        from imgcore.build.parts import find_part  # late: few name one
 
-        return find_partition(blob, partition)
+        return find_part(blob, partition)
     offset = parse_size(match[1])
     if offset > blob.size:
         raise NotThisFormat("an offset behind the end", found=offset, allowed=f"at most {blob.size}")

@@ -56,8 +56,8 @@ def modify_command(run: Run, source: str, dest: str | None, **values: Any) -> in
     What was not asked for stays as it was, to the byte: system area, GUIDs, partitions, names, order, places. Without any
     change OUT is IN. A change that was stopped (--in-place) is finished or undone by the next call.
     """
-    if (dest is None) == (not values["in_place"] and not values["dry_run"]):
-        raise click.UsageError("OUT is needed, or --in-place" if dest is None else "OUT and --in-place exclude each other")
+    if dest is None and not values["in_place"] and not values["dry_run"]:
+        raise click.UsageError("OUT is needed, or --in-place")
     if dest is not None and values["in_place"]:
         raise click.UsageError("OUT and --in-place exclude each other")
     with run.work() as control, contextlib.ExitStack() as stack:

@@ -122,7 +122,7 @@ def main() -> None:
 
         sys.exit(shell_complete(group, {}, "imgcore", "_IMGCORE_COMPLETE", os.environ["_IMGCORE_COMPLETE"]))
     # What a verb makes lives until it ends; looking for cycles in it every 700 objects would take a tenth of its time.
-    gc.set_threshold(100_000, 50, 100)
+    gc.set_threshold(1_000_000, 50, 100)
     sys.exit(run(sys.argv[1:]))
 
 

@@ -97,7 +97,9 @@ def plan_command(run: Run, root: SourceSpec, kind: str, limits: Limits, **values
                 values_ = {"hierarchy": show(one.path), "merged": one.merged, "layers": names, "writes": one.writes.upper}
                 run.output.event("plan", {**values_, "options": one.options})
             elif one.merged:
-                run.output.line(f"{show(one.path)}: {' over '.join(names)}; {writes}; {one.options} bytes of mount options")
+                run.output.line(
+                    f"{show(one.path)}: {' over '.join(map(show, names))}; {writes}; {one.options} bytes of mount options"
+                )
             else:
                 run.output.line(f"{show(one.path)}: stays as it is")
         if not made.decisions and not run.output.as_json:

@@ -112,9 +112,9 @@ def _layers(run: Run, path: bytes, names: Sequence[str], quiet: bool) -> None:
     if run.output.as_json:
         run.output.event("plan", {"hierarchy": show(path), "layers": list(names)}, on_stderr=quiet)
     elif quiet:
-        run.output.note(f"{show(path)}: {' over '.join(names)}")
+        run.output.note(f"{show(path)}: {' over '.join(map(show, names))}")
     else:
-        run.output.line(f"{show(path)}: {' over '.join(names)}")
+        run.output.line(f"{show(path)}: {' over '.join(map(show, names))}")
 
 
 def _problems(run: Run, views: Sequence[tuple[bytes, Merged]], quiet: bool) -> None:

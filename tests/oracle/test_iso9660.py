@@ -20,7 +20,7 @@ from imgcore.limits import Limits
 from imgcore.model import File, Symlink, Tree, diff
 from tests.conftest import Cli
 from tests.kit.iso_trees import boot_tree, esp_offset, fill, hybrid_mbr, xorriso_names
-from tests.kit.oracles import run, tool
+from tests.kit.oracles import missing, run, tool
 
 PRESETS = {
     "elemental": (),
@@ -57,8 +57,9 @@ def test_others_read_ours(imgcore_cli: Cli, tree: Path, options: list[str], tmp_
     assert findings(image) == []
     names = {"/"} | {f"/{path.relative_to(tree)}" for path in tree.rglob("*")}
     assert xorriso_names(image) == names
-    said = run(tool("xorriso"), "-indev", image, "-check_media", "--")
-    assert "+ good" in said.stdout + said.stderr
+    for newest in (False, True):
+        said = run(tool("xorriso", newest=newest), "-indev", image, "-check_media", "--")
+        assert "+ good" in said.stdout + said.stderr
     assert "No errors found" in run(tool("isovfy"), image).stdout
     run(tool("iso-info"), "-i", image, "--no-header")
     listed = run(tool("isoinfo"), "-R", "-f", "-i", image).stdout.split("\n")
@@ -154,6 +155,48 @@ def test_trees_without_rock_ridge(words: list[str], tree: Path, tmp_path: Path) 
         assert sorted(found.values()) == [b"one", b"two"] and b"/readme" in found
 
 
+def test_the_last_session_is_what_is_seen(tmp_path: Path) -> None:
+    for name, files in (("a", ["one"]), ("b", ["two", "three"])):
+        (tmp_path / name).mkdir()
+        for file in files:
+            (tmp_path / name / file).write_text(file)
+    first, second = tmp_path / "first.iso", tmp_path / "second.iso"
+    run(tool("genisoimage"), "-quiet", "-R", "-o", first, tmp_path / "a")
+    start = -(-(first.stat().st_size // 2048) // 16) * 16
+    run(tool("genisoimage"), "-quiet", "-R", "-C", f"0,{start}", "-M", first, "-o", second, tmp_path / "b")
+    both = first.read_bytes().ljust(start * 2048, b"\0") + second.read_bytes()
+    (tmp_path / "both.iso").write_bytes(both)
+    with open_source(str(tmp_path / "both.iso")) as source:
+        found = {path: node.content.read_at(0, 9) for path, node in source.tree.walk() if isinstance(node, File)}
+    assert found == {b"/one": b"one", b"/two": b"two", b"/three": b"three"}
+    assert findings(tmp_path / "both.iso") == []
+    old = iso9660.IsoImage(FileBlob(tmp_path / "both.iso"), Limits.default(), session=0)
+    assert [path for path, _ in old.tree.walk()] == [b"/", b"/one"]
+
+
+def test_a_change_shares_what_stays_where_the_file_system_can(imgcore_cli: Cli, tmp_path: Path) -> None:
+    disk, place = tmp_path / "disk", tmp_path / "xfs"
+    with disk.open("wb") as stream:
+        stream.truncate(400 << 20)
+    run(tool("mkfs.xfs"), "-q", disk)
+    place.mkdir()
+    if run("mount", "-o", "loop", disk, place, ok=False).returncode != 0:
+        missing("XFS cannot be mounted here")
+    try:
+        (tmp_path / "t").mkdir()
+        (tmp_path / "t/large").write_bytes(os.urandom(100 << 20))
+        (tmp_path / "small").write_bytes(b"x" * 2048)
+        image, new = place / "a.iso", place / "b.iso"
+        assert imgcore_cli("pack", "-q", tmp_path / "t", image).code == 0
+        before = os.statvfs(place).f_bfree
+        assert imgcore_cli("iso", "modify", "-q", image, new, "--add", f"{tmp_path / 'small'}:/small").code == 0
+        used = (before - os.statvfs(place).f_bfree) * os.statvfs(place).f_frsize
+        assert new.stat().st_size > 100 << 20 and used < 4 << 20
+        assert findings(new) == []
+    finally:
+        run("umount", place)
+
+
 def test_zisofs(tmp_path: Path) -> None:
     place = tmp_path / "t"
     place.mkdir()
@@ -190,8 +233,10 @@ def test_presets(imgcore_cli: Cli, preset: str, tmp_path: Path) -> None:
     image = tmp_path / "o.iso"
     tree, _ = make(imgcore_cli, preset, image)
     assert findings(image) == []
-    said = run(tool("xorriso"), "-indev", image, "-report_el_torito", "plain", "-report_system_area", "plain").stdout
-    assert "El Torito boot img :   1  " + ("BIOS" if PRESETS[preset] else "UEFI") in said
+    reports = ["-report_el_torito", "plain", "-report_system_area", "plain"]
+    for newest in (False, True):
+        said = run(tool("xorriso", newest=newest), "-indev", image, *reports).stdout
+        assert "El Torito boot img :   1  " + ("BIOS" if PRESETS[preset] else "UEFI") in said
     if preset not in ("debian", "talos"):
         for checker in (["sgdisk", "-v"], ["sfdisk", "-V"]):
             done = run(tool(checker[0]), checker[1], image)

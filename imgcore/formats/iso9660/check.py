@@ -75,7 +75,7 @@ def _descriptors(image: IsoImage) -> Iterator[Finding]:
     last = image.descriptors[-1].block + 1
     if blob.read_at(last * BLOCK, 6) != b"\xff" + MAGIC:
         yield Finding("terminator", "warning", "the volume descriptors have no end", offset=last * BLOCK)
-    size = low32(image.primary.space_size) * BLOCK
+    size = (image.session + low32(image.primary.space_size)) * BLOCK
     if size > blob.size:
         message = "the image is cut: its descriptor says more bytes than there are"
         yield Finding(
@@ -119,7 +119,7 @@ def _boot(image: IsoImage) -> Iterator[Finding]:
         return
     if catalog is None:
         return
-    if records[0].block != _BOOT_BLOCK:
+    if records[0].block != _BOOT_BLOCK + image.session:
         message = "the boot record is not in block 17, where a BIOS looks for it"
         yield Finding("boot-record", "error", message, offset=records[0].block * BLOCK)
     for text in catalog.problems:

@@ -58,6 +58,7 @@ def describe_image(image: IsoImage) -> dict[str, object]:
         "uuid": uuid_of(primary),
         "blocks": low32(primary.space_size),
         "bytes": low32(primary.space_size) * BLOCK,
+        **({"session": image.session} if image.session else {}),
         "tree": image.world + (f" ({image.rock_version})" if image.rock_version else ""),
         "descriptors": [_descriptor_name(one) for one in image.descriptors],
     }

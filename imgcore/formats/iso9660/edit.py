@@ -16,6 +16,7 @@ from typing import Final
 from imgcore.errors import Corrupt, NotRepresentable, PathError, Unsupported
 from imgcore.formats.iso9660 import susp
 from imgcore.formats.iso9660.dates import short_date
+from imgcore.formats.iso9660.edit_records import EditedDirectory, EditedRecord
 from imgcore.formats.iso9660.layout import (
     BLOCK,
     DIRECTORY,
@@ -44,61 +45,6 @@ _JOLIET_MOST: Final = 103
 _LEVEL_1: Final = 12
 
 
-class _Record:
-    """A name: the bytes of its records, one for each section."""
-
-    __slots__ = ("identifier", "is_dir", "name", "parts")
-
-    def __init__(self, identifier: bytes, name: bytes, is_dir: bool, parts: list[bytearray]) -> None:
-        self.identifier, self.name, self.is_dir, self.parts = identifier, name, is_dir, parts
-
-    @property
-    def block(self) -> int:
-        return int.from_bytes(self.parts[0][2:6], "little")
-
-    @property
-    def size(self) -> int:
-        return int.from_bytes(self.parts[0][10:14], "little")
-
-    def set_place(self, block: int, size: int) -> None:
-        struct.pack_into("<QQ", self.parts[0], 2, both32(block), both32(size))
-
-
-class _Directory:
-    """A directory that was looked at; `block` and `size` are where it is, or will be."""
-
-    __slots__ = ("block", "changed", "is_new", "old_block", "parent", "path", "records", "size")
-
-    def __init__(self, path: bytes, parent: _Directory | None, block: int, size: int, *, is_new: bool) -> None:
-        self.path, self.block, self.size, self.is_new = path, block, size, is_new
-        self.parent = parent if parent is not None else self
-        self.old_block = block
-        self.records: list[_Record] = []
-        self.changed = is_new
-
-    def find(self, name: bytes) -> _Record | None:
-        return next((one for one in self.records[2:] if one.name == name), None)
-
-    def needed(self) -> int:
-        """Return the bytes that its records take, a multiple of blocks."""
-        at = 0
-        for record in self.records:
-            for part in record.parts:
-                if at % BLOCK + len(part) > BLOCK:
-                    at += -at % BLOCK
-                at += len(part)
-        return at + -at % BLOCK
-
-    def encode(self) -> bytes:
-        out = bytearray()
-        for record in self.records:
-            for part in record.parts:
-                if len(out) % BLOCK + len(part) > BLOCK:
-                    out += bytes(-len(out) % BLOCK)
-                out += part
-        return bytes(out.ljust(self.size, b"\0"))
-
-
 class TreeEditor:
     """Edits one tree. `allocate` gives new blocks of the image, counted from the image's start."""
 
@@ -111,7 +57,7 @@ class TreeEditor:
         self._kind = "joliet" if descriptor.is_joliet else "enhanced" if descriptor.is_enhanced else "primary"
         self._order = by_stem if self._kind == "primary" else by_bytes
         root = image._root_item(self.record)
-        self._dirs: dict[bytes, _Directory] = {}
+        self._dirs: dict[bytes, EditedDirectory] = {}
         self._removed: list[int] = []
         self._spill: list[tuple[int, bytearray]] = []
         self._serials = False
@@ -130,11 +76,11 @@ class TreeEditor:
 
     # Reading
 
-    def _load(self, path: bytes, parent: _Directory | None, block: int, size: int) -> _Directory:
+    def _load(self, path: bytes, parent: EditedDirectory | None, block: int, size: int) -> EditedDirectory:
         known = self._dirs.get(path)
         if known is not None:
             return known
-        made = _Directory(path, parent, block, size, is_new=False)
+        made = EditedDirectory(path, parent, block, size, is_new=False)
         image = self.image
         for item in read_records(image._read_base, block, size):
             raw = self._raw(item.at, len(item.sections))
@@ -144,7 +90,7 @@ class TreeEditor:
                 if rock is not None and (rock.child is not None or rock.parent is not None):
                     raise Unsupported("directories that were relocated cannot be kept when the tree changes", path=path)
                 name = self._shown(item.identifier, rock.name if rock is not None else None)
-            made.records.append(_Record(item.identifier, name, item.is_dir, raw))
+            made.records.append(EditedRecord(item.identifier, name, item.is_dir, raw))
         if len(made.records) < 2 or made.records[0].identifier != b"\0" or made.records[1].identifier != b"\1":
             raise Corrupt("a directory that does not begin with `.` and `..`", path=path, structure="DirRecord")
         self._dirs[path] = made
@@ -172,7 +118,7 @@ class TreeEditor:
             return (text[:-2] if text.endswith(";1") else text).encode("utf-8", "replace")
         return identifier if self._kind == "enhanced" else plain_name(identifier)
 
-    def directory(self, path: bytes) -> _Directory:
+    def directory(self, path: bytes) -> EditedDirectory:
         """Return the directory at a path. Raises PathError."""
         here = self._root
         for name in split(path):
@@ -197,7 +143,7 @@ class TreeEditor:
         identifier = old.identifier if old is not None else self._identifier(parent, parts[-1], is_dir=False)
         self._insert(parent, identifier, parts[-1], node, block - self._base, size)
 
-    def _ensure(self, path: bytes, like: Node) -> _Directory:
+    def _ensure(self, path: bytes, like: Node) -> EditedDirectory:
         """Return a directory, made with all above it where it is missing."""
         here = self._root
         for name in split(path):
@@ -214,14 +160,14 @@ class TreeEditor:
         """Make a directory with the owner and the time of a node, and those above it."""
         self._ensure(path, like)
 
-    def _make(self, parent: _Directory, name: bytes, like: Node) -> _Directory:
+    def _make(self, parent: EditedDirectory, name: bytes, like: Node) -> EditedDirectory:
         meta = dataclasses.replace(like.meta, mode=0o755, xattrs={})
         node = Dir(meta, {})
-        made = _Directory(join(parent.path, name), parent, 0, 0, is_new=True)
+        made = EditedDirectory(join(parent.path, name), parent, 0, 0, is_new=True)
         for identifier, record_node in ((b"\0", node), (b"\1", node)):
             use = b"".join(self._own_entries(record_node)) if self._rock else b""
             made.records.append(
-                _Record(identifier, identifier, True, [self._bytes(identifier, use, 0, 0, meta.mtime_ns, DIRECTORY)])
+                EditedRecord(identifier, identifier, True, [self._bytes(identifier, use, 0, 0, meta.mtime_ns, DIRECTORY)])
             )
         self._dirs[made.path] = made
         self._insert(parent, self._identifier(parent, name, is_dir=True), name, node, 0, 0)
@@ -246,7 +192,7 @@ class TreeEditor:
             for below in [one for one in self._dirs if one == whole or one.startswith(whole + b"/")]:
                 del self._dirs[below]
 
-    def _identifier(self, parent: _Directory, name: bytes, *, is_dir: bool) -> bytes:
+    def _identifier(self, parent: EditedDirectory, name: bytes, *, is_dir: bool) -> bytes:
         """Return an identifier for a new name that no other name of the directory has."""
         taken = {one.identifier for one in parent.records}
         tried: Iterable[bytes]
@@ -275,7 +221,7 @@ class TreeEditor:
                 out += susp.link_entries(target)
         return out
 
-    def _insert(self, parent: _Directory, identifier: bytes, name: bytes, node: Node, block: int, size: int) -> None:
+    def _insert(self, parent: EditedDirectory, identifier: bytes, name: bytes, node: Node, block: int, size: int) -> None:
         use = b""
         if self._rock:
             use = self._fitting(identifier, self._own_entries(node, name, block | 1 << 31))
@@ -290,7 +236,7 @@ class TreeEditor:
             left, block = left - now, block + now // BLOCK
             if not whole:
                 break
-        record = _Record(identifier, name, is_dir, parts)
+        record = EditedRecord(identifier, name, is_dir, parts)
         key = self._order(identifier, is_dir)
         place = len(parent.records)
         for number, one in enumerate(parent.records[2:], 2):
@@ -352,7 +298,7 @@ class TreeEditor:
         if moved or self._removed or any(one.is_new for one in self._dirs.values()):
             yield from self._tables(moved)
 
-    def _settle(self) -> list[_Directory]:
+    def _settle(self) -> list[EditedDirectory]:
         """Give directories that grew new places; return them, and write their places where they are named."""
         moved = []
         for one in list(self._dirs.values()):
@@ -380,7 +326,7 @@ class TreeEditor:
                 one.changed = True
         return moved
 
-    def _children_of(self, moved: list[_Directory]) -> list[tuple[int, bytes]]:
+    def _children_of(self, moved: list[EditedDirectory]) -> list[tuple[int, bytes]]:
         """Return the changes of `..` in directories that were not looked at, but whose parent moved."""
         out = []
         for one in moved:
@@ -397,7 +343,7 @@ class TreeEditor:
                 out.append((at + first + 2 + self._base * BLOCK, place))
         return out
 
-    def _tables(self, moved: list[_Directory]) -> Iterator[tuple[int, bytes]]:
+    def _tables(self, moved: list[EditedDirectory]) -> Iterator[tuple[int, bytes]]:
         """Yield the path tables as they become, and write their places into the descriptor."""
         record = self.record
         old_size = low32(record.path_table_size)

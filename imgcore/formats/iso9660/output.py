@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Sequence
 from typing import Final, Protocol
 
 from imgcore.blob import Blob, HostFile, Sink
@@ -11,12 +12,13 @@ from imgcore.blob.held import held_file
 from imgcore.blob.sink import append_from
 from imgcore.events import Advanced, Control
 from imgcore.formats.iso9660.layout import BLOCK
-from imgcore.formats.iso9660.plan import Content
+from imgcore.formats.iso9660.sources import AnyContent
 
 __all__ = ["Output", "Watcher"]
 
 _READ: Final = 1 << 20
 _LARGE: Final = 256 << 10
+_GATHERED: Final = 512
 _TOLD: Final = 16 << 20
 _ZEROS: Final = bytes(BLOCK)
 
@@ -70,12 +72,31 @@ class Output:
                 self.write(blob.read_at(at, min(_READ, size - at)))
         self._count(path, size)
 
-    def file(self, content: Content, data: bytes | memoryview) -> None:
-        """Append the bytes of a file."""
-        self.write(data)
-        self._count(content, len(data))
+    def files(self, contents: Sequence[AnyContent], read: Iterator[bytes | memoryview]) -> None:
+        """Append the bytes of many files, each at its place; `read` gives them in order."""
+        pending: list[bytes | memoryview] = []
+        at = self.position
+        for content, data in zip(contents, read, strict=True):
+            start = content.block * BLOCK
+            if start != at:
+                pending.append(_ZEROS[: start - at] if start - at < BLOCK else bytes(start - at))
+            pending.append(data)
+            at = start + len(data)
+            if len(pending) >= _GATHERED:
+                self._gathered(pending, at, content)
+                pending = []
+        if pending:
+            self._gathered(pending, at, contents[-1])
 
-    def _count(self, path: bytes | Content, size: int) -> None:
+    def _gathered(self, pending: list[bytes | memoryview], at: int, content: AnyContent) -> None:
+        """Append pieces up to a position, of which `content` is the last."""
+        before = self.position
+        self.write(b"".join(pending))
+        assert self.position == at
+        self._files += len(pending) // 2 - 1
+        self._count(content, at - before)
+
+    def _count(self, path: bytes | AnyContent, size: int) -> None:
         self._files += 1
         self._content += size
         if self._content + 4096 * self._files - self._told >= _TOLD:

@@ -14,12 +14,12 @@ from typing import Any, Final, NamedTuple
 
 from imgcore.errors import NotRepresentable
 from imgcore.formats.iso9660 import susp
-from imgcore.formats.iso9660.dates import short_date
 from imgcore.formats.iso9660.layout import BLOCK, DIRECTORY, MORE_EXTENTS, MOST_IN_SECTION, DirRecord, both16, both32
-from imgcore.model import Device, Dir, File, Meta, Node, Symlink, join
+from imgcore.formats.iso9660.sources import AnyContent, Key, Source
+from imgcore.model import join
 from imgcore.wire import chain
 
-__all__ = ["Content", "Listing", "Place", "RockRidge", "World", "blocks", "by_bytes", "by_stem"]
+__all__ = ["Listing", "Place", "World", "blocks", "by_bytes", "by_stem"]
 
 _HEAD: Final = chain(DirRecord)
 _HEAD_SIZE: Final = DirRecord.SIZE
@@ -33,21 +33,6 @@ _ENTRY_BIG: Final = struct.Struct(">BBIH")
 def blocks(size: int) -> int:
     """Return the blocks that so many bytes take."""
     return -(-size // BLOCK)
-
-
-class Content:
-    """The bytes of one file, or of several that are the same; `block` is where they begin, once that is known."""
-
-    __slots__ = ("above", "block", "file", "name", "priority")
-
-    def __init__(self, file: File, above: bytes, name: bytes, priority: int) -> None:
-        self.file, self.above, self.name, self.priority = file, above, name, priority
-        self.block = 0
-
-    @property
-    def path(self) -> bytes:
-        """The first path of the file."""
-        return join(self.above, self.name)
 
 
 class Place(NamedTuple):
@@ -64,16 +49,16 @@ class Row(NamedTuple):
     use: bytes
     more: Place | None
     date: bytes
-    target: Listing | Content | None
+    target: Listing | AnyContent | None
 
 
 class Listing:
     """A directory in one world."""
 
-    __slots__ = ("_pieces", "_room", "block", "identifier", "meta", "node", "number", "parent", "path", "rows", "size", "spill")
+    __slots__ = ("_pieces", "block", "identifier", "key", "number", "parent", "path", "rows", "size", "spill")
 
-    def __init__(self, node: Dir, identifier: bytes, path: bytes, parent: Listing | None, number: int) -> None:
-        self.node, self.identifier, self.path, self.number = node, identifier, path, number
+    def __init__(self, key: Key, identifier: bytes, path: bytes, parent: Listing | None, number: int) -> None:
+        self.key, self.identifier, self.path, self.number = key, identifier, path, number
         self.parent = parent if parent is not None else self
         self.rows: list[Row] = []
         self.size = 0  # of the records, a multiple of blocks
@@ -86,7 +71,7 @@ class Listing:
         """All blocks, those of continued areas behind the records."""
         return self.size // BLOCK + blocks(self.spill)
 
-    def add(self, identifier: bytes, entries: Sequence[bytes], date: bytes, target: Listing | Content | None) -> None:
+    def add(self, identifier: bytes, entries: Sequence[bytes], date: bytes, target: Listing | AnyContent | None) -> None:
         """Add a record with these system use entries, of which those that do not fit are continued."""
         room = _LONGEST - _HEAD_SIZE - len(identifier) - (~len(identifier) & 1)
         use = b"".join(entries)
@@ -170,22 +155,22 @@ def _length(row: Row) -> int:
     return length + (length & 1)
 
 
-def _sections(target: Listing | Content | None) -> int:
-    size = target.file.content.size if isinstance(target, Content) else 0
+def _sections(target: Listing | AnyContent | None) -> int:
+    size = target.size if not isinstance(target, Listing) and target is not None else 0
     return -(-size // MOST_IN_SECTION) if size > 0xFFFFFFFF else 1
 
 
-def _extents(target: Listing | Content | None, base: int) -> Iterator[tuple[int, int, int]]:
+def _extents(target: Listing | AnyContent | None, base: int) -> Iterator[tuple[int, int, int]]:
     """Yield (block, bytes, flags) of each record that something needs."""
     if isinstance(target, Listing):
         yield target.block - base, target.size, DIRECTORY
     elif target is None:
         yield 0, 0, 0
     else:
-        at, size = target.block - base, target.file.content.size
+        at, size = target.block - base, target.size
         if not size:
             at = 0  # no reader looks there; the block of a file would make it that file's hard link for some
-        while size > 0xFFFFFFFF or (size > MOST_IN_SECTION and target.file.content.size > 0xFFFFFFFF):
+        while size > 0xFFFFFFFF or (size > MOST_IN_SECTION and target.size > 0xFFFFFFFF):
             yield at, MOST_IN_SECTION, MORE_EXTENTS
             at, size = at + MOST_IN_SECTION // BLOCK, size - MOST_IN_SECTION
         yield at, size, 0
@@ -198,54 +183,53 @@ Order = Callable[[bytes, bool], Any]
 class World:
     """All directories of one world."""
 
-    def __init__(
-        self, root: Dir, contents: Mapping[int, Content], naming: Naming, order: Order, rock_ridge: RockRidge | None
-    ) -> None:
-        self.rock_ridge = rock_ridge
-        self._order = order
-        self.listings = [Listing(root, b"\0", b"/", None, 1)]
+    def __init__(self, source: Source, naming: Naming, order: Order, er: bytes | None) -> None:
+        self._source, self._order, self._er = source, order, er
+        self.listings = [Listing(source.root, b"\0", b"/", None, 1)]
         for listing in self.listings:  # grows meanwhile: level by level
-            self._fill(listing, contents, naming)
+            self._fill(listing, naming)
             if len(self.listings) > _MOST_DIRS:
                 raise NotRepresentable(
                     f"iso9660 has numbers for {_MOST_DIRS} directories only", path=self.listings[_MOST_DIRS].path
                 )
         self.path_table_size = sum(8 + len(one.identifier) + (len(one.identifier) & 1) for one in self.listings)
 
-    def _fill(self, listing: Listing, contents: Mapping[int, Content], naming: Naming) -> None:
-        rock = self.rock_ridge
-        children = listing.node.children
+    def _fill(self, listing: Listing, naming: Naming) -> None:
+        source, er = self._source, self._er
+        names, keys, dirs, files = source.children(listing.key)
         shown = {
-            name: isinstance(node, Dir) for name, node in children.items() if rock is not None or isinstance(node, (Dir, File))
+            name: is_dir
+            for name, is_dir, is_file in zip(names, dirs, files, strict=True)
+            if er is not None or is_dir or is_file
         }
+        self._add_dots(listing)
         order = self._order
+        by_name = dict(zip(names, zip(keys, dirs, files, strict=True), strict=True))
         ordered = sorted((order(identifier, shown[name]), name, identifier) for name, identifier in naming(shown).items())
-        above = listing.parent.node
-        date, date_above = _date(listing.node.meta), _date(above.meta)
-        own: list[bytes] = []
-        upper: list[bytes] = []
-        if rock is not None:
-            own = rock.directory(listing.node)
-            upper = rock.directory(above)
-            if listing.number == 1:
-                own = [susp.SP, *own]
-                listing._continue([rock.er])
-        if rock is not None and listing.number == 1:
+        for _, name, identifier in ordered:
+            key, is_dir, is_file = by_name[name]
+            target: Listing | AnyContent | None = None
+            if is_dir:
+                target = Listing(key, identifier, join(listing.path, name), listing, len(self.listings) + 1)
+                self.listings.append(target)
+            elif is_file:
+                target = source.content(key)
+            listing.add(identifier, source.entries(key, name) if er is not None else (), source.date(key), target)
+        listing.finish()
+
+    def _add_dots(self, listing: Listing) -> None:
+        """Add the records of a directory itself, and of the one above."""
+        source, er = self._source, self._er
+        above = listing.parent.key
+        date, date_above = source.date(listing.key), source.date(above)
+        own = source.own(listing.key) if er is not None else []
+        if er is not None and listing.number == 1:
             # The entry that announces Rock Ridge is long: it stands alone behind the root's records.
-            listing.rows.append(Row(b"\0", b"".join(own), Place(0, len(rock.er)), date, listing))
+            listing._continue([er])
+            listing.rows.append(Row(b"\0", b"".join([susp.SP, *own]), Place(0, len(er)), date, listing))
         else:
             listing.add(b"\0", own, date, listing)
-        listing.add(b"\1", upper, date_above, listing.parent)
-        for _, name, identifier in ordered:
-            node = children[name]
-            target: Listing | Content | None = None
-            if isinstance(node, Dir):
-                target = Listing(node, identifier, join(listing.path, name), listing, len(self.listings) + 1)
-                self.listings.append(target)
-            elif isinstance(node, File):
-                target = contents[id(node)]
-            listing.add(identifier, rock.entries(node, name) if rock is not None else (), _date(node.meta), target)
-        listing.finish()
+        listing.add(b"\1", source.own(above) if er is not None else [], date_above, listing.parent)
 
     @property
     def blocks(self) -> int:
@@ -284,13 +268,9 @@ class World:
         """Return the record of the root as a volume descriptor has it."""
         root = self.listings[0]
         head = _HEAD.pack(
-            34, 0, both32(root.block - base), both32(root.size), _date(root.node.meta), DIRECTORY, 0, 0, _VOLUME, 1
+            34, 0, both32(root.block - base), both32(root.size), self._source.date(root.key), DIRECTORY, 0, 0, _VOLUME, 1
         )
         return head + b"\0"
-
-
-def _date(meta: Meta) -> bytes:
-    return short_date(susp.times_of(meta))
 
 
 def by_stem(identifier: bytes, is_dir: bool) -> tuple[bytes, bytes]:
@@ -303,37 +283,3 @@ def by_stem(identifier: bytes, is_dir: bool) -> tuple[bytes, bytes]:
 def by_bytes(identifier: bytes, is_dir: bool) -> bytes:
     """Return what Joliet and ISO 9660:1999 order by."""
     return identifier
-
-
-class RockRidge:
-    """Makes the entries of nodes. `links` says how many names a node has, by its id; `serials` asks for 1.12."""
-
-    def __init__(self, links: Mapping[int, int], *, serials: bool) -> None:
-        self._links = links
-        self._serials: dict[int, int] | None = {} if serials else None
-        self.er = susp.er(serials=serials)
-
-    def _px(self, node: Node, nlink: int) -> bytes:
-        meta = node.meta
-        entry = susp.px(susp.mode_of(node), nlink, meta.uid, meta.gid)
-        if self._serials is None:
-            return entry
-        return susp.with_serial(entry, self._serials.setdefault(id(node), len(self._serials) + 1))
-
-    def directory(self, node: Dir) -> list[bytes]:
-        """Return what stands at `.` and `..`."""
-        count = 2 + sum(isinstance(child, Dir) for child in node.children.values())
-        return [self._px(node, count), susp.tf(susp.times_of(node.meta))]
-
-    def entries(self, node: Node, name: bytes) -> list[bytes]:
-        """Return what stands at a name."""
-        if isinstance(node, Dir):
-            return [*self.directory(node), *susp.name_entries(name)]
-        out = [self._px(node, self._links.get(id(node), 1)), susp.tf(susp.times_of(node.meta)), *susp.name_entries(name)]
-        if isinstance(node, Device):
-            numbers = susp.device_numbers(node)
-            assert numbers is not None
-            out.insert(2, susp.pn(*numbers))
-        elif isinstance(node, Symlink):
-            out += susp.link_entries(node.target)
-        return out

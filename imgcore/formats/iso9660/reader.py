@@ -36,9 +36,10 @@ from imgcore.formats.iso9660.susp_reader import Rock, entries, parse
 from imgcore.limits import Limits
 from imgcore.model import Device, Dir, File, Meta, Node, Pipe, Socket, Symlink, Tree, join
 
-__all__ = ["Descriptor", "IsoImage", "World", "open_image", "read_descriptors"]
+__all__ = ["Descriptor", "IsoImage", "World", "last_session", "open_image", "read_descriptors"]
 
 _LAST_DESCRIPTOR: Final = 100
+_MOST_SESSIONS: Final = 99
 _SECOND: Final = 1_000_000_000
 World: TypeAlias = Literal["rock ridge", "joliet", "plain"]
 
@@ -88,14 +89,39 @@ def read_descriptors(blob: Blob, first: int = FIRST_DESCRIPTOR) -> list[Descript
     return found
 
 
-class IsoImage:
-    """An open image; see `formats.base.Image`. `world` chooses what is shown, None is what Linux would."""
+def last_session(blob: Blob) -> int:
+    """Return the block at which the last session of a multi-session image begins, 0 where there is one session.
 
-    def __init__(self, blob: Blob, limits: Limits, world: World | None = None, *, base: int = 0) -> None:
+    A session follows where the one before ends, at a multiple of 16 blocks, and has all that is to be seen.
+    """
+    start = 0
+    for _ in range(_MOST_SESSIONS):
+        head = blob.read_at((start + FIRST_DESCRIPTOR) * BLOCK, 84)
+        if len(head) < 84:
+            return start
+        following = start + int.from_bytes(head[80:84], "little")
+        following += -following % 16
+        if following <= start or blob.read_at((following + FIRST_DESCRIPTOR) * BLOCK, 7) != b"\x01" + MAGIC + b"\x01":
+            return start
+        start = following
+    return start
+
+
+class IsoImage:
+    """An open image; see `formats.base.Image`.
+
+    `world` chooses what is shown, None is what Linux would. `base` is the block that positions are counted from; `session` the
+    block at which a session begins, None for the last one, as a drive gives it to Linux.
+    """
+
+    def __init__(
+        self, blob: Blob, limits: Limits, world: World | None = None, *, base: int = 0, session: int | None = None
+    ) -> None:
         self.blob = blob
         self.limits = limits
         self.base = base
-        self.descriptors = read_descriptors(blob, FIRST_DESCRIPTOR + base)
+        self.session = session if session is not None else 0 if base else last_session(blob)
+        self.descriptors = read_descriptors(blob, FIRST_DESCRIPTOR + base + self.session)
         primary = next(one.record for one in self.descriptors if one.kind == 1)
         assert isinstance(primary, VolumeDescriptor)
         self.primary = primary

@@ -10,9 +10,8 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from imgcore.blob import HostFile
 from imgcore.engine import Engine
-from imgcore.engine.protocol import SMALL_FILE, Job, Kind, Spec
+from imgcore.engine.protocol import SMALL_FILE, HostRun, Job, Kind, Spec
 from imgcore.events import Control
 
 __all__ = ["MOST", "read_small_files"]
@@ -23,13 +22,13 @@ _BLOCK: Final = 1 << 20
 
 
 def read_small_files(
-    files: Iterable[tuple[bytes, HostFile]], engine: Engine, control: Control, *, jobs: int = 2
+    files: Iterable[Job | HostRun], engine: Engine, control: Control, *, jobs: int = 2
 ) -> Iterator[bytes | memoryview]:
     """Yield the bytes of each file, of which none is empty or larger than MOST. Raises SourceError, Cancelled."""
     spec = Spec(_BLOCK, None, dedup=False, jobs=jobs, memory=(2 * jobs + 12) * _BLOCK)
     waiting: deque[tuple[int, int, int]] = deque()  # fragment, offset in it, bytes: files whose block is not there yet
     held: dict[int, memoryview] = {}
-    for piece in engine.pack((Job(path, blob, holes=False) for path, blob in files), spec, control):
+    for piece in engine.pack(files, spec, control):
         kind = piece.kind
         if kind is Kind.FILES:
             waiting.extend((fragment, offset, size) for fragment, offset, size, _ in SMALL_FILE.iter_unpack(piece.data))

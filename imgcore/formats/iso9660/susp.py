@@ -93,11 +93,11 @@ def tf(seconds: int) -> bytes:
     return b"TF\x1a\x01\x0e" + short_date(seconds) * 3
 
 
-def device_numbers(node: Device) -> tuple[int, int] | None:
+def device_numbers(major: int, minor: int) -> tuple[int, int] | None:
     """Return (high, low) as Linux reads them, None where it would read another device."""
-    if node.major == 0 and node.minor > 0xFF:
+    if major == 0 and minor > 0xFF:
         return None
-    return node.major, node.minor
+    return major, minor
 
 
 def pn(high: int, low: int) -> bytes:

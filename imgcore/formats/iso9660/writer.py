@@ -9,14 +9,14 @@ in which the source lists names.
 from __future__ import annotations
 
 import array
-import dataclasses
 import hashlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from imgcore.blob import HostFile, Sink, ZeroBlob, read_all
 from imgcore.engine import Engine
+from imgcore.engine.protocol import HostRun, Job
 from imgcore.errors import NotRepresentable, PathError
 from imgcore.events import Control, Warned
 from imgcore.formats.base import Options as AnyOptions
@@ -30,16 +30,20 @@ from imgcore.formats.iso9660.layout import BLOCK, FIRST_DESCRIPTOR
 from imgcore.formats.iso9660.names import NamingRules, enhanced_names, identifiers, joliet_names
 from imgcore.formats.iso9660.options import Options
 from imgcore.formats.iso9660.output import Output
-from imgcore.formats.iso9660.plan import Content, RockRidge, World, blocks, by_bytes, by_stem
+from imgcore.formats.iso9660.plan import World, blocks, by_bytes, by_stem
 from imgcore.formats.iso9660.small_files import MOST, read_small_files
-from imgcore.formats.iso9660.susp import device_numbers, times_of
-from imgcore.model import Device, Dir, File, Meta, Node, Tree, checked, join, normalize, split
+from imgcore.formats.iso9660.sources import AnyContent, Content, NodeSource, RowContent, RowSource, Source
+from imgcore.formats.iso9660.susp import device_numbers, er, times_of
+from imgcore.formats.iso9660.tree_files import file_at, in_order_of_places, with_file
+from imgcore.model import Device, Dir, File, Meta, Table, Tree, checked, join, normalize
 
 __all__ = ["write_image"]
 
 _JOLIET: Final = {"yes": 64, "long": 103}
 _BOOT_IMAGE: Final = 1 << 40
 _MOST_BOOT: Final = 64 << 20
+_SECOND: Final = 1_000_000_000
+_KINDS: Final = {1: "Pipe", 2: "Device", 4: "Dir", 6: "Device", 8: "File", 10: "Symlink", 12: "Socket"}
 _RUN: Final = 32  # small files in a row that are worth the engine's threads
 
 
@@ -64,7 +68,7 @@ def write_image(tree: Tree, sink: Sink, options: AnyOptions, control: Control, e
     if digest is not None:
         sink.patch(APPLICATION_USE, digest.finish())
     kinds = image.kinds
-    stored = sum(content.file.content.size for content in image.order)
+    stored = sum(content.size for content in image.order)
     return Report(
         format="iso9660",
         codec="none",
@@ -102,26 +106,59 @@ class _Image:
         self.kinds: Counter[str] = Counter()
         self.hard_links = self.shared = 0
         self._replaced: dict[int, bytes] = {}
+        self._catalog: AnyContent | None = None
+        self._images: list[_Found] = []
+        self.order: list[AnyContent] = []
+        self._rows: RowSource | None = None
+        table = None if self._needs_nodes() else tree.columns()
+        if table is not None and not table.links:
+            self._plan_rows(table)
+            return
         root = tree.root
-        self._catalog: Content | None = None
         if self._boot.images and self._boot.catalog is not None:
-            root = _with_file(root, normalize(self._boot.catalog), File(Meta(0o444, 0, 0, root.meta.mtime_ns), ZeroBlob(BLOCK)))
+            root = with_file(root, normalize(self._boot.catalog), File(Meta(0o444, 0, 0, root.meta.mtime_ns), ZeroBlob(BLOCK)))
         self._time = 0
         contents, links = self._gather(root)
         self._images = [self._find(root, contents, one) for one in booting.in_order(self._boot.images)]
-        self.order = _ordered(contents.values())
+        self.order = in_order_of_places(contents.values())
         if self._boot.images and self._boot.catalog is not None:
-            self._catalog = contents[id(_lookup(root, self._boot.catalog))]
-        rock = None
-        if options.rock_ridge != "no":
-            rock = RockRidge(links, serials=options.rock_ridge == "1.12")
+            self._catalog = contents[id(file_at(root, self._boot.catalog))]
+        self._make_worlds(NodeSource(root, contents, links, serials=options.rock_ridge == "1.12"))
+
+    def _needs_nodes(self) -> bool:
+        """Whether single nodes are asked for: boot images by their paths, hints, equal contents, names of one node."""
+        options = self._options
+        return bool(self._boot.images or options.hints or options.dedup or options.rock_ridge == "1.12")
+
+    def _plan_rows(self, table: Table) -> None:
+        """Plan a tree of columns."""
+        for row, (major, minor) in table.devices.items():
+            self._require_device(major, minor, table.shape.path(row))
+        self._rows = source = RowSource(table)
+        for kind, count in Counter(table.types()).items():
+            self.kinds[_KINDS[kind]] += count
+        latest = max(table.mtimes)
+        self._time = self._options.time if self._options.time is not None else max(latest // _SECOND, 0)
+        self._images = []
+        self.order = list(source.contents)
+        self._make_worlds(source)
+
+    @staticmethod
+    def _require_device(major: int, minor: int, path: bytes) -> None:
+        if device_numbers(major, minor) is None:
+            message = f"iso9660 cannot hold the device {major}:{minor}: Linux would read another one"
+            raise NotRepresentable(message, path=path)
+
+    def _make_worlds(self, source: Source) -> None:
+        options = self._options
+        er_entry = None if options.rock_ridge == "no" else er(serials=options.rock_ridge == "1.12")
         rules = NamingRules(options.level, options.relaxed)
-        self._worlds = {"primary": World(root, contents, lambda names: identifiers(names, rules), by_stem, rock)}
+        self._worlds = {"primary": World(source, lambda names: identifiers(names, rules), by_stem, er_entry)}
         if options.level == 4:
-            self._worlds["enhanced"] = World(root, contents, enhanced_names, by_bytes, None)
+            self._worlds["enhanced"] = World(source, enhanced_names, by_bytes, None)
         if options.joliet != "no":
             most = _JOLIET[options.joliet]
-            self._worlds["joliet"] = World(root, contents, lambda names: joliet_names(names, most), by_bytes, None)
+            self._worlds["joliet"] = World(source, lambda names: joliet_names(names, most), by_bytes, None)
 
     def _gather(self, root: Dir) -> tuple[dict[int, Content], dict[int, int]]:
         """Return the contents of all files by the node's id, and the names of each node that has several."""
@@ -153,11 +190,8 @@ class _Image:
                         counts["File"] -= 1
                         if wish is not None:
                             known.priority = max(known.priority, wish.priority)
-                elif isinstance(node, Device) and device_numbers(node) is None:
-                    raise NotRepresentable(
-                        f"iso9660 cannot hold the device {node.major}:{node.minor}: Linux would read another one",
-                        path=join(path, name),
-                    )
+                elif isinstance(node, Device):
+                    self._require_device(node.major, node.minor, join(path, name))
                 counts[type(node).__name__] += 1
                 if count_links and not isinstance(node, Dir):
                     names[key] += 1
@@ -171,14 +205,14 @@ class _Image:
         """Give files of equal bytes one content; only those of one size are read."""
         by_size: dict[int, list[int]] = {}
         for key, content in contents.items():
-            by_size.setdefault(content.file.content.size, []).append(key)
+            by_size.setdefault(content.size, []).append(key)
         for size, keys in by_size.items():
             if len(keys) < 2 or not size:
                 continue
             known: dict[bytes, Content] = {}
             for key in keys:
                 digest = hashlib.sha256()
-                blob = contents[key].file.content
+                blob = contents[key].blob
                 for at in range(0, size, 1 << 20):
                     self._control.check()
                     digest.update(blob.read_at(at, min(1 << 20, size - at)))
@@ -191,7 +225,7 @@ class _Image:
     def _find(self, root: Dir, contents: Mapping[int, Content], image: booting.BootImage) -> _Found:
         if isinstance(image.source, int):
             return _Found(image, None)
-        node = _lookup(root, image.source)
+        node = file_at(root, image.source)
         if not isinstance(node, File):
             raise PathError("a boot image has to be a regular file", path=image.source)
         content = contents[id(node)]
@@ -242,11 +276,11 @@ class _Image:
         step = self._options.align // BLOCK
         hints = self._options.hints
         for content in self.order:
-            wish = hints(content.path, content.file) if hints is not None else None
+            wish = hints(content.path, content.file) if hints is not None and isinstance(content, Content) else None
             align = max(step, wish.align // BLOCK if wish is not None else 1)
             at += -at % align
             content.block = at
-            at += blocks(content.file.content.size)
+            at += blocks(content.size)
         return at
 
     def _patch(self, found: _Found) -> None:
@@ -256,7 +290,7 @@ class _Image:
             return
         data = self._replaced.get(id(content))
         if data is None:
-            data = read_all(content.file.content)
+            data = read_all(content.blob)
         try:
             if image.grub2_info:
                 data = booting.grub2_info(data, content.block)
@@ -304,18 +338,15 @@ class _Image:
     def _write_contents(self, output: Output) -> None:
         """Write the contents, runs of small files of the host by the engine."""
         at = 0
-        order = [content for content in self.order if content.file.content.size]
+        order = [content for content in self.order if content.size]
         while at < len(order):
             end = at
             while end < len(order) and self._is_small(order[end]):
                 end += 1
             if end - at >= _RUN:
                 run = order[at:end]
-                files = ((content.path, content.file.content) for content in run)
-                read = read_small_files(files, self._engine, self._control)  # type: ignore[arg-type]
-                for content, data in zip(run, read, strict=True):
-                    output.pad_to(content.block * BLOCK)
-                    output.file(content, data)
+                read = read_small_files(self._jobs(run), self._engine, self._control)
+                output.files(run, read)
                 at = end
                 continue
             for content in order[at : end + 1]:
@@ -325,11 +356,24 @@ class _Image:
                 elif id(content) in self._replaced:
                     output.write(self._replaced[id(content)])
                 else:
-                    output.copy(content.path, content.file.content)
+                    output.copy(content.path, content.blob)
             at = end + 1
 
-    def _is_small(self, content: Content) -> bool:
-        blob = content.file.content
+    def _jobs(self, run: Sequence[AnyContent]) -> Iterator[Job | HostRun]:
+        """Yield what the engine is to read."""
+        if self._rows is not None:
+            rows = array.array("I", [content.row for content in run if isinstance(content, RowContent)])
+            yield HostRun(self._rows.table.host_files(), rows)
+            return
+        for content in run:
+            blob = content.blob
+            assert isinstance(blob, HostFile)
+            yield Job(content.path, blob, holes=False)
+
+    def _is_small(self, content: AnyContent) -> bool:
+        if self._rows is not None:
+            return self._rows.table.host is not None and content.size <= MOST
+        blob = content.blob
         return type(blob) is HostFile and blob.size <= MOST and id(content) not in self._replaced
 
     def _settle(self, placed: Mapping[str, _Placed]) -> None:
@@ -345,14 +389,14 @@ class _Image:
                 span = self._spans[image.source]
                 size, block = self._boot.appended[image.source].content.size, span.first
             else:
-                size, block = content.file.content.size, content.block
+                size, block = content.size, content.block
             entries.append((image, block, booting.sectors_of(image, size)))
         return booting.boot_catalog(entries)
 
     def _system_area(self, head: bytes) -> tuple[bytes, bytes]:
         places = array.array("Q")
         for content in self.order:
-            places.extend((content.block, content.file.content.size))
+            places.extend((content.block, content.size))
         if self._options.boot is None:
             return bytes(FIRST_DESCRIPTOR * BLOCK), b""
         seed = head + b"".join(self._worlds["primary"].path_tables()) + places.tobytes()
@@ -360,7 +404,7 @@ class _Image:
         efi = next((one.content for one in files if one.image.platform == booting.UEFI), None)
         span = None
         if efi is not None:
-            span = Span(efi.block, efi.block + blocks(efi.file.content.size))
+            span = Span(efi.block, efi.block + blocks(efi.size))
         bios = next((one.content for one in files if one.image.platform == booting.BIOS), files[0].content if files else None)
         return system_area(
             self._boot,
@@ -379,35 +423,3 @@ class _Placed(NamedTuple):
     base: int
     start: int
     tables: int
-
-
-def _ordered(contents: object) -> list[Content]:
-    """Return each content once: those of a higher priority first, else in the order of walking."""
-    seen: dict[int, Content] = {}
-    for content in contents:  # type: ignore[attr-defined]
-        seen.setdefault(id(content), content)
-    return sorted(seen.values(), key=lambda content: -content.priority)
-
-
-def _lookup(root: Dir, path: bytes) -> Node:
-    """Return the node at a path. Raises PathError."""
-    node: Node = root
-    for name in split(path):
-        child = node.children.get(name) if isinstance(node, Dir) else None
-        if child is None:
-            raise PathError("no such file in the tree", path=path, hint="boot images are named by their path in the image")
-        node = child
-    return node
-
-
-def _with_file(root: Dir, path: bytes, made: File) -> Dir:
-    """Return a root with a file at a path, in directories that are made where they are missing."""
-    names = split(path)
-    if len(names) == 1:
-        return dataclasses.replace(root, children={**root.children, names[0]: made})
-    below = root.children.get(names[0])
-    if below is not None and not isinstance(below, Dir):
-        raise PathError("not a directory", path=path)
-    here = below if below is not None else Dir(Meta(0o755, 0, 0, root.meta.mtime_ns), {})
-    rest = b"/" + b"/".join(names[1:])
-    return dataclasses.replace(root, children={**root.children, names[0]: _with_file(here, rest, made)})

@@ -12,7 +12,7 @@ from imgcore.build.bootable import PRESETS, boot_options
 from imgcore.engine import get_engine
 from imgcore.errors import NotRepresentable, PathError
 from imgcore.events import Control
-from imgcore.formats import iso9660
+from imgcore.formats import fat, iso9660
 from imgcore.formats.iso9660.boot import BIOS, UEFI, Appended, Boot, BootImage, boot_catalog, grub2_info, in_order, info_table
 from imgcore.formats.iso9660.catalog import read_catalog
 from imgcore.formats.iso9660.digest import MediaDigest, stored_digest, verify
@@ -87,7 +87,13 @@ def test_a_preset_names_what_it_needs(preset: str) -> None:
 
 def test_what_does_not_fit_together() -> None:
     source, options = tree(grub=LOADER, isolinux=ISOLINUX), iso9660.Options()
-    esp = BytesBlob(bytes(512))
+    sink = MemorySink()
+    fat.FORMAT.write(Tree(Dir(Meta(mtime_ns=10**18))), sink, fat.Options(), Control(), get_engine("pure"))
+    esp = BytesBlob(sink.value())
+    with pytest.raises(ValueError, match="no FAT"):
+        boot_options(source, options, "elemental", esp=BytesBlob(bytes(512)))
+    with pytest.raises(ValueError, match="no FAT"):
+        boot_options(source, options, efi=b"/grub")
     with pytest.raises(ValueError, match="is not"):
         boot_options(source, options, "fedora", bios=b"/isolinux", mbr=b"grub" * 100, esp=esp)
     with pytest.raises(ValueError, match="needs --bios"):
