@@ -11,7 +11,7 @@ from typing import Final, Literal, TypeAlias
 
 from imgcore.blob import Blob, BytesBlob, MemorySink
 from imgcore.engine import get_engine
-from imgcore.errors import PathError
+from imgcore.errors import NotThisFormat, PathError
 from imgcore.events import Control
 from imgcore.formats.iso9660.boot import BIOS, UEFI, Appended, Boot, BootImage
 from imgcore.formats.iso9660.options import Options
@@ -144,10 +144,12 @@ def boot_options(
 
 
 def _require_fat(content: Blob, what: str) -> None:
-    from imgcore.formats.fat.reader import recognise
+    from imgcore.formats.fat.boot_sector import read_boot_sector
 
-    if not recognise(content):
-        raise ValueError(f"{what} is no FAT file system: UEFI boots what is in one, not a program by itself")
+    try:
+        read_boot_sector(content)  # a damaged one is an error with its place
+    except NotThisFormat:
+        raise ValueError(f"{what} is no FAT file system: UEFI boots what is in one, not a program by itself") from None
 
 
 def _head(tree: Tree, path: bytes) -> bytes:
