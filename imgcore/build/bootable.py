@@ -144,7 +144,7 @@ def boot_options(
 
 
 def _require_fat(content: Blob, what: str) -> None:
-    from imgcore.formats.fat.reader import recognise
+    from imgcore.formats.fat.boot_sector import recognise
 
     if not recognise(content):
         raise ValueError(f"{what} is no FAT file system: UEFI boots what is in one, not a program by itself")
