@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import imgcore
-from imgcore.cli.shims.install import PROGRAMS, install
+from imgcore.cli.shims.install import SQUASHFS, install
 from tests.kit.oracles import differences, host_records, mounted, run, tool, tree_records
 
 pytestmark = pytest.mark.oracle
@@ -25,7 +25,7 @@ QUIET = ("-noappend", "-quiet", "-no-progress")
 def shims(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with the scripts."""
     place = tmp_path_factory.mktemp("shims") / "bin"
-    assert [path.name for path in install(place)] == list(PROGRAMS)
+    assert [path.name for path in install(place)] == list(SQUASHFS)
     return place
 
 

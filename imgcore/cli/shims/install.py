@@ -10,7 +10,7 @@ from typing import Final
 
 from imgcore.errors import OutputError, TargetExists
 
-__all__ = ["PROGRAMS", "install"]
+__all__ = ["ISO", "PROGRAMS", "SQUASHFS", "install"]
 
 SQUASHFS: Final = ("mksquashfs", "unsquashfs", "sqfscat", "sqfstar")
 ISO: Final = ("xorriso", "xorrisofs", "mkisofs", "genisoimage")
