@@ -109,8 +109,9 @@ def image(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("verb", ["ls -R", "manifest", "ls -l --json"])
 def test_a_reader_that_goes_away(image: Path, verb: str) -> None:
+    # A pipe of one page: the shortest listing (35 KB) fits whole into the 64 KiB of an ordinary one.
     command = [*PROGRAM, *verb.split(), str(image)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT, pipesize=4096) as process:
         assert process.stdout is not None and process.stderr is not None
         process.stdout.readline()
         process.stdout.close()
