@@ -40,8 +40,11 @@ def _release(context: Context) -> Iterator[Found]:
 
 @rule(2, "os-release", "error", "it would hide the host's, so systemd refuses the extension, or all of them", "leave it out")
 def _os_release(context: Context) -> Iterator[Found]:
-    if context.extension.os_release:
-        yield "error", b"/usr/lib/os-release", "an extension brings an os-release"
+    found = context.extension.os_release
+    if found.present:
+        yield "error", found.path, "an extension brings an os-release"
+    elif found.trouble:
+        yield "error", found.path, "it cannot be said whether it is there, which blocks all: " + found.trouble
 
 
 @rule(3, "host-mismatch", "error", "systemd ignores an extension that does not fit to the host", "build it for this host")

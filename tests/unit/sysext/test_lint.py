@@ -168,7 +168,7 @@ def test_labels_rivals_places_and_flags() -> None:
         extension({**GOOD, "usr/share/y": ""}), host={**HOST, "usr/share": labelled}
     )
     plain = extension(GOOD)
-    moved = Extension(b"a", "directory", b"/x", b"/opt/a", plain.tree, plain.release, rivals=(b"/var/lib/extensions/a.raw",))
+    moved = Extension(b"a", "directory", b"/x", b"/opt/a", plain.tree, plain.release, b"a", rivals=(b"/var/lib/extensions/a.raw",))
     assert {("L21", "warning", "/var/lib/extensions/a.raw"), ("L25", "warning", "/opt/a")} <= rules(moved)
     flags = extension({"etc/run": File(Meta(0o4755))}, kind="confext", release="ID=testos\nVERSION_ID=1\n")
     assert rules(flags, kind="confext") == {("L24", "info", "/etc/run")}
@@ -182,7 +182,7 @@ def test_units_that_are_pulled_in_are_fine() -> None:
 
 def test_an_image_that_cannot_be_read_is_a_finding() -> None:
     bad = Extension(
-        b"a", "raw", b"/a.raw", None, None, Release(why="x"), trouble=Trouble(TroubleKind.BAD, "an empty file", "an image")
+        b"a", "raw", b"/a.raw", None, None, Release(why="x"), b"a", trouble=Trouble(TroubleKind.BAD, "an empty file", "an image")
     )
     assert rules(bad) == {("L1", "error", "/")}
 
