@@ -21,7 +21,7 @@ from imgcore.sysext.kinds import Kind
 from imgcore.sysext.version import SystemdVersion
 from imgcore.sysext.vpick import parse_candidate, pick
 
-__all__ = ["Candidate", "Discovery", "Listing", "Skipped", "Stop", "discover"]
+__all__ = ["Candidate", "Discovery", "Listing", "Skipped", "Stop", "discover", "is_extension_name", "nameless"]
 
 Listing: TypeAlias = Callable[[bytes], Sequence[bytes] | None]
 
@@ -189,7 +189,7 @@ def _candidate(search: _Search, directory: bytes, entry: bytes, node: Node) -> C
     else:
         return Skipped(path, "type", f"a {type_name(node)}, where a file, directory or block device is needed")
     if name is None:
-        return Skipped(path, "name", _NOT_A_NAME)
+        return nameless(path)
     return Candidate(name, image_type, path, place, node)
 
 
@@ -198,11 +198,16 @@ def _name(search: _Search, entry: bytes, suffix: bytes) -> bytes | None:
     name = entry.removesuffix(suffix) if suffix else entry
     if search.systemd.class_suffixes:
         name = name.removesuffix(b"." + search.kind.name.encode())
-    return name if _is_name(name) else None
+    return name if is_extension_name(name) else None
 
 
-def _is_name(name: bytes) -> bool:
-    """Return whether an image can be called so: a file name in UTF-8 without control characters."""
+def nameless(path: bytes) -> Skipped:
+    """Return that systemd passes over an entry for its name."""
+    return Skipped(path, "name", _NOT_A_NAME)
+
+
+def is_extension_name(name: bytes) -> bool:
+    """Return whether an image can be called so: a file name in UTF-8 without control characters, not a temporary one."""
     if not name or name in (b".", b"..") or len(name) > 255 or name.startswith(b".#"):
         return False
     try:
@@ -218,7 +223,7 @@ def _versioned(search: _Search, path: bytes, place: bytes, entry: bytes, node: D
     raw = suite.endswith(_RAW)
     name = _name(search, suite, _RAW if raw else b"")
     if name is None:
-        return Skipped(path, "name", _NOT_A_NAME)
+        return nameless(path)
     suffix = suite[len(name) :]  # versions have the suffixes of the directory, `.sysext` too
     parsed = []
     for file_name, inner in node.children.items():

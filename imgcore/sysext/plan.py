@@ -14,9 +14,9 @@ from typing import Self
 
 from imgcore.limits import Limits
 from imgcore.model import Tree
-from imgcore.sysext.decide import Decision, decide
 from imgcore.sysext.architecture import ARCHITECTURES, near_misses
-from imgcore.sysext.discovery import Discovery, Listing, Skipped, discover
+from imgcore.sysext.decide import Decision, decide
+from imgcore.sysext.discovery import Discovery, Listing, Skipped, discover, is_extension_name, nameless
 from imgcore.sysext.extension import Extension, open_extension
 from imgcore.sysext.host import Host, is_initrd, read_host
 from imgcore.sysext.kinds import KINDS, Kind, KindName
@@ -191,7 +191,9 @@ def plan_extensions(
         booted=options.booted,
         os_release=options.os_release,
     )
-    by_name = {one.name: one for one in extensions}
+    by_name = {one.name: one for one in extensions if is_extension_name(one.name)}
+    skipped = [] if discovery is None else discovery.skipped
+    skipped += [nameless(one.path) for one in extensions if one.name not in by_name]
     _require_present(by_name, options.leave_out, "left out")
     by_name = {name: one for name, one in by_name.items() if name not in options.leave_out}
     ordered = [by_name[name] for name in _ordered(by_name, options.order)]
@@ -220,7 +222,7 @@ def plan_extensions(
         mode,
         tuple(by_name.values()),
         decisions,
-        () if discovery is None else tuple(discovery.skipped),
+        tuple(skipped),
         tuple(hierarchies),
         tuple(blocks),
         ties(one.name for one in accepted if one.name not in options.order),

@@ -65,7 +65,7 @@ for label, name, target, directory, forced, image in (
     ("a loop at usr/lib", "usr/lib", "lib", ALL, UNLESS_FORCED_252, ALL),
     ("a loop at os-release", "usr/lib/os-release", "os-release", ALL, UNLESS_FORCED_252, ALL),
     ("os-release through a file", "usr/lib/os-release", "x/y", ("a b",), ("a b",), ("a b",)),
-    ("os-release through the release file", "usr/lib/os-release", f"/{RELEASES}/extension-release.b/x", ALL, UNLESS_FORCED_252, ALL),
+    ("os-release beyond the releases", "usr/lib/os-release", f"/{RELEASES}/extension-release.b/x", ALL, UNLESS_FORCED_252, ALL),
     ("a dangling os-release", "usr/lib/os-release", "nowhere", ("a b",), ("a b",), ("a b",)),
     ("a loop at the releases", RELEASES, "extension-release.d", ("a",), ("a b",), ALL),
     ("a loop at the release file", f"{RELEASES}/extension-release.b", "extension-release.b", ("a",), ("a b",), ALL),
@@ -236,4 +236,3 @@ def _(root: Root) -> None:
     root.extension("a")
     root.write("usr/.systemd-sysext/extensions", "old\n")
     root.write("usr/.systemd-sysext/dev", "0:1\n")
-
