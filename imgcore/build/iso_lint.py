@@ -15,7 +15,7 @@ from imgcore.disk.gpt import Gpt, read_gpt
 from imgcore.disk.layout import PROTECTIVE, Mbr
 from imgcore.disk.mbr import MbrPartition, read_mbr
 from imgcore.disk.partitions import ESP
-from imgcore.errors import Corrupt, FormatError, PathError
+from imgcore.errors import Corrupt, FormatError, PathError, show
 from imgcore.formats.fat.layout import MAX_16
 from imgcore.formats.fat.reader import FatImage
 from imgcore.formats.iso9660.catalog import Catalog, CatalogEntry
@@ -23,9 +23,13 @@ from imgcore.formats.iso9660.describe import catalog_of
 from imgcore.formats.iso9660.layout import BLOCK, BootRecord, low32
 from imgcore.formats.iso9660.reader import IsoImage
 from imgcore.limits import Limits
-from imgcore.model import Dir, Node
+from imgcore.model import Dir, File, Node, type_name
 from imgcore.values import value_class
 
+_MACHINES: Final = frozenset(
+    [b"ia32", b"x64", b"arm", b"aa64", b"ia64", b"riscv32", b"riscv64", b"riscv128", b"loongarch32", b"loongarch64", b"ebc"]
+)
+"""What the default loaders are called after (UEFI 2.10, 3.5.1.1)."""
 __all__ = ["TARGETS", "Target", "TargetName", "lint_iso"]
 
 TargetName: TypeAlias = Literal["bios-cd", "bios-usb", "uefi-cd", "uefi-usb"]
@@ -171,16 +175,27 @@ def _esp_reasons(facts: _Facts, at: int, size: int, what: str) -> Iterator[str]:
                 yield f"{what} is a FAT32 of too few clusters, which UEFI does not open"
                 return
             folder = _lookup(image.tree.root, (b"efi", b"boot"))
-            names = [] if not isinstance(folder, Dir) else [name for name in folder.children if _is_loader(name)]
-            if not names:
-                yield f"{what} has no /EFI/BOOT/BOOT*.EFI"
+            found = (
+                {}
+                if not isinstance(folder, Dir)
+                else {name: _loader_trouble(name, node) for name, node in folder.children.items()}
+            )
+            if all(trouble is not None for trouble in found.values()):
+                named = [f"{show(name)} {trouble}" for name, trouble in found.items() if trouble]
+                why = f": {'; '.join(named)}" if named else ""
+                yield f"{what} has no loader that UEFI takes by itself (/EFI/BOOT/BOOTX64.EFI and the like){why}"
     except (FormatError, PathError) as error:
         yield f"{what} is no FAT file system: {error.message}"
 
 
-def _is_loader(name: bytes) -> bool:
+def _loader_trouble(name: bytes, node: Node) -> str | None:
+    """Return None for what UEFI starts, why it does not where the name is right, and nothing for other names."""
     lower = name.lower()
-    return lower.startswith(b"boot") and lower.endswith(b".efi")
+    if not (lower.startswith(b"boot") and lower.endswith(b".efi") and lower[4:-4] in _MACHINES):
+        return ""
+    if not isinstance(node, File):
+        return f"is a {type_name(node)}"
+    return None if node.content.read_at(0, 2) == b"MZ" else "is no program of UEFI"
 
 
 def _lookup(root: Dir, names: tuple[bytes, ...]) -> Node | None:
@@ -239,12 +254,14 @@ def _uefi_usb(facts: _Facts) -> Target:
                 good.append(f"GPT partition {one.number}, an EFI system partition")
         if not parts:
             wrong.append("the GPT has no EFI system partition")
-    if not good:
+    # EDK2 takes the first scheme that fits: behind a GPT it looks at neither the catalog nor the MBR.
+    by_gpt = gpt is not None and any(one.start == 1 for one in protective)
+    if not good and not by_gpt:
         by_catalog, _ = _el_torito_uefi(facts)
         good += by_catalog
         if by_catalog:
             warnings.append("firmware that wants a GPT with an EFI system partition (servers, hypervisors) finds none")
-    if not good:
+    if not good and not by_gpt:
         found, why = _mbr_uefi(facts)
         good += found
         wrong += why

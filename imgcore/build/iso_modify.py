@@ -9,120 +9,82 @@ new image of it (sharing the old one's bytes where the file system can), `in_pla
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
-from typing import Final
+from collections.abc import Collection, Iterator, Sequence
+from typing import Final, NamedTuple
 
 from imgcore.blob import Blob, BytesBlob, SliceBlob
 from imgcore.build.iso_edits import Add, Edit, EspAdd, EspRemove, Kept, Modified, Patched, Remove, VolumeId
-from imgcore.disk.edit import gpt_tail_sectors, moved_gpt, moved_mbr
-from imgcore.disk.gpt import Gpt, read_gpt
-from imgcore.disk.layout import PROTECTIVE
-from imgcore.disk.mbr import read_mbr
-from imgcore.disk.partitions import find_partition, partitions
+from imgcore.build.iso_room import Room
+from imgcore.disk.partitions import find_partition
 from imgcore.errors import Corrupt, FormatError, NotRepresentable, NotThisFormat, PathError, Unsupported, show
 from imgcore.events import Control
 from imgcore.formats.fat.edit import FatEditor
-from imgcore.formats.iso9660.catalog import Catalog, CatalogEntry
+from imgcore.formats.iso9660.catalog import CatalogEntry
 from imgcore.formats.iso9660.describe import catalog_of, text_of
 from imgcore.formats.iso9660.digest import APPLICATION_USE, MediaDigest, stored_digest
 from imgcore.formats.iso9660.edit import TreeEditor
-from imgcore.formats.iso9660.layout import BLOCK, MAGIC, VolumeDescriptor, both32, low32
+from imgcore.formats.iso9660.layout import BLOCK, VolumeDescriptor, both32, low32
+from imgcore.formats.iso9660.options import CAPABILITIES, PLAIN_CAPABILITIES
 from imgcore.formats.iso9660.reader import IsoImage
 from imgcore.limits import Limits
-from imgcore.model import Device, Dir, File, Node, Pipe, Socket, Symlink, join, normalize
+from imgcore.model import Device, Dir, File, Meta, Node, Pipe, Socket, Symlink, Tree, checked, join, normalize, split
 
 __all__ = ["Add", "Edit", "EspAdd", "EspRemove", "Kept", "Modified", "Remove", "VolumeId", "modify"]
 
-_PER_BLOCK: Final = BLOCK // 512
-_MIB: Final = 1 << 20
-_CYLINDER: Final = 64 * 32
 _READ: Final = 1 << 20
 _SUMS: Final = (b"/md5sum.txt", b"/.treeinfo", b"/SHA256SUMS", b"/CHECKSUMS", b"/sha256sum.txt", b"/.checksum.md5")
 
 
-def modify(blob: Blob, edits: Sequence[Edit], *, limits: Limits | None = None, control: Control | None = None) -> Modified:
+def modify(
+    blob: Blob,
+    edits: Sequence[Edit],
+    *,
+    allow_loss: Collection[str] = (),
+    limits: Limits | None = None,
+    control: Control | None = None,
+) -> Modified:
     """Return the image with these changes. Without any it is the same to the byte.
 
-    Raises PathError for a path that is not there, NotRepresentable for what the image cannot hold (a boot image that is
-    replaced, no room in the ESP), Unsupported for a layout that could not be kept, Corrupt for a damaged image.
+    `allow_loss` names kinds of loss that are accepted: link, xattr, device, time. Raises PathError for a path that is not
+    there, NotRepresentable for what the image cannot hold (a boot image that is replaced, no room in the ESP, a symbolic
+    link without Rock Ridge), Unsupported for a layout that could not be kept, Corrupt for a damaged image.
     """
-    plan = _Plan(blob, limits or Limits.default(), control or Control())
+    plan = _Plan(blob, limits or Limits.default(), control or Control(), tuple(allow_loss))
     for edit in edits:
         plan.apply(edit)
     return plan.finish()
 
 
+class _Esp(NamedTuple):
+    """An EFI file system: where it begins, and its editor."""
+
+    start: int
+    editor: FatEditor
+
+
 class _Plan:
     """One change of an image, while it is made."""
 
-    def __init__(self, blob: Blob, limits: Limits, control: Control) -> None:
-        self._blob, self._limits, self._control = blob, limits, control
+    def __init__(self, blob: Blob, limits: Limits, control: Control, allow_loss: tuple[str, ...]) -> None:
+        self._blob, self._limits, self._control, self._allow_loss = blob, limits, control, allow_loss
         self._image = IsoImage(blob, limits)
+        claimed = low32(self._image.primary.space_size) * BLOCK
+        if claimed > blob.size:
+            what = "an image that is cut: what is added would lie where its files were"
+            raise Corrupt(what, structure="VolumeDescriptor", found=blob.size, allowed=f"at least {claimed} bytes")
         if self._image.session:
             raise Unsupported(
                 "an image of several sessions, to which a further one is written by its drive", found=self._image.session
             )
-        self._old_blocks = -(-blob.size // BLOCK)
-        self._gpt = self._read_gpt()
         self._notes: list[str] = []
-        self._end_of_data: int | None = None
-        self._base = self._second_base()
-        self._end = self._end_of_files()
-        self._next = self._end
+        self._room = Room(blob, self._notes)
         self._catalog = catalog_of(self._image)
         self._contents: list[tuple[int, Blob]] = []
         self._editors: list[TreeEditor] | None = None
-        self._esp: FatEditor | None = None
-        self._esp_at = 0
+        self._esps: list[_Esp] | None = None
         self._volume_id: str | None = None
         self._old_label = text_of(self._image.primary.volume_id)
         self._changed = False
-
-    # What is there
-
-    def _read_gpt(self) -> Gpt | None:
-        try:
-            return read_gpt(self._blob)
-        except Corrupt:
-            return None
-
-    def _second_base(self) -> int:
-        """Return the block at which a partition begins that is an ISO by itself, 0 where there is none."""
-        found = [one.first for one in self._gpt.partitions] if self._gpt is not None else []
-        found += [one.start for one in (read_mbr(self._blob) or {}).values() if one.kind != PROTECTIVE]
-        for start in found:
-            base = start // _PER_BLOCK
-            if start and start % _PER_BLOCK == 0 and self._blob.read_at((base + 16) * BLOCK, 6) == b"\x01" + MAGIC:
-                return base
-        return 0
-
-    def _end_of_files(self) -> int:
-        """Return the block behind the file system, where there is room to be made."""
-        if self._base:
-            start = self._base * _PER_BLOCK
-            ends = [one.last + 1 for one in self._gpt.partitions if one.first == start] if self._gpt is not None else []
-            ends += [one.start + one.sectors for one in (read_mbr(self._blob) or {}).values() if one.start == start]
-            return -(-ends[0] // _PER_BLOCK)
-        return self._data_end()
-
-    def _data_end(self) -> int:
-        """Return the block behind everything but the copy of the GPT. Raises Unsupported."""
-        if self._end_of_data is None:
-            self._end_of_data = self._find_data_end()
-        return self._end_of_data
-
-    def _find_data_end(self) -> int:
-        if self._gpt is None or self._gpt.alternate * 512 + 512 > self._blob.size:
-            return self._old_blocks
-        first = self._gpt.alternate + 1 - gpt_tail_sectors(self._blob)
-        behind = (self._gpt.alternate + 1) * 512
-        rest = self._blob.size - behind
-        if rest > 64 * _MIB or self._blob.read_at(behind, rest).strip(b"\0"):
-            raise Unsupported("bytes behind the copy of the GPT, whose meaning is not known", offset=behind)
-        if rest >= BLOCK:
-            self._notes.append(f"the copy of the GPT was not at the end: {rest} zero bytes behind it go")
-        ends = [one.last + 1 for one in self._gpt.partitions if one.last < first]
-        return max(first // _PER_BLOCK, -(-max(ends, default=0) // _PER_BLOCK))
 
     # Changes
 
@@ -131,7 +93,7 @@ class _Plan:
         self._changed = True
         self._control.check()
         if isinstance(edit, Add):
-            self._add(normalize(edit.path), edit.node)
+            self._add_checked(normalize(edit.path), edit.node)
         elif isinstance(edit, Remove):
             path = normalize(edit.path)
             self._refuse_boot_images(path)
@@ -139,31 +101,45 @@ class _Plan:
                 with _only_if_there(editor, self._trees()[0]):
                     editor.remove(path)
         elif isinstance(edit, VolumeId):
-            if len(edit.text.encode()) > 32:
-                raise NotRepresentable(f"a volume id of {len(edit.text.encode())} bytes, at most 32")
+            size = len(_encoded(edit.text))
+            if size > 32:
+                raise NotRepresentable(f"a volume id of {size} bytes, at most 32")
             self._volume_id = edit.text
         elif isinstance(edit, EspAdd):
-            self._editor_of_esp().add(edit.path, edit.content)
+            for esp in self._esp_editors():
+                esp.editor.add(edit.path, edit.content)
         else:
-            self._editor_of_esp().remove(edit.path)
+            first, *others = self._esp_editors()
+            first.editor.remove(edit.path)
+            for esp in others:
+                with contextlib.suppress(PathError):
+                    esp.editor.remove(edit.path)
 
     def _trees(self) -> list[TreeEditor]:
         if self._editors is None:
             images = [self._image]
-            if self._base:
-                images.append(IsoImage(self._blob, self._limits, base=self._base))
+            if self._room.base:
+                images.append(IsoImage(self._blob, self._limits, base=self._room.base))
             self._editors = [
-                TreeEditor(image, descriptor, self._allocate)
+                TreeEditor(image, descriptor, self._room.allocate)
                 for image in images
                 for descriptor in image.descriptors
                 if descriptor.kind == 1 or descriptor.is_joliet or descriptor.is_enhanced
             ]
         return self._editors
 
-    def _allocate(self, count: int) -> int:
-        block = self._next
-        self._next += count
-        return block
+    def _add_checked(self, path: bytes, node: Node) -> None:
+        """Add what the image can hold. Raises NotRepresentable for what it would lose."""
+        caps = CAPABILITIES if self._image.world == "rock ridge" else PLAIN_CAPABILITIES
+        top: Node = node
+        for name in reversed(split(path)):
+            top = Dir(Meta(), {name: top})
+        if not isinstance(top, Dir):
+            raise PathError("a directory is in the way", path=path)
+        kept, losses = checked(Tree(top, self._limits), caps, allow=self._allow_loss, format_name="iso9660")
+        self._notes += [f"lost: {loss}" for loss in losses if loss.kind in self._allow_loss]
+        if path in kept:  # what is lost whole is not
+            self._add(path, kept.lookup(path))
 
     def _add(self, path: bytes, node: Node) -> None:
         self._refuse_boot_images(path)
@@ -178,12 +154,16 @@ class _Plan:
         block = size = 0
         if isinstance(node, File):
             size = node.content.size
-            block = self._allocate(-(-size // BLOCK))
+            block = self._room.allocate(-(-size // BLOCK))
             self._contents.append((block, node.content))
         for editor in self._trees():
             if isinstance(node, Symlink) and not (editor.descriptor.kind == 1 and self._image.world == "rock ridge"):
+                with contextlib.suppress(PathError):  # what the link replaces goes from the trees that have no links
+                    editor.remove(path)
                 continue
-            editor.add(path, node, block, size)
+            name = editor.add(path, node, block, size)
+            if self._image.world != "rock ridge" and name != split(path)[-1]:
+                self._notes.append(f"`{show(path)}` is called `{show(name)}` in a tree without Rock Ridge")
 
     def _refuse_boot_images(self, path: bytes) -> None:
         """Raise NotRepresentable for a path that firmware finds by its block."""
@@ -205,24 +185,31 @@ class _Plan:
                     hint="`imgcore iso create` makes a new image",
                 )
 
-    def _editor_of_esp(self) -> FatEditor:
-        if self._esp is None:
-            found: Blob | None = None
+    def _esp_editors(self) -> list[_Esp]:
+        """Return the EFI system partition, and the image that UEFI boots from a CD where that is another one."""
+        if self._esps is None:
+            places: list[int] = []
             with contextlib.suppress(PathError):
                 found = find_partition(self._blob, "esp")
-            if found is None:
-                entry = next((one for one in self._entries() if one.platform == 0xEF), None)
-                if entry is None:
-                    raise PathError("the image has no EFI system partition")
-                start = entry.block * BLOCK
-                found = SliceBlob(self._blob, start, self._blob.size - start)
-            assert isinstance(found, SliceBlob)
-            self._esp_at = found.start
-            try:
-                self._esp = FatEditor(found, now=self._time(), limits=self._limits)
-            except NotThisFormat:
-                raise Unsupported("the EFI system partition is no FAT", offset=found.start) from None
-        return self._esp
+                assert isinstance(found, SliceBlob)
+                places.append(found.start)
+            places += [entry.block * BLOCK for entry in self._entries() if entry.platform == 0xEF and entry.bootable]
+            if not places:
+                raise PathError("the image has no EFI system partition")
+            self._esps = [self._esp_at(start) for start in dict.fromkeys(places)]
+            if len(self._esps) > 1:
+                where = " and ".join(str(one.start // BLOCK) for one in self._esps)
+                self._notes.append(f"the image has two EFI file systems, at blocks {where}: both were changed")
+        return self._esps
+
+    def _esp_at(self, start: int) -> _Esp:
+        if start >= self._blob.size:
+            raise Corrupt("an EFI file system behind the end of the image", offset=start)
+        try:
+            found = SliceBlob(self._blob, start, self._blob.size - start)
+            return _Esp(start, FatEditor(found, now=self._time(), limits=self._limits))
+        except NotThisFormat:
+            raise Unsupported("the EFI system partition is no FAT", offset=start) from None
 
     def _entries(self) -> Sequence[CatalogEntry]:
         return self._catalog.entries if self._catalog is not None else ()
@@ -243,84 +230,26 @@ class _Plan:
         patches: list[tuple[int, Blob]] = []
         for editor in self._editors or ():
             patches += [(at, BytesBlob(data)) for at, data in editor.patches()]
-        delta = self._grown()
-        size = self._new_size(delta)
-        moved = self._moved(delta)
+        delta = self._room.grown()
+        size = self._room.new_size(delta)
+        moved = self._room.moved(delta)
         added = [(block * BLOCK, content) for block, content in self._contents]
-        tables = self._tables(delta, size) if size != self._blob.size or delta else []
+        tables = self._room.tables(delta, size) if size != self._blob.size or delta else []
         descriptors = self._descriptors(delta, size)
         esp = []
-        if self._esp is not None:
-            shift = delta * BLOCK if self._esp_at >= self._end * BLOCK else 0
-            esp = [(self._esp_at + shift + patch.at, patch.content) for patch in self._esp.patches()]
-        whole = [*moved, *added, *patches, *self._catalog_patches(delta), *tables, *descriptors, *esp]
+        for one in self._esps or ():
+            shift = delta * BLOCK if one.start >= self._room.end * BLOCK else 0
+            esp += [(one.start + shift + patch.at, patch.content) for patch in one.editor.patches()]
+        whole = [*moved, *added, *patches, *self._room.catalog_patches(self._catalog, delta), *tables, *descriptors, *esp]
         whole = [(at, content) for at, content in whole if content.size]
         digest = self._digest(whole, size)
         whole += digest
         return Modified(self._blob, size, whole, self._report(size, moved, added, whole, delta))
 
-    def _grown(self) -> int:
-        """Return how many blocks what is behind the files moves: what is new, kept to the alignment of partitions there."""
-        delta = self._next - self._end
-        starts = [one.offset for one in partitions(self._blob) if one.offset >= self._end * BLOCK] if delta else []
-        if starts and all(start % _MIB == 0 for start in starts):
-            delta += -delta % (_MIB // BLOCK)
-        return delta
-
-    def _new_size(self, delta: int) -> int:
-        if not delta:
-            return self._blob.size
-        if self._gpt is not None and self._gpt.alternate * 512 + 512 <= self._blob.size:
-            sectors = (self._data_end() + delta) * _PER_BLOCK + gpt_tail_sectors(self._blob)
-            sectors += -sectors % _PER_BLOCK
-        else:
-            sectors = (self._old_blocks + delta) * _PER_BLOCK
-        mbr = read_mbr(self._blob) or {}
-        whole = any(one.start == 0 and one.sectors * 512 == self._blob.size for one in mbr.values())
-        if whole and self._blob.size % (_CYLINDER * 512) == 0:
-            sectors += -sectors % _CYLINDER
-        return sectors * 512
-
-    def _moved(self, delta: int) -> list[tuple[int, Blob]]:
-        """Return what is behind the files, at its new place."""
-        start, end = self._end * BLOCK, self._data_end() * BLOCK
-        if not delta or end <= start:
-            return []
-        return [(start + delta * BLOCK, SliceBlob(self._blob, start, min(end, self._blob.size) - start))]
-
-    def _tables(self, delta: int, size: int) -> list[tuple[int, Blob]]:
-        """Return the partition tables as they become."""
-        limit = self._end * _PER_BLOCK
-        shift = delta * _PER_BLOCK
-
-        def move(first: int, end: int) -> tuple[int, int]:
-            if first >= limit:
-                return first + shift, end + shift
-            return (first, end + shift) if end >= limit else (first, end)
-
-        sectors = size // 512
-        out = list(moved_mbr(self._blob, sectors, self._blob.size // 512, move))
-        if self._gpt is not None:
-            if self._gpt.is_backup:
-                raise Unsupported("the GPT's first copy is damaged: repair it first", offset=512)
-            out += moved_gpt(self._blob, sectors, move)
-        return [(at, BytesBlob(data)) for at, data in out]
-
-    def _catalog_patches(self, delta: int) -> list[tuple[int, Blob]]:
-        """Return the catalog's entries whose images move."""
-        catalog: Catalog | None = self._catalog
-        if catalog is None or not delta:
-            return []
-        return [
-            (entry.at + 8, BytesBlob((entry.block + delta).to_bytes(4, "little")))
-            for entry in catalog.entries
-            if entry.block >= self._end
-        ]
-
     def _descriptors(self, delta: int, size: int) -> list[tuple[int, Blob]]:
         """Return the volume descriptors as they become."""
         out: list[tuple[int, Blob]] = []
-        grown = -(-size // BLOCK) - self._old_blocks
+        grown = -(-size // BLOCK) - self._room.old_blocks
         for editor in self._trees():
             record, base = editor.record, editor.image.base
             if delta or grown:
@@ -333,7 +262,7 @@ class _Plan:
     def _label(self, editor: TreeEditor, record: VolumeDescriptor) -> bytes:
         assert self._volume_id is not None
         if not editor.descriptor.is_joliet:
-            return self._volume_id.encode().ljust(32)
+            return _encoded(self._volume_id).ljust(32)
         units = self._volume_id.encode("utf-16-be", "replace")[:32]
         return units + b"\0 " * ((32 - len(units)) // 2)
 
@@ -363,7 +292,7 @@ class _Plan:
         rewritten = sum(content.size for _, content in whole if id(content) not in ids)
         notes = list(self._notes)
         if delta:
-            notes.append(f"{delta * BLOCK} bytes were put at block {self._end}")
+            notes.append(f"{delta * BLOCK} bytes were put at block {self._room.end}")
         if moved:
             notes.append(f"{count_moved} bytes behind the file system moved by {delta * BLOCK}")
         for path in _SUMS:
@@ -377,6 +306,10 @@ class _Plan:
             )
         kept = max(min(self._blob.size, size) - count_moved - rewritten, 0)
         return Kept(size, kept, count_moved, rewritten, count_added, tuple(notes))
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from imgcore.build.iso_modify import Add, Edit, EspAdd, EspRemove, Remove, Volum
 from imgcore.build.source import open_source
 from imgcore.cli.command import Run, limits_option, verb
 from imgcore.cli.output import human
-from imgcore.cli.packing import parse_clock, parse_owner
+from imgcore.cli.packing import parse_clock, parse_losses, parse_owner
 from imgcore.cli.system import source_date_epoch
 from imgcore.errors import PathError, SourceUnreadable, TargetExists, show
 from imgcore.hosts import node_at
@@ -47,6 +47,7 @@ __all__ = ["modify_command"]
 @click.option("--in-place", is_flag=True, help="Change IN itself, by a journal beside it.")
 @click.option("--owner", default="root", callback=parse_owner, metavar="WHO", help="Of what is added: keep, root, UID:GID.")
 @click.option("--clock", callback=parse_clock, metavar="WHEN", help="Of what is added, as for pack.")
+@click.option("--allow-loss", callback=parse_losses, metavar="KIND,...", help="Accept what the image cannot hold of it.")
 @click.option("--dry-run", is_flag=True, help="Say what would be kept, moved and rewritten.")
 @limits_option
 @click.option("--force", is_flag=True, help="Replace OUT.")
@@ -71,7 +72,7 @@ def modify_command(run: Run, source: str, dest: str | None, **values: Any) -> in
         if held.recovered is not None:
             run.output.note(f"a change of `{show(source)}` that was stopped is {held.recovered}")
         edits = _edits(values, stack)
-        result = modify(held.blob, edits, limits=values["limits"], control=control)
+        result = modify(held.blob, edits, allow_loss=values["allow_loss"] or (), limits=values["limits"], control=control)
         if values["dry_run"]:
             pass
         elif dest is None:

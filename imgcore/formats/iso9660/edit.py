@@ -130,9 +130,14 @@ class TreeEditor:
 
     # Changes
 
-    def add(self, path: bytes, node: Node, block: int, size: int) -> None:
-        """Put a node at a path; of a file the content is at a block, counted from the image's start. Raises PathError."""
+    def add(self, path: bytes, node: Node, block: int, size: int) -> bytes:
+        """Put a node at a path; of a file the content is at a block, counted from the image's start. Raises PathError.
+
+        Returns the name that it has in this tree.
+        """
         parts = split(path)
+        if not parts:
+            raise PathError("a directory is in the way", path=path)
         above = b"/" + b"/".join(parts[:-1])
         parent = self._ensure(above, node)
         old = parent.find(parts[-1])
@@ -142,14 +147,16 @@ class TreeEditor:
             parent.records.remove(old)
         identifier = old.identifier if old is not None else self._identifier(parent, parts[-1], is_dir=False)
         self._insert(parent, identifier, parts[-1], node, block - self._base, size)
+        return parts[-1] if self._rock else self._shown(identifier, None)
 
-    def _ensure(self, path: bytes, like: Node) -> EditedDirectory:
-        """Return a directory, made with all above it where it is missing."""
+    def _ensure(self, path: bytes, like: Node, *, itself: bool = False) -> EditedDirectory:
+        """Return a directory, made with all above it where it is missing; `itself`: it is what `like` is."""
         here = self._root
-        for name in split(path):
+        parts = split(path)
+        for number, name in enumerate(parts, 1):
             record = here.find(name)
             if record is None:
-                here = self._make(here, name, like)
+                here = self._make(here, name, like, like.meta.mode if itself and number == len(parts) else 0o755)
                 continue
             if not record.is_dir:
                 raise PathError("not a directory", path=path)
@@ -157,11 +164,11 @@ class TreeEditor:
         return here
 
     def mkdir(self, path: bytes, like: Node) -> None:
-        """Make a directory with the owner and the time of a node, and those above it."""
-        self._ensure(path, like)
+        """Make a directory with the metadata of a node; those above it have its owner and time, and mode 0755."""
+        self._ensure(path, like, itself=True)
 
-    def _make(self, parent: EditedDirectory, name: bytes, like: Node) -> EditedDirectory:
-        meta = dataclasses.replace(like.meta, mode=0o755, xattrs={})
+    def _make(self, parent: EditedDirectory, name: bytes, like: Node, mode: int) -> EditedDirectory:
+        meta = dataclasses.replace(like.meta, mode=mode, xattrs={})
         node = Dir(meta, {})
         made = EditedDirectory(join(parent.path, name), parent, 0, 0, is_new=True)
         for identifier, record_node in ((b"\0", node), (b"\1", node)):
@@ -185,6 +192,7 @@ class TreeEditor:
         parent.records.remove(record)
         parent.changed = True
         if record.is_dir:
+            parent.new_links -= 1
             whole = path.rstrip(b"/")
             known = self._dirs.get(whole)
             if known is None or not known.is_new:
@@ -245,6 +253,7 @@ class TreeEditor:
                 break
         parent.records.insert(place, record)
         parent.changed = True
+        parent.new_links += is_dir
 
     def _fitting(self, identifier: bytes, parts: list[bytes]) -> bytes:
         """Return system use that fits behind an identifier; what does not is continued in new blocks."""
@@ -287,6 +296,7 @@ class TreeEditor:
 
     def patches(self) -> Iterator[tuple[int, bytes]]:
         """Yield (byte of the image, bytes) of what changes, but for the descriptor; `record` then is as it is to be."""
+        self._count_links()
         moved = self._settle()
         children = self._children_of(moved)
         yield from children
@@ -297,6 +307,17 @@ class TreeEditor:
             yield block * BLOCK, bytes(data.ljust(BLOCK, b"\0"))
         if moved or self._removed or any(one.is_new for one in self._dirs.values()):
             yield from self._tables(moved)
+
+    def _count_links(self) -> None:
+        """Count the directories that came and went, in the two records that Linux takes a directory's links from."""
+        for one in list(self._dirs.values()) if self._rock else ():
+            if not one.new_links:
+                continue
+            one.records[0].add_links(one.new_links, 0 if one.parent is one else self.image.skip)
+            one.changed = True
+            if one.parent is not one and (record := one.parent.find(split(one.path)[-1])) is not None:
+                record.add_links(one.new_links, self.image.skip)
+                one.parent.changed = True
 
     def _settle(self) -> list[EditedDirectory]:
         """Give directories that grew new places; return them, and write their places where they are named."""

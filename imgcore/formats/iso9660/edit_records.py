@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import struct
 
-from imgcore.formats.iso9660.layout import BLOCK, both32
+from imgcore.formats.iso9660.layout import BLOCK, DirRecord, both32
 
 __all__ = ["EditedDirectory", "EditedRecord"]
+
+_IDENTIFIER = DirRecord.SIZE  # where the identifier begins; the byte before it is its length
 
 
 class EditedRecord:
@@ -28,11 +30,23 @@ class EditedRecord:
     def set_place(self, block: int, size: int) -> None:
         struct.pack_into("<QQ", self.parts[0], 2, both32(block), both32(size))
 
+    def add_links(self, count: int, skip: int) -> None:
+        """Add to the links in the PX entry, where that is in the record; `skip` bytes of system use come before all entries."""
+        data = self.parts[0]
+        length = data[_IDENTIFIER - 1]
+        at = _IDENTIFIER + length + (~length & 1) + skip
+        while at + 4 <= len(data) and data[at + 2] >= 4:
+            if data[at : at + 2] == b"PX" and at + 20 <= len(data):
+                links = max(int.from_bytes(data[at + 12 : at + 16], "little") + count, 1)
+                struct.pack_into("<Q", data, at + 12, both32(links))
+                return
+            at += data[at + 2]
+
 
 class EditedDirectory:
     """A directory that was looked at; `block` and `size` are where it is, or will be."""
 
-    __slots__ = ("block", "changed", "is_new", "old_block", "parent", "path", "records", "size")
+    __slots__ = ("block", "changed", "is_new", "new_links", "old_block", "parent", "path", "records", "size")
 
     def __init__(self, path: bytes, parent: EditedDirectory | None, block: int, size: int, *, is_new: bool) -> None:
         self.path, self.block, self.size, self.is_new = path, block, size, is_new
@@ -40,6 +54,7 @@ class EditedDirectory:
         self.old_block = block
         self.records: list[EditedRecord] = []
         self.changed = is_new
+        self.new_links = 0
 
     def find(self, name: bytes) -> EditedRecord | None:
         return next((one for one in self.records[2:] if one.name == name), None)

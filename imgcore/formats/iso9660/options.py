@@ -14,7 +14,7 @@ from imgcore.values import value_class
 if TYPE_CHECKING:
     from imgcore.formats.iso9660.boot import Boot
 
-__all__ = ["CAPABILITIES", "IDS", "Options"]
+__all__ = ["CAPABILITIES", "IDS", "PLAIN_CAPABILITIES", "Options"]
 
 CAPABILITIES: Final = Capabilities(
     hardlinks=False,
@@ -26,7 +26,7 @@ CAPABILITIES: Final = Capabilities(
     sparse=False,
 )
 
-_PLAIN: Final = dataclasses.replace(CAPABILITIES, types=frozenset(("dir", "file")))
+PLAIN_CAPABILITIES: Final = dataclasses.replace(CAPABILITIES, types=frozenset(("dir", "file")))
 
 IDS: Final = {
     "system_id": 32,
@@ -114,7 +114,7 @@ class Options:
     def capabilities(self) -> Capabilities:
         """What an image with these options can hold."""
         if self.rock_ridge == "no":
-            return _PLAIN
+            return PLAIN_CAPABILITIES
         caps = CAPABILITIES
         if self.rock_ridge == "1.12":
             caps = dataclasses.replace(caps, hardlinks=True)

@@ -1,0 +1,229 @@
+"""Changes of ISO images that must not lose anything in silence; each was such a loss once."""
+
+from __future__ import annotations
+
+import dataclasses
+import struct
+import uuid
+from collections.abc import Sequence
+
+import pytest
+
+from imgcore.blob import BytesBlob, SliceBlob, read_all
+from imgcore.build.iso_lint import lint_iso
+from imgcore.build.iso_modify import Add, Edit, EspAdd, EspRemove, Remove, VolumeId, modify
+from imgcore.disk.partitions import partitions
+from imgcore.errors import Corrupt, NotRepresentable, PathError
+from imgcore.formats import fat, iso9660
+from imgcore.formats.iso9660.boot import UEFI, Appended, Boot, BootImage
+from imgcore.formats.iso9660.layout import BLOCK
+from imgcore.formats.iso9660.reader import IsoImage
+from imgcore.limits import Limits
+from imgcore.model import Dir, Meta, Node, Symlink, Tree, file
+from tests.kit.archives import read, written
+
+FORMAT = iso9660.FORMAT
+BASE = Tree(Dir(children={b"a": file(b"old"), b"dir": Dir(Meta(0o755), {b"b.txt": file(b"B")})}))
+
+
+def image(**options: object) -> bytes:
+    return written(FORMAT, BASE, iso9660.Options(time=0, **options))  # type: ignore[arg-type]
+
+
+def changed(data: bytes, *edits: Edit, allow_loss: Sequence[str] = ()) -> tuple[bytes, tuple[str, ...]]:
+    result = modify(BytesBlob(data), edits, allow_loss=allow_loss)
+    return read_all(result.blob()), result.report.notes
+
+
+def test_a_file_is_no_root() -> None:
+    with pytest.raises(PathError, match="in the way"):
+        changed(image(), Add(b"/", file(b"x")))
+
+
+def test_a_label_that_is_no_text() -> None:
+    out, _ = changed(image(joliet="yes"), VolumeId(b"\xff\xfe".decode("utf-8", "surrogateescape")))
+    assert IsoImage(BytesBlob(out), Limits.default()).primary.volume_id.rstrip() == b"\xff\xfe"
+    with pytest.raises(NotRepresentable, match="33 bytes"):
+        changed(image(), VolumeId("\udcff" * 33))
+
+
+def test_directories_keep_their_modes_and_links_are_counted() -> None:
+    deep = Dir(Meta(0o700), {b"sub": Dir(Meta(0o2775), {b"x": file(b"x")}), b"two": Dir(Meta(0o755), {})})
+    added = Add(b"/made/deep", deep)
+    tree = read(FORMAT, changed(image(), added)[0])
+    modes = {path: node.meta.mode for path, node in tree.walk() if isinstance(node, Dir)}
+    assert modes[b"/made"] == 0o755 and modes[b"/made/deep"] == 0o700 and modes[b"/made/deep/sub"] == 0o2775
+    whole = Dir(children={**BASE.root.children, b"made": Dir(Meta(0o755), {b"deep": deep})})
+    fresh = written(FORMAT, Tree(whole), iso9660.Options(time=0))
+    out = changed(image(), added)[0]
+    assert links(out) == links(fresh) and links(fresh)[b"/made/deep"] == 4 and links(fresh)[b"/"] == 4
+    assert links(changed(out, Remove(b"/made"))[0]) == links(image())
+
+
+def links(data: bytes) -> dict[bytes, int]:
+    """Return the links of each directory, as the PX entry of its own first record says them."""
+    opened = IsoImage(BytesBlob(data), Limits.default())
+    found = {}
+    todo = [(b"/", opened._root_item(opened.primary).sections[0][0])]
+    while todo:
+        path, block = todo.pop()
+        at, first = block * BLOCK, True
+        while length := data[at]:
+            record = data[at : at + length]
+            if first:
+                place = record.index(b"PX") + 12
+                found[path] = struct.unpack_from("<I", record, place)[0]
+                first = False
+            elif record[25] & 2 and record[33] != 1:
+                name = record[record.index(b"NM") + 5 :][: record[record.index(b"NM") + 2] - 5]
+                todo.append((path.rstrip(b"/") + b"/" + name, struct.unpack_from("<I", record, 2)[0]))
+            at += length
+    return found
+
+
+@pytest.mark.parametrize("size", [254, 255, 300])
+def test_a_name_that_linux_would_cut_is_refused(size: int) -> None:
+    for path in (b"/" + b"n" * size, b"/" + b"n" * size + b"/x", b"/x"):
+        node: Node = Dir(Meta(0o755), {b"n" * size: file(b"")}) if path == b"/x" else file(b"")
+        with pytest.raises(NotRepresentable, match="more than 253 bytes"):
+            changed(image(), Add(path, node))
+    assert b"n" * 253 in read(FORMAT, changed(image(), Add(b"/" + b"n" * 253, file(b"")))[0])
+
+
+LINK = Symlink(Meta(0o777), b"a")
+
+
+def test_links_in_an_image_without_rock_ridge_are_refused() -> None:
+    plain = image(rock_ridge="no", joliet="yes")
+    for path, node in ((b"/sl", LINK), (b"/a", LINK), (b"/d", Dir(Meta(0o755), {b"l": LINK, b"f": file(b"f")}))):
+        with pytest.raises(NotRepresentable, match="a symlink cannot be stored"):
+            changed(plain, Add(path, node))
+
+
+def test_links_between_added_files_are_a_loss_that_can_be_allowed() -> None:
+    twice = file(b"x")
+    both = Add(b"/d", Dir(Meta(0o755), {b"one": twice, b"two": twice}))
+    with pytest.raises(NotRepresentable, match="hard link") as caught:
+        changed(image(), both)
+    assert "--allow-loss link" in str(caught.value.hint)
+    out, notes = changed(image(), both, allow_loss=["link"])
+    assert b"/d/two" in read(FORMAT, out) and "lost: /d/two: hard link to /d/one" in notes
+
+
+def test_names_that_a_plain_image_changes_are_told() -> None:
+    plain = image(rock_ridge="no", level=1)
+    out, notes = changed(plain, Add(b"/Config-File-Name.yaml", file(b"x")))
+    (name,) = {path for path, _ in read(FORMAT, out).walk()} - {path for path, _ in read(FORMAT, plain).walk()}
+    assert any(f"`/Config-File-Name.yaml` is called `{name[1:].decode()}`" in note for note in notes)
+
+
+def test_a_link_takes_a_file_out_of_the_trees_that_have_no_links() -> None:
+    out, _ = changed(image(joliet="yes"), Add(b"/dir/b.txt", LINK))
+    assert isinstance(read(FORMAT, out).lookup(b"/dir/b.txt"), Symlink)
+    names = {path for path, _ in IsoImage(BytesBlob(out), Limits.default(), world="joliet").tree.walk()}
+    assert names == {b"/", b"/a", b"/dir"}
+
+
+def test_an_image_that_is_cut_is_not_changed() -> None:
+    whole = written(FORMAT, Tree(Dir(children={b"f": file(bytes(range(256)) * 900)})), iso9660.Options(time=0))
+    with pytest.raises(Corrupt, match="cut"):
+        changed(whole[: len(whole) - BLOCK], Add(b"/x", file(b"x")))
+    with pytest.raises(Corrupt, match="cut"):
+        changed(whole[: len(whole) - BLOCK], VolumeId("x"))
+
+
+# --- images that boot
+
+
+WHEN = Meta(0o755, mtime_ns=10**18)
+
+
+def esp(name: bytes) -> bytes:
+    boot = Dir(WHEN, {name: file(b"MZ", mtime_ns=10**18)})
+    tree = Tree(Dir(WHEN, {b"EFI": Dir(WHEN, {b"BOOT": boot})}))
+    return written(fat.FORMAT, tree, fat.Options(size=1 << 20))
+
+
+def bootable(boot: Boot, tree: Tree = BASE) -> bytes:
+    return written(FORMAT, tree, iso9660.Options(time=0, boot=boot))
+
+
+def boots(data: bytes) -> dict[str, bool]:
+    return {one.name: one.boots for one in lint_iso(BytesBlob(data))}
+
+
+APPENDED = {2: Appended(BytesBlob(esp(b"BOOTX64.EFI")))}
+
+
+def test_a_partition_that_holds_the_file_system_grows_with_it() -> None:
+    made = bytearray(bootable(Boot(images=(BootImage(2, UEFI),), table="mbr", appended=APPENDED)))
+    behind = next(one for one in partitions(BytesBlob(bytes(made))) if one.number == 2)
+    struct.pack_into("<B3sB3sII", made, 446, 0x80, b"", 0x17, b"", 0, behind.offset // 512)  # as xorriso writes it
+    old = bytes(made)
+    big = bytes(range(256)) * 20000
+    more = Dir(Meta(0o755), {b"f%d" % number: file(b"x") for number in range(200)})
+    out, notes = changed(old, Add(b"/new", file(big)), Add(b"/more", more))
+    spans = {one.number: one for one in partitions(BytesBlob(out))}
+    inside = SliceBlob(BytesBlob(out), spans[1].offset, spans[1].size)
+    tree = read(FORMAT, read_all(inside))
+    assert read_all(tree.lookup(b"/new").content) == big and len(tree.lookup(b"/more").children) == 200  # type: ignore[union-attr]
+    assert spans[1].size <= spans[2].offset and any("moved by" in note for note in notes)
+    assert read(fat.FORMAT, read_all(SliceBlob(BytesBlob(out), spans[2].offset, spans[2].size)))
+    assert {one.name: one.boots for one in lint_iso(BytesBlob(out))} == {
+        one.name: one.boots for one in lint_iso(BytesBlob(old))
+    }
+
+
+def test_of_two_esps_both_are_changed() -> None:
+    tree = Tree(Dir(children={**BASE.root.children, b"efi.img": file(esp(b"BOOTX64.EFI"))}))
+    old = bootable(Boot(images=(BootImage(b"/efi.img", UEFI),), table="gpt", appended=APPENDED), tree)
+    out, notes = changed(old, EspAdd(b"/EFI/new", BytesBlob(b"new")), EspRemove(b"/EFI/BOOT/BOOTX64.EFI"))
+    second = next(one for one in partitions(BytesBlob(out)) if one.number == 2)
+    for volume in (read_all(read(FORMAT, out).lookup(b"/efi.img").content), out[second.offset : second.offset + second.size]):  # type: ignore[union-attr]
+        names = {path for path, _ in read(fat.FORMAT, volume).walk()}
+        assert b"/EFI/new" in names and b"/EFI/BOOT/BOOTX64.EFI" not in names
+    assert any("both were changed" in note for note in notes)
+
+
+def test_behind_a_gpt_uefi_looks_at_no_catalog() -> None:
+    tree = Tree(Dir(children={**BASE.root.children, b"efi.img": file(esp(b"BOOTX64.EFI"))}))
+    images = (BootImage(b"/efi.img", UEFI),)
+    other = {2: dataclasses.replace(APPENDED[2], gpt_kind=uuid.UUID("0fc63daf-8483-4772-8e79-3d69d8477de4"))}
+    for boot, expected in (
+        (Boot(images=images), True),
+        (Boot(images=images, table="gpt", appended=APPENDED), True),
+        (Boot(images=images, table="gpt", appended=other), False),
+    ):
+        found = boots(bootable(boot, tree))
+        assert found["uefi-usb"] is expected and found["uefi-cd"]
+
+
+@pytest.mark.parametrize(
+    ("name", "node", "why"),
+    [
+        (b"BOOTX64.EFI", file(b"MZ", mtime_ns=10**18), ""),
+        (b"bootaa64.efi", file(b"MZ", mtime_ns=10**18), ""),
+        (b"bootmgfw.efi", file(b"MZ", mtime_ns=10**18), "no loader"),
+        (b"BOOTX64.EFI", file(b"", mtime_ns=10**18), "BOOTX64.EFI is no program"),
+        (b"BOOTX64.EFI", file(b"#!/bin/sh", mtime_ns=10**18), "BOOTX64.EFI is no program"),
+        (b"BOOTX64.EFI", Dir(WHEN), "BOOTX64.EFI is a dir"),
+    ],
+)
+def test_what_uefi_takes_for_a_loader(name: bytes, node: Node, why: str) -> None:
+    tree = Tree(Dir(WHEN, {b"EFI": Dir(WHEN, {b"BOOT": Dir(WHEN, {name: node})})}))
+    volume = Appended(BytesBlob(written(fat.FORMAT, tree, fat.Options(size=1 << 20))))
+    made = bootable(Boot(images=(BootImage(2, UEFI),), table="gpt", appended={2: volume}))
+    for target in lint_iso(BytesBlob(made)):
+        if target.name in ("uefi-usb", "uefi-cd"):
+            assert target.boots is not bool(why) and (target.boots or why in " ".join(target.reasons))
+
+
+@pytest.mark.parametrize("block", [0xFFFFFFFF, 0x7FFFFFFF])
+def test_a_catalog_that_leads_outside(block: int) -> None:
+    made = bytearray(bootable(Boot(images=(BootImage(2, UEFI),), table="gpt", appended=APPENDED)))
+    catalog = next(at for at in range(0, len(made), BLOCK) if made[at] == 1 and made[at + 30 : at + 32] == b"\x55\xaa")
+    struct.pack_into("<I", made, catalog + 32 + 8, block)
+    out, _ = changed(bytes(made), Add(b"/new", file(b"new")))
+    assert struct.unpack_from("<I", out, catalog + 32 + 8)[0] == block
+    with pytest.raises(Corrupt, match="behind the end"):
+        changed(bytes(made), EspAdd(b"/x", BytesBlob(b"x")))
