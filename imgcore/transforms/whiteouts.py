@@ -45,7 +45,7 @@ def oci_to_overlay(tree: Tree, namespace: Literal["trusted", "user"] = "trusted"
                 child = Dir(_opaque(node, attribute), {}, node.opaque)
                 todo.append((join(path, name), node, child))
             target.children[name] = child
-    return Tree(root, tree.limits, time_step_ns=tree.time_step_ns)
+    return Tree(root, tree.limits, time_step_ns=tree.time_step_ns, is_layer=True)
 
 
 def _opaque(node: Dir, attribute: bytes) -> Meta:

@@ -138,7 +138,7 @@ def layer_between(base: Tree, tree: Tree, *, dialect: Dialect = "trusted", contr
     differ = _Differ(base, tree, "trusted" if dialect == "oci" else dialect, control or Control())
     differ.escape = dialect != "oci"
     root, _ = differ.between(b"/", base.root, tree.root)
-    layer = Tree(root, tree.limits, time_step_ns=differ.step)
+    layer = Tree(root, tree.limits, time_step_ns=differ.step, is_layer=True)
     return overlay_to_oci(layer) if dialect == "oci" else layer
 
 
@@ -170,7 +170,7 @@ def overlay_to_oci(layer: Tree, namespace: Literal["trusted", "user"] = "trusted
         same = len(xattrs) == len(node.meta.xattrs)
         return Dir(node.meta if same else dataclasses.replace(node.meta, xattrs=xattrs), children)
 
-    return Tree(turned(b"/", layer.root), layer.limits, time_step_ns=layer.time_step_ns)
+    return layer.with_root(turned(b"/", layer.root))
 
 
 def subtract(tree: Tree, base: Tree, rule: SubtractRule, *, control: Control | None = None) -> Tree:
@@ -182,7 +182,7 @@ def subtract(tree: Tree, base: Tree, rule: SubtractRule, *, control: Control | N
     """
     differ = _Differ(base, tree, "trusted", control or Control())
     rules: dict[str, Callable[[bytes, Dir, Dir | None], Dir]] = {"mkosi": _mkosi, "identical": _identical(differ)}
-    return Tree(rules[rule](b"/", tree.root, base.root), tree.limits, time_step_ns=tree.time_step_ns)
+    return tree.with_root(rules[rule](b"/", tree.root, base.root))
 
 
 def _mkosi(path: bytes, node: Dir, base: Dir | None) -> Dir:

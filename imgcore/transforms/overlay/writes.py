@@ -90,7 +90,7 @@ class Writable:
                 self._upper.drop_xattr(node, name)
             if isinstance(node, Dir):
                 todo += node.children.values()
-        return Tree(root)
+        return Tree(root, is_layer=True)
 
     def lookup(self, path: PathLike) -> Node:
         """Return the node that a path has its metadata from, as its layer has it. Raises OverlayError."""
