@@ -32,7 +32,7 @@ def _random_dir(chance: random.Random, depth: int = 0) -> Dir:
             children[name] = children[b"a"]
     xattrs = {}
     if chance.random() < 0.2:
-        xattrs[chance.choice([b"user.k", b"user.overlay.x"])] = b"y"
+        xattrs[chance.choice([b"user.k", b"trusted.overlay.opaque", b"trusted.overlay.overlay.k", b"user.overlay.x"])] = b"y"
     return Dir(Meta(chance.choice([0o755, 0o750]), 0, 0, chance.randrange(2) * SECOND, xattrs), children)
 
 
