@@ -23,8 +23,8 @@ from imgcore.values import value_class
 
 __all__ = ["LOSS_KINDS", "Capabilities", "Loss", "LossKind", "checked", "find_losses", "project"]
 
-LossKind: TypeAlias = Literal["link", "xattr", "device", "time", "name", "sparse", "acl", "fraction", "mark", "tree"]
-LOSS_KINDS: tuple[LossKind, ...] = ("link", "xattr", "device", "time", "name", "sparse")
+LossKind: TypeAlias = Literal["link", "xattr", "device", "time", "name", "sparse", "lookup", "acl", "fraction", "mark", "tree"]
+LOSS_KINDS: tuple[LossKind, ...] = ("link", "xattr", "device", "time", "name", "sparse", "lookup")
 """The kinds a caller may allow. `acl`, `fraction` and `mark` (of overlayfs) are only warned of, `tree` cannot be allowed."""
 
 _WARN_ONLY = frozenset(("acl", "fraction", "mark"))
@@ -79,7 +79,10 @@ class Capabilities:
 
 @value_class
 class Loss:
-    """One thing that a format cannot hold, or a policy leaves out (`mark`); `kind` is what `allow_loss` names."""
+    """One thing that a format cannot hold, that a policy leaves out (`mark`) or that a merge gives an error for (`lookup`).
+
+    `kind` is what `allow_loss` names.
+    """
 
     kind: LossKind
     path: bytes

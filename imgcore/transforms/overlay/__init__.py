@@ -25,7 +25,7 @@ from imgcore.transforms.overlay.layers import Layer
 from imgcore.transforms.overlay.merged import Merged, Seen
 from imgcore.transforms.overlay.mounting import MAX_LAYERS, check_mount, mount_options
 from imgcore.transforms.overlay.options import OverlayOptions, settle
-from imgcore.transforms.overlay.problems import Problem, problems
+from imgcore.transforms.overlay.problems import Problem, problems, unseen, without_unseen
 from imgcore.transforms.overlay.writes import Writable
 
 __all__ = [
@@ -48,6 +48,8 @@ __all__ = [
     "overlay_to_oci",
     "problems",
     "subtract",
+    "unseen",
+    "without_unseen",
 ]
 
 

@@ -9,7 +9,17 @@ import pytest
 
 from imgcore.errors import OverlayError, PathError
 from imgcore.model import Device, Dir, File, Meta, Node, Tree, char_device, file, manifest_lines, symlink
-from imgcore.transforms.overlay import Layer, OverlayOptions, check_mount, explain, merge, mount_options, problems
+from imgcore.transforms.overlay import (
+    Layer,
+    OverlayOptions,
+    check_mount,
+    explain,
+    merge,
+    mount_options,
+    problems,
+    unseen,
+    without_unseen,
+)
 from imgcore.transforms.overlay.options import settle
 
 WHITEOUT = char_device(0, 0)
@@ -173,3 +183,19 @@ def test_problems_are_named() -> None:
         ("oci-whiteout", b"/.wh.x"),
         ("useless-whiteout", b"/useless"),
     }
+
+
+def test_what_is_not_in_the_merged_tree_is_listed_as_losses() -> None:
+    owed = File(Meta(xattrs={b"trusted.overlay.metacopy": b"", b"trusted.overlay.redirect": b"/none"}))
+    wrong = Dir(Meta(0o755, xattrs={b"trusted.overlay.redirect": b"a/b"}))
+    upper = layer("upper", {"d": wrong, "ghosts": {"wh": WHITEOUT}})
+    merged = merge([layer("low", {"d": {}, "f": owed, "k": b"k"})], upper=upper, data=[layer("data", {})])
+    losses = unseen(problems(merged), b"/usr")
+    assert [(loss.kind, loss.path, loss.message.split(":")[0]) for loss in losses] == [
+        ("lookup", b"/usr/d", "EINVAL"),
+        ("lookup", b"/usr/f", "ENOENT"),
+    ]
+    left = without_unseen(merged.tree, unseen(problems(merged)))
+    assert sorted(left.root.children) == [b"ghosts", b"k"]
+    plain = merge([layer("one", {"a": b""})]).tree
+    assert without_unseen(plain, []) is plain
