@@ -22,8 +22,10 @@ def oci_to_overlay(tree: Tree, namespace: Literal["trusted", "user"] = "trusted"
     """Return `tree` with overlayfs's whiteouts in place of OCI's; `namespace` is that of the opaque attribute.
 
     `user` is for mounts with `userxattr`. Raises PathError for a name that is removed and there in one layer, and for a
-    whiteout without a name.
+    whiteout without a name; ValueError for another namespace.
     """
+    if namespace not in ("trusted", "user"):
+        raise ValueError(f"namespace={namespace!r} is none of 'trusted', 'user'")
     attribute = f"{namespace}.overlay.opaque".encode()
     root = Dir(_opaque(tree.root, attribute), {}, tree.root.opaque)
     todo = [(b"/", tree.root, root)]

@@ -24,7 +24,7 @@ from tests.kit import overlay_stacks
 from tests.kit.overlay_stacks import Spec
 from tests.kit.overlay_writes import RECENT, rename_as, upper_view
 
-__all__ = ["EXT4", "EXT4_SIZES", "LOWER", "ROWS", "Row", "kernel_row", "our_row"]
+__all__ = ["APART", "EXT4", "EXT4_SIZES", "LOWER", "OVERLAPPING", "ROWS", "Row", "kernel_row", "our_row"]
 
 SAID = {
     ".": "ok", "N": "ENOENT", "D": "ENOTDIR", "I": "EISDIR", "X": "EEXIST", "B": "EBUSY", "V": "EINVAL", "E": "ENOTEMPTY",
@@ -44,6 +44,20 @@ LOWER = Tree(
 )
 EXT4 = (1 << 44) - 4096
 """The largest file of an ext4 with blocks of 4 KiB."""
+
+OVERLAPPING = [
+    ["b", "./b"],
+    ["b", "b/"],
+    ["b", "b//."],
+    ["b", "a/../b"],
+    ["b/c", "b"],
+    ["./b", "b/./c"],
+    [".", "b"],
+    ["a", "b", "a"],
+]
+"""Directories that Linux does not mount together, from the one that has `a` and `b/c` on."""
+APART = [["a", "b"], ["b", "bb"], ["b/c", "b/../bb"], ["./a", "bb"]]
+"""Directories that it does."""
 
 _LAST = (1 << 63) - 1
 _SPEC: Spec = {"userxattr": False}

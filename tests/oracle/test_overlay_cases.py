@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
 
+from imgcore.transforms.overlay import mount_options
+from tests.kit import overlay_stacks
 from tests.kit.oracles import needs_mount, run, tool
-from tests.kit.overlay_arguments import EXT4, EXT4_SIZES, ROWS, Row, kernel_row, our_row
+from tests.kit.overlay_arguments import APART, EXT4, EXT4_SIZES, OVERLAPPING, ROWS, Row, kernel_row, our_row
 from tests.kit.overlay_cases import GROUPS, spec_of
 from tests.oracle.overlay_fuzz import compare_writes, show_writes, tmpfs
 
@@ -49,6 +53,22 @@ def test_the_largest_file_is_that_of_the_file_system(tmp_path: Path, monkeypatch
     finally:
         run("umount", "-l", place)
     assert not wrong
+
+
+@pytest.mark.parametrize("lowers", [*OVERLAPPING, *APART])
+def test_linux_mounts_what_does_not_overlap(lowers: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    needs_mount()
+    monkeypatch.chdir(tmp_path)
+    for name in ("a", "b/c", "bb", "m"):
+        os.makedirs(name)
+    said = "mounted"
+    try:
+        overlay_stacks.mount(os.fsdecode(mount_options(lowers)))
+    except OSError as error:
+        said = errno.errorcode[error.errno]
+    else:
+        overlay_stacks.unmount()
+    assert said == ("ELOOP" if lowers in OVERLAPPING else "mounted")
 
 
 def _wrong(rows: list[Row], **options: int) -> list[str]:

@@ -19,6 +19,7 @@ from typing import Final, Literal, TypeAlias
 from imgcore.errors import MergeConflict, NotRepresentable, OverlayError
 from imgcore.events import Control
 from imgcore.model import Device, Dir, File, Meta, Node, Symlink, Tree, Whiteout, join, same_content
+from imgcore.transforms.overlay.arguments import require_one_of
 from imgcore.transforms.overlay.layers import Markers
 
 __all__ = ["DIALECTS", "Dialect", "SubtractRule", "layer_between", "overlay_to_oci", "subtract"]
@@ -146,8 +147,9 @@ def layer_between(base: Tree, tree: Tree, *, dialect: Dialect = "trusted", contr
     `base` is what is seen, not a layer: whiteouts and marks in it have no meaning. Marks in `tree` are attributes as others:
     the layer has them escaped (but for `oci`, which has no word for that), wherever the merge would hide them. Times are
     compared at the coarser resolution of both. Raises NotRepresentable for a device 0:0 in `tree` and, with `oci`, for a
-    name that begins with `.wh.`.
+    name that begins with `.wh.`, ValueError for an unknown dialect.
     """
+    require_one_of("dialect", dialect, DIALECTS)
     differ = _Differ(base, tree, "trusted" if dialect == "oci" else dialect, control or Control(), escape=dialect != "oci")
     root, _ = differ.between(b"/", base.root, tree.root)
     layer = Tree(root, tree.limits, time_step_ns=differ.step, is_layer=True)
@@ -158,8 +160,9 @@ def overlay_to_oci(layer: Tree, namespace: Literal["trusted", "user"] = "trusted
     """Return a layer of overlayfs with OCI's whiteouts in place of its own; `namespace` is that of its opaque attribute.
 
     Raises NotRepresentable for a name that begins with `.wh.`, OverlayError (EINVAL) for what OCI has no word for: a
-    redirect, a file without its content.
+    redirect, a file without its content; ValueError for another namespace.
     """
+    require_one_of("namespace", namespace, ("trusted", "user"))
     marks = Markers(f"{namespace}.overlay.".encode())
 
     def turned(path: bytes, node: Dir) -> Dir:
@@ -191,7 +194,9 @@ def subtract(tree: Tree, base: Tree, rule: SubtractRule, *, control: Control | N
     `mkosi` is what mkosi does to an image with Overlay=yes: whiteouts go; below /usr and /opt whatever the base has a path
     for goes too, even if it differs; directories get the base's metadata; empty ones go. Raises MergeConflict for a
     directory where the base has something else. `identical` takes away only what is the same in content and metadata.
+    Raises ValueError for another rule.
     """
+    require_one_of("rule", rule, ("mkosi", "identical"))
     differ = _Differ(base, tree, "trusted", control or Control(), escape=False)
     rules: dict[str, Callable[[bytes, Dir, Dir | None], Dir]] = {"mkosi": _mkosi, "identical": _identical(differ)}
     return tree.with_root(rules[rule](b"/", tree.root, base.root))
