@@ -262,3 +262,19 @@ def test_a_layer_needs_a_path(lowers: list[str]) -> None:
     with pytest.raises(OverlayError) as caught:
         check_mount(lowers)
     assert caught.value.errno == errno.EINVAL
+
+
+def test_a_whiteout_says_whether_it_removes_anything() -> None:
+    top = layer("top", {"d": {"a": WHITEOUT, "b": WHITEOUT, "c": b"top", "e": {}}})
+    middle = layer("middle", {"d": {"a": WHITEOUT, "c": WHITEOUT, "f": WHITEOUT, "g": WHITEOUT}})
+    low = layer("low", {"d": {"f": b"low", "b": b"low", "g": WHITEOUT}})
+    merged = merge([top, middle, low])
+
+    def told(path: str) -> list[tuple[str, str, str]]:
+        return [(part.layer, part.why, part.by) for part in explain(merged, path).parts if part.role == "hidden"]
+
+    removes, nothing = "it removes what layers below have there", "no layer below has anything there"
+    assert told("/d/b") == [("top", removes, ""), ("low", "`/d/b` is a whiteout there", "top")]
+    assert told("/d/f") == [("middle", removes, ""), ("low", "`/d/f` is a whiteout there", "middle")]
+    assert told("/d/a")[0] == ("top", nothing, "") and told("/d/g")[0] == ("middle", nothing, "")
+    assert told("/d/c") == [("middle", "`/d/c` is a file there", "top")]
