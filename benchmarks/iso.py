@@ -18,8 +18,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from imgcore.blob import FileBlob
-from imgcore.build.in_place import apply_in_place
+from imgcore.build.in_place import hold
 from imgcore.build.iso_modify import Add, modify
 from imgcore.hosts import node_at
 from imgcore.limits import parse_size
@@ -99,9 +98,9 @@ def large(place: Path, size: int, xorriso: str) -> None:
     compare("change in place", {"imgcore": lambda: measure(in_place), "replay": lambda: measure(replay, clean=replayed)})
     for number in range(3):
         started = time.perf_counter()
-        with FileBlob(ours) as blob:
-            result = modify(blob, [Add(b"/config/%d" % number, node_at(small))])
-            apply_in_place(ours, blob.size, result.size, result.patches)
+        with hold(ours) as held:
+            result = modify(held.blob, [Add(b"/config/%d" % number, node_at(small))])
+            held.apply(result.size, result.patches)
         print(f"graft by the API: {1000 * (time.perf_counter() - started):.1f} ms", flush=True)
     shutil.rmtree(tree)
     for one in (ours, theirs, new, replayed):

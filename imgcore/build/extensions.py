@@ -1,7 +1,8 @@
 """A host and extensions as somebody names them on a command line: opened, planned and merged.
 
 An extension that is not in the host is called after its file: `hello.raw`, `hello.sysext.raw` and `hello/` are `hello`.
-An image that cannot be opened is still an extension, about which there is a decision.
+An image that cannot be opened is still an extension, about which there is a decision. An archive, which systemd would not
+look at, stands for the directory that it unpacks to: `hello.tar` is `hello` too.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Sequence
+from typing import Final
 
+from imgcore import formats
 from imgcore.blob import FileBlob
 from imgcore.build.source import open_source
 from imgcore.build.spec import SourceSpec
@@ -25,11 +28,20 @@ from imgcore.transforms.overlay import Layer
 
 __all__ = ["extension_name", "open_extensions", "open_layers"]
 
+_ARCHIVES: Final = ("tar", "cpio", "zip")  # what stands for a directory
 
-def extension_name(path: str, kind: KindName = "sysext") -> bytes:
+
+def extension_name(path: str, kind: KindName = "sysext", systemd: SystemdVersion = NEWEST) -> bytes:
     """Return the name of the extension that is stored at a path."""
-    name = os.fsencode(os.path.basename(os.path.abspath(path)))
-    return name.removesuffix(b".raw").removesuffix(b"." + kind.encode()) or name
+    text = os.path.basename(os.path.abspath(path))
+    suffix = ".raw"
+    if not text.endswith(suffix) and not os.path.isdir(path):
+        known = formats.by_suffix(text)
+        suffix = "" if known is None else known.suffix_of(text) or ""
+    name = os.fsencode(text[: len(text) - len(suffix)] if suffix and text.lower().endswith(suffix) else text)
+    if systemd.class_suffixes:
+        name = name.removesuffix(b"." + kind.encode())
+    return name
 
 
 def open_extensions(
@@ -48,7 +60,7 @@ def open_extensions(
     limits = limits or Limits.default()
     found: dict[bytes, Extension] = {}
     for source in sources:
-        name = extension_name(source.path, kind)
+        name = extension_name(source.path, kind, systemd)
         if name in found:
             raise ValueError(f"two extensions are called `{os.fsdecode(name)}`: systemd takes one of them")
         found[name] = _open(source, name, kind, systemd, limits, control, stack)
@@ -74,8 +86,8 @@ def _open(
         candidate = Candidate(name, "raw", path, path, File(meta, blob))
         return open_extension(candidate, KINDS[kind], systemd, limits, stack)
     opened = stack.enter_context(open_source(source, limits=limits, control=control))
-    is_directory = plain and os.path.isdir(path)
-    return with_tree(name, path, opened.tree, "directory" if is_directory else "raw", KINDS[kind], systemd)
+    unpacked = opened.format is None or opened.format.name in _ARCHIVES
+    return with_tree(name, path, opened.tree, "directory" if unpacked else "raw", KINDS[kind], systemd)
 
 
 def _is_image(path: bytes) -> bool:

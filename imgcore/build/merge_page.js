@@ -4,9 +4,12 @@
   const count = data.parent.length;
   const types = { d: "directory", f: "file", s: "symbolic link or socket", c: "character device", b: "block device", w: "whiteout" };
   const by = (id) => document.getElementById(id);
+  // A name may hold characters that break lines or turn their direction: those are spelled out.
+  const odd = /[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
+  const plain = (text) => String(text).replace(odd, (char) => "\\u" + char.charCodeAt(0).toString(16).padStart(4, "0"));
   const make = (tag, text, attributes) => {
     const element = document.createElement(tag);
-    if (text !== undefined) element.textContent = text;
+    if (text !== undefined) element.textContent = plain(text);
     for (const [name, value] of Object.entries(attributes || {})) element.setAttribute(name, value);
     return element;
   };
@@ -34,34 +37,34 @@
     return (unit ? size.toFixed(1) : size) + " " + units[unit];
   };
 
+  by("blocked").hidden = !data.blocked;
   by("summary").textContent = `${count} paths, ${bytes(totals[0])}, ${Object.keys(data.stories).length} in several layers`;
   data.layers.forEach((name, layer) => {
     const item = make("li");
     const swatch = make("span", "", { class: "swatch" });
     swatch.style.background = color(layer);
-    item.append(swatch, name);
+    item.append(swatch, plain(name));
     by("legend").append(item);
     by("layer").append(make("option", name, { value: layer }));
   });
 
   // The tree: only rows in sight are in the document.
   const open = new Set([0]);
-  let rows = [], depths = [], chosen = 0, filter = null;
+  let rows = [], depths = [], places = [], chosen = 0, filter = null;
   const HEIGHT = 22;
   const tree = by("tree");
   const spacer = make("div");
   tree.append(spacer);
 
   const list = () => {
-    rows = []; depths = [];
-    const stack = [[0, 0]];
+    rows = []; depths = []; places = [];
+    const stack = [[0, 0, 1, 1]];
     while (stack.length) {
-      const [row, depth] = stack.pop();
-      if (filter && !filter.has(row)) continue;
-      rows.push(row); depths.push(depth);
+      const [row, depth, place, siblings] = stack.pop();
+      rows.push(row); depths.push(depth); places.push([place, siblings]);
       if ((filter || open.has(row)) && children[row]) {
-        const below = children[row];
-        for (let i = below.length - 1; i >= 0; i--) stack.push([below[i], depth + 1]);
+        const below = filter ? children[row].filter((one) => filter.has(one)) : children[row];
+        for (let i = below.length - 1; i >= 0; i--) stack.push([below[i], depth + 1, i + 1, below.length]);
       }
     }
     spacer.style.height = rows.length * HEIGHT + "px";
@@ -74,6 +77,7 @@
     for (let i = first; i < last; i++) {
       const row = rows[i];
       const attributes = { role: "treeitem", id: "row" + row, "aria-level": depths[i] + 1, "aria-selected": row === chosen };
+      [attributes["aria-posinset"], attributes["aria-setsize"]] = places[i];
       if (children[row]) attributes["aria-expanded"] = Boolean(filter) || open.has(row);
       const element = make("div", "", attributes);
       element.style.top = i * HEIGHT + "px";
@@ -81,8 +85,8 @@
       const swatch = make("span", "", { class: "swatch" });
       swatch.style.background = color(data.layer[row]);
       const sign = children[row] ? (filter || open.has(row) ? "▾ " : "▸ ") : "  ";
-      element.append(sign, swatch, data.name[row]);
-      element.title = `${path(row)} (${data.layers[data.layer[row]]})`;
+      element.append(sign, swatch, plain(data.name[row]));
+      element.title = plain(`${path(row)} (${data.layers[data.layer[row]]})`);
       if (data.type[row] !== "d" && data.stories[row]) element.classList.add("conflict");
       element.dataset.row = row;
       tree.append(element);
@@ -154,6 +158,7 @@
 
   const search = () => {
     const text = by("search").value.toLowerCase(), layer = by("layer").value, conflicts = by("conflicts").checked;
+    let hits = 0;
     if (!text && layer === "" && !conflicts) filter = null;
     else {
       filter = new Set([0]);
@@ -161,9 +166,11 @@
         if (text && !data.name[row].toLowerCase().includes(text) && !(text.includes("/") && path(row).toLowerCase().includes(text))) continue;
         if (layer !== "" && data.layer[row] !== Number(layer)) continue;
         if (conflicts && !(data.stories[row] && data.type[row] !== "d")) continue;
+        hits++;
         for (let at = row; at > 0 && !filter.has(at); at = data.parent[at]) filter.add(at);
       }
     }
+    by("found").textContent = filter ? (hits === 1 ? "1 path found" : `${hits || "no"} paths found`) : "";
     tree.scrollTop = 0;
     list();
   };
@@ -188,13 +195,16 @@
       left -= totals[row];
       if (w > 1 && h > 1) {
         const label = `${data.name[row]} ${bytes(totals[row])}`;
-        const element = make("button", label, { type: "button", role: "listitem", title: `${path(row)}: ${bytes(totals[row])}, ${data.layers[data.layer[row]]}` });
+        const title = plain(`${path(row)}: ${bytes(totals[row])}, ${data.layers[data.layer[row]]}`);
+        const element = make("button", label, { type: "button", title });
+        const item = make("div", undefined, { role: "listitem" });
+        item.append(element);
         Object.assign(element.style, { left: x + "px", top: y + "px", width: w + "px", height: h + "px", background: color(data.layer[row]) });
         element.addEventListener("click", () => {
           choose(row, false);
           if (children[row]) { top = row; lay(); }
         });
-        map.append(element);
+        map.append(item);
       }
       if (wide) { x += w; width -= w; } else { y += h; height -= h; }
     });

@@ -112,15 +112,19 @@ def _data(tree: Tree, views: Views, plan: Plan | None) -> dict[str, Any]:
             [one.rule, _text(_outer(top, one.path)), one.layer, one.message] for top, view in views for one in problems(view)
         ],
         "extensions": [] if plan is None else [list(one) for one in _extensions(plan)],
-        "blocks": []
-        if plan is None
-        else [[block.rule, _text(block.subject), block.found, block.wanted] for block in plan.blocks],
+        "blocked": plan is not None and bool(plan.blocked or plan.unsupported),
     }
 
 
 def _extensions(plan: Plan) -> Iterator[tuple[str, str, str, str, str, str]]:
+    unmountable = {block.subject for block in plan.blocks if block.of_extension}
     for one in plan.decisions:
-        yield _text(one.name), one.outcome, one.rule, one.found, one.wanted, one.fix
+        if one.outcome != "accepted" or one.name not in unmountable:
+            yield _text(one.name), one.outcome, one.rule, one.found, one.wanted, one.fix
+    for block in plan.blocks:
+        yield _text(block.subject), "fatal", block.rule, block.found, block.wanted, block.fix
+    for skipped in plan.skipped:
+        yield _text(skipped.path), "skipped", skipped.rule, skipped.reason, "", ""
 
 
 def _size(node: Node) -> int:

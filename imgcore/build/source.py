@@ -16,13 +16,14 @@ from typing import BinaryIO, Self, TypeAlias
 
 from imgcore import formats
 from imgcore.blob import Blob, FileBlob, SliceBlob, Spool, read_chunks
+from imgcore.build.half_changed import is_half_changed
 from imgcore.build.listing_source import LISTINGS, is_manifest, read_listing
 from imgcore.build.spec import Part, SourceSpec
 from imgcore.codec import detect_stream
 from imgcore.codec.stream_detect import HEAD_SIZE
 from imgcore.engine import Engine
 from imgcore.errors import NotThisFormat, PathError, SourceUnreadable, Unsupported, context, show
-from imgcore.events import Control
+from imgcore.events import Control, Warned
 from imgcore.formats.base import Format, Image
 from imgcore.hosts import Mounts, scan
 from imgcore.limits import Limits, parse_size
@@ -284,6 +285,9 @@ def _first_blob(
 ) -> tuple[Blob, str | None]:
     """Return (the bytes that a source names, how they were compressed where that was undone already)."""
     if not spec.is_stdin:
+        if is_half_changed(spec.path):
+            message = "a change of this image was stopped, or is under way: `imgcore iso modify` settles it"
+            control.emit(Warned(message, os.fsencode(spec.path)))
         return stack.enter_context(FileBlob(spec.path)), None
     if stdin is None:
         raise ValueError("standard input was named, but not handed in")

@@ -10,11 +10,11 @@ import dataclasses
 from collections.abc import Mapping
 
 from imgcore.blob import BytesBlob
-from imgcore.errors import MergeConflict, PathError
+from imgcore.errors import MergeConflict, context
 from imgcore.model import Dir, File, Meta, Node, Tree, join
-from imgcore.sysext.chase import chase, directory_at
+from imgcore.sysext.chase import directory_at
 from imgcore.sysext.kinds import KINDS, KindName
-from imgcore.sysext.release import PREFIX, read_assignments
+from imgcore.sysext.release import PREFIX, find_os_release, read_assignments
 from imgcore.sysext.version import NEWEST
 from imgcore.values import value_class
 
@@ -35,10 +35,13 @@ def extension_tree(tree: Tree, name: bytes, values: Mapping[str, str], *, kind: 
     """Return `tree` as the extension `name`, whose release file says `values` and what it said before.
 
     Raises MergeConflict where the two contradict each other, where several release files could be meant, where there is an
-    os-release, and without an ID; PathError where a file stands in the way.
+    os-release, where a file stands in the way, and without an ID.
     """
     what = KINDS[kind]
-    if chase(tree, b"/usr/lib/os-release") is not None:
+    found = find_os_release(tree)
+    if found.trouble:
+        raise MergeConflict(f"{found.trouble}, which stops every merge", path=found.path)
+    if found.present:
         raise MergeConflict(
             "an extension must not have an os-release: it would hide the host's",
             path=b"/usr/lib/os-release",
@@ -74,11 +77,16 @@ def _present(tree: Tree, directory: bytes, name: bytes) -> tuple[bytes | None, d
     if chosen is None:
         return None, {}
     if len(files) > 1 and chosen != PREFIX + name:
-        raise MergeConflict(f"several release files, and none is called extension-release.{_text(name)}", path=place.path)
+        raise MergeConflict(
+            f"several release files, and none is called extension-release.{_text(name)}",
+            path=place.path,
+            hint="--exclude leaves out those that are not meant",
+        )
     node = files[chosen]
     if not isinstance(node, File):
-        raise PathError("a release file that is no regular file", path=join(place.path, chosen))
-    return join(place.path, chosen), read_assignments(node.content, NEWEST)
+        raise MergeConflict("a release file that is no regular file", path=join(place.path, chosen))
+    with context(path=join(place.path, chosen)):
+        return join(place.path, chosen), read_assignments(node.content, NEWEST)
 
 
 def _with(root: Dir, path: bytes, node: Node, mtime: int) -> Dir:
@@ -87,7 +95,8 @@ def _with(root: Dir, path: bytes, node: Node, mtime: int) -> Dir:
     for name in names[:-1]:
         child = above[-1].children.get(name)
         if child is not None and not isinstance(child, Dir):
-            raise PathError("not a directory, where the release file goes", path=path)
+            at = b"/" + b"/".join(names[: len(above)])
+            raise MergeConflict(f"not a directory, where {_text(path)} goes", path=at)
         above.append(child if child is not None else Dir(Meta(0o755, mtime_ns=mtime)))
     for parent, name in zip(reversed(above), reversed(names), strict=True):
         node = dataclasses.replace(parent, children={**parent.children, name: node})

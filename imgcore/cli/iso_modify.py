@@ -10,15 +10,16 @@ from typing import Any
 
 import click
 
-from imgcore.blob import FileBlob, open_sink
-from imgcore.build.in_place import apply_in_place, recover
+from imgcore.blob import open_sink
+from imgcore.build.half_changed import is_half_changed
+from imgcore.build.in_place import hold
 from imgcore.build.iso_modify import Add, Edit, EspAdd, EspRemove, Remove, VolumeId, modify
 from imgcore.build.source import open_source
 from imgcore.cli.command import Run, limits_option, verb
 from imgcore.cli.output import human
 from imgcore.cli.packing import parse_clock, parse_owner
 from imgcore.cli.system import source_date_epoch
-from imgcore.errors import PathError, TargetExists
+from imgcore.errors import PathError, SourceUnreadable, TargetExists, show
 from imgcore.hosts import node_at
 from imgcore.model import Dir, File, Tree
 from imgcore.transforms import Clock, Policy
@@ -61,21 +62,22 @@ def modify_command(run: Run, source: str, dest: str | None, **values: Any) -> in
     if dest is not None and values["in_place"]:
         raise click.UsageError("OUT and --in-place exclude each other")
     with run.work() as control, contextlib.ExitStack() as stack:
-        if os.path.exists(source) and not values["dry_run"]:
-            done = recover(source, sync=not values["no_sync"])
-            if done is not None:
-                run.output.note(f"a change of `{source}` that was stopped is {done}")
-        blob = stack.enter_context(FileBlob(source))
+        if dest is not None and not values["dry_run"] and os.path.exists(dest) and not values["force"]:
+            raise TargetExists("target exists", path=os.fsencode(dest), hint="--force replaces it")
+        if values["dry_run"] and is_half_changed(source):
+            hint = "without --dry-run it is finished or undone"
+            raise SourceUnreadable("a change of this image was stopped, or is under way", path=os.fsencode(source), hint=hint)
+        held = stack.enter_context(hold(source, change=values["in_place"], sync=not values["no_sync"]))
+        if held.recovered is not None:
+            run.output.note(f"a change of `{show(source)}` that was stopped is {held.recovered}")
         edits = _edits(values, stack)
-        result = modify(blob, edits, limits=values["limits"], control=control)
+        result = modify(held.blob, edits, limits=values["limits"], control=control)
         if values["dry_run"]:
             pass
         elif dest is None:
             if result.patches:
-                apply_in_place(source, blob.size, result.size, result.patches, sync=not values["no_sync"])
+                held.apply(result.size, result.patches, sync=not values["no_sync"])
         else:
-            if os.path.exists(dest) and not values["force"]:
-                raise TargetExists("target exists", path=os.fsencode(dest), hint="--force replaces it")
             with open_sink(dest, replace=values["force"], sync=not values["no_sync"]) as sink:
                 result.write(sink, control)
     report = result.report

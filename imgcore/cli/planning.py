@@ -10,27 +10,40 @@ from typing import Any, Final
 
 import click
 
+from imgcore.blob import FileBlob
 from imgcore.build.extensions import open_extensions
 from imgcore.build.source import open_source
 from imgcore.build.spec import SourceSpec
 from imgcore.cli.command import Run
-from imgcore.errors import show
+from imgcore.errors import context
 from imgcore.limits import Limits
 from imgcore.model import Tree
 from imgcore.sysext.architecture import architecture_of_machine
-from imgcore.sysext.envfile import parse_env_file
 from imgcore.sysext.mutable import MODES, parse_mode
 from imgcore.sysext.plan import Options, Plan, plan, plan_extensions
 from imgcore.sysext.policy import ImagePolicy
+from imgcore.sysext.release import read_assignments
 from imgcore.sysext.version import KNOWN, NEWEST, SystemdVersion
 
-__all__ = ["KIND", "decision_options", "open_host", "options_of", "plan_of", "plan_of_root", "say_decisions"]
+__all__ = [
+    "KIND",
+    "decision_flags",
+    "decision_options",
+    "finding_options",
+    "host_directory",
+    "open_host",
+    "options_of",
+    "plan_of",
+    "plan_of_root",
+    "read_os_release",
+    "version_option",
+]
 
 KIND: Final = click.option(
     "--kind", type=click.Choice(["sysext", "confext"]), default="sysext", show_default=True, help="The class of extensions."
 )
 
-_OPTIONS: Final = (
+_FINDING: Final = (
     click.option(
         "--systemd",
         type=click.Choice([str(number) for number in KNOWN]),
@@ -38,6 +51,14 @@ _OPTIONS: Final = (
         show_default=True,
         help="Whose version decides.",
     ),
+    click.option(
+        "--architecture",
+        metavar="NAME",
+        help="Of the host, as systemd calls it (x86-64, arm64).  [default: this machine's]",
+    ),
+    click.option("--without", multiple=True, metavar="NAME", help="What if this extension were not there."),
+)
+_DECIDING: Final = (
     click.option("--force-match", "force", is_flag=True, help="Match nothing: systemd's --force."),
     click.option(
         "--mutable",
@@ -45,45 +66,71 @@ _OPTIONS: Final = (
         help=f"What takes writes: {', '.join(MODES)}.  [default: what the host's configuration says]",
     ),
     click.option("--image-policy", metavar="POLICY", help="As systemd's --image-policy."),
-    click.option(
-        "--architecture",
-        metavar="NAME",
-        help="Of the host, as systemd calls it (x86-64, arm64).  [default: this machine's]",
-    ),
     click.option("--os-release", type=click.Path(dir_okay=False), metavar="FILE", help="What if the host had this os-release."),
-    click.option("--without", multiple=True, metavar="NAME", help="What if this extension were not there."),
     click.option(
         "--order", metavar="NAME,...", help="What if extensions lay in this order, the lowest first, above those not named."
     ),
 )
 
 
-def decision_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the flags to a verb."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+def _adding(options: Sequence[Callable[..., Any]]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    def add(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+version_option: Final = _adding(_FINDING[:1])
+"""Adds the flag that says whose version it is."""
+finding_options: Final = _adding(_FINDING)
+"""Adds the flags that say which extensions are found."""
+decision_options: Final = _adding((*_FINDING, *_DECIDING))
+"""Adds the flags that say which extensions are found, and what is decided about them."""
+
+
+def decision_flags() -> tuple[str, ...]:
+    """Return the names of the parameters that `decision_options` adds."""
+
+    @decision_options
+    def command() -> None:
+        """Hold the flags."""
+
+    return tuple(option.name for option in command.__click_params__)  # type: ignore[attr-defined]
 
 
 def options_of(values: dict[str, Any]) -> Options:
-    """Return what the flags say. Raises UsageError."""
+    """Return what the flags say; a verb need not have all of them. Raises UsageError."""
     try:
         os_release = None
-        if values["os_release"] is not None:
-            with open(values["os_release"], "rb") as stream:
-                os_release = parse_env_file(stream.read())
+        if values.get("os_release") is not None:
+            os_release = read_os_release(values["os_release"])
+        systemd, policy, mutable = SystemdVersion(int(values["systemd"])), values.get("image_policy"), values.get("mutable")
         return Options(
-            systemd=SystemdVersion(int(values["systemd"])),
-            architecture=values["architecture"] or architecture_of_machine(platform.machine()),
-            force=values["force"],
-            mutable=None if values["mutable"] is None else parse_mode(values["mutable"]),
-            image_policy=None if values["image_policy"] is None else ImagePolicy.parse(values["image_policy"]),
+            systemd=systemd,
+            architecture=values.get("architecture") or architecture_of_machine(platform.machine()),
+            force=values.get("force", False),
+            mutable=None if mutable is None else parse_mode(mutable),
+            image_policy=None if policy is None else ImagePolicy.parse(policy, systemd),
             os_release=os_release,
-            leave_out=frozenset(os.fsencode(name) for name in values["without"]),
-            order=tuple(os.fsencode(name) for name in (values["order"] or "").split(",") if name),
+            leave_out=frozenset(os.fsencode(name) for name in values.get("without", ())),
+            order=tuple(os.fsencode(name) for name in (values.get("order") or "").split(",") if name),
         )
     except ValueError as error:
         raise click.UsageError(str(error)) from None
+
+
+def read_os_release(path: str) -> dict[str, str]:
+    """Return the assignments in a file of this machine. Raises SourceUnreadable, Corrupt."""
+    with FileBlob(os.fsencode(path)) as blob, context(path=os.fsencode(path)):
+        return read_assignments(blob, NEWEST)
+
+
+def host_directory(source: SourceSpec) -> bytes | None:
+    """Return the directory of this machine that a source is, None where it is an image or in one."""
+    plain = not source.parts and source.kind is None and source.partition is None
+    return os.fsencode(source.path) if plain and os.path.isdir(source.path) else None
 
 
 def open_host(run: Run, source: SourceSpec, limits: Limits, stack: contextlib.ExitStack) -> Tree:
@@ -99,7 +146,6 @@ def plan_of(
     tree = open_host(run, host, limits, stack)
     try:
         opened = open_extensions(extensions, stack, kind=kind, systemd=options.systemd, limits=limits, control=run.control)
-        opened = [one for one in opened if one.name not in options.leave_out]
         return plan_extensions(tree, opened, kind=kind, options=options)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
@@ -109,49 +155,14 @@ def plan_of_root(run: Run, root: SourceSpec, kind: Any, values: dict[str, Any], 
     """Return what systemd decides about the extensions that are in a root. Raises UsageError."""
     options = options_of(values)
     tree = open_host(run, root, values["limits"], stack)
+    listing = None
+    if (top := host_directory(root)) is not None:
+
+        def listing(path: bytes) -> list[bytes]:
+            return os.listdir(top + path)
+
     try:
-        return stack.enter_context(plan(tree, kind=kind, options=options, limits=values["limits"]))
+        made = plan(tree, kind=kind, options=options, limits=values["limits"], listing=listing)
+        return stack.enter_context(made)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
-
-
-def say_decisions(run: Run, made: Plan, *, on_stderr: bool = False) -> int:
-    """Print the decision about each extension; return the exit code that follows: 0, 1, or 3 where one cannot be read."""
-    output = run.output
-    for one in made.decisions:
-        if output.as_json:
-            values = {"name": show(one.name), "outcome": one.outcome, "rule": one.rule, "path": show(one.extension.path)}
-            more = {"found": show(one.found), "wanted": show(one.wanted), "fix": show(one.fix)}
-            output.event("finding", {**values, **{key: text for key, text in more.items() if text}}, on_stderr=on_stderr)
-            continue
-        said = f"{one.outcome:<9} {show(one.name)} [{one.rule}]"
-        said += f": {one.found}" if one.found else ""
-        said += f"; wanted: {one.wanted}" if one.wanted and one.outcome != "accepted" else ""
-        said += f"; fix: {one.fix}" if one.fix else ""
-        _say(run, show(said), on_stderr)
-        if one.outcome == "fatal":
-            _say(run, f"          while `{show(one.name)}` is there, no extension is merged", on_stderr)
-    for block in made.blocks:
-        if output.as_json:
-            values = {"rule": block.rule, "outcome": "fatal", "subject": show(block.subject), "found": show(block.found)}
-            output.event("finding", {**values, "wanted": show(block.wanted), "fix": show(block.fix)}, on_stderr=on_stderr)
-            continue
-        _say(
-            run, f"fatal     [{block.rule}] {show(block.subject)}: {show(block.found)}; wanted: {show(block.wanted)}", on_stderr
-        )
-    for skipped in made.skipped:
-        if output.as_json:
-            values = {"path": show(skipped.path), "outcome": "skipped", "rule": skipped.rule, "found": show(skipped.reason)}
-            output.event("finding", values, on_stderr=on_stderr)
-        elif skipped.rule != "suffix" or output.verbose:
-            _say(run, f"skipped   {show(skipped.path)} [{skipped.rule}]: {show(skipped.reason)}", on_stderr)
-    if made.unsupported:
-        return 3
-    return 1 if made.blocked or made.ignored else 0
-
-
-def _say(run: Run, text: str, on_stderr: bool) -> None:
-    if on_stderr:
-        run.output.note(text)
-    else:
-        run.output.line(text)

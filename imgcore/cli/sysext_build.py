@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -15,17 +15,22 @@ from imgcore.build.spec import SourceSpec
 from imgcore.build.sysext_image import extension_tree
 from imgcore.cli.command import SIZE, SOURCE, Run, limits_option, verb
 from imgcore.cli.packing import parse_clock, parse_compression, parse_losses, parse_owner, parse_settings
-from imgcore.cli.planning import KIND
+from imgcore.cli.planning import KIND, read_os_release
 from imgcore.cli.system import source_date_epoch
 from imgcore.cli.verb_pack import format_options, show_report
 from imgcore.errors import show
 from imgcore.limits import Limits
 from imgcore.model import Dir, Tree
-from imgcore.sysext.envfile import parse_env_file
+from imgcore.sysext.architecture import ARCHITECTURES, near_misses
+from imgcore.sysext.discovery import is_extension_name
 from imgcore.sysext.kinds import KINDS, KindName
-from imgcore.transforms import Clock, Policy
+from imgcore.sysext.layers import bad_characters
+from imgcore.transforms import Clock, Globs, Policy
+from imgcore.transforms import exclude as leave_out
 
 __all__ = ["build_command"]
+
+_SCOPES: Final = ("system", "initrd", "portable")
 
 
 @verb(
@@ -67,12 +72,15 @@ def build_command(run: Run, source: SourceSpec, dest: str, kind: KindName, limit
     os-release. What is outside of the hierarchies (/usr and /opt, of confext /etc) is packed and warned of: it is never
     merged.
     """
-    name = extension_name(dest, kind)
+    name = _name(run, dest, kind)
     wanted = _wanted(kind, values)
     with run.work() as control, contextlib.ExitStack() as stack:
         tree = stack.enter_context(open_source(source, limits=limits, stdin=run.stdin(), control=control)).tree
         try:
-            made = extension_tree(tree, name, wanted, kind=kind)
+            globs = Globs(values["exclude"])
+            made = extension_tree(leave_out(tree, globs), name, wanted, kind=kind)
+            for glob in globs.unused():
+                run.output.note(f"warning: --exclude `{show(glob)}` matches nothing")
             if made.renamed is not None:
                 run.output.note(f"renamed `{show(made.renamed)}` to `{show(made.release)}`")
             _warn_outside(run, made.tree, kind)
@@ -86,7 +94,6 @@ def build_command(run: Run, source: SourceSpec, dest: str, kind: KindName, limit
                 format=chosen.name,
                 options=options,
                 policy=Policy(owners=values["owner"], clock=clock),
-                exclude=values["exclude"],
                 force=values["force"],
                 sync=not values["no_sync"],
                 limits=limits,
@@ -98,13 +105,25 @@ def build_command(run: Run, source: SourceSpec, dest: str, kind: KindName, limit
     return None
 
 
+def _name(run: Run, dest: str, kind: KindName) -> bytes:
+    """Return the extension's name. Raises UsageError for one that systemd passes over, or that no merge survives."""
+    name = extension_name(dest, kind)
+    if not is_extension_name(name):
+        raise click.UsageError(f"`{show(dest)}`: systemd takes no extension called `{show(name)}`")
+    if bad := bad_characters(name):
+        shown = " ".join(bad.decode())
+        raise click.UsageError(f"`{show(dest)}`: with {shown} in its name, systemd could not merge any extension beside it")
+    if not dest.endswith(".raw"):
+        run.output.note(f"warning: systemd looks for {show(name)}.raw, and would pass over `{show(dest)}`")
+    return name
+
+
 def _wanted(kind: KindName, values: dict[str, Any]) -> dict[str, str]:
     """Return the assignments that the flags ask for. Raises UsageError."""
     what = KINDS[kind]
     wanted: dict[str, str] = {}
     if values["like"] is not None:
-        with open(values["like"], "rb") as stream:
-            like = parse_env_file(stream.read())
+        like = read_os_release(values["like"])
         if not like.get("ID"):
             raise click.UsageError(f"`{values['like']}` has no ID")
         wanted |= {key: like[key] for key in ("ID", "VERSION_ID", what.level_key) if like.get(key)}
@@ -119,7 +138,23 @@ def _wanted(kind: KindName, values: dict[str, Any]) -> dict[str, str]:
     for key, text in flags.items():
         if text is not None and any(char in text for char in "\n\0"):
             raise click.UsageError(f"{key} has a newline or a zero byte in it")
+    for key, text in flags.items():
+        if text is not None and wanted.get(key, text) != text:
+            said = f"`{values['like']}` says {key}={wanted[key]}"
+            raise click.UsageError(f"{said}, and {key}={text} was asked for: leave out --like, or the other flag")
+    _require_words(values["arch"], values["scope"])
     return wanted | {key: text for key, text in flags.items() if text is not None}
+
+
+def _require_words(architecture: str | None, scope: str | None) -> None:
+    """Raise UsageError for words that no systemd knows: an extension that says them is ignored everywhere."""
+    if architecture not in (None, "", "_any") and architecture not in ARCHITECTURES:
+        near = near_misses(architecture)
+        help_ = f"it says {near}" if near else f"known: _any, {', '.join(sorted(ARCHITECTURES))}"
+        raise click.UsageError(f"--arch {architecture}: systemd knows no such architecture; {help_}")
+    for word in (scope or "").split():
+        if word not in _SCOPES:
+            raise click.UsageError(f"--scope: systemd knows no `{word}`; known: {', '.join(_SCOPES)}")
 
 
 def _warn_outside(run: Run, tree: Tree, kind: KindName) -> None:

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 from collections.abc import Sequence
 from typing import Any
 
 import click
 
-from imgcore.build.extensions import open_layers
 from imgcore.build.pack import choose_format, pack
 from imgcore.build.spec import SourceSpec
 from imgcore.cli.command import SIZE, SOURCE, Run, limits_option, verb
+from imgcore.cli.deciding import say_decisions
 from imgcore.cli.output import path_fields
 from imgcore.cli.packing import parse_compression, parse_losses, parse_settings
-from imgcore.cli.planning import decision_options, plan_of, say_decisions
+from imgcore.cli.planning import decision_options, plan_of
+from imgcore.cli.stacking import KIND, overlay_flags, require_of_kind, stack_of
 from imgcore.cli.verb_pack import format_options, show_report, target
-from imgcore.errors import NotRepresentable, show
+from imgcore.errors import NotRepresentable, TargetExists, show
 from imgcore.limits import Limits
 from imgcore.model import Loss, Tree, manifest_lines
 from imgcore.sysext.merging import MergedHost, merge_plan
+from imgcore.sysext.plan import Plan
 from imgcore.transforms import Policy
-from imgcore.transforms.overlay import Merged, merge, problems, unseen, without_unseen
+from imgcore.transforms.overlay import Merged, problems, unseen, without_unseen
 
 __all__ = ["command"]
 
@@ -41,13 +44,7 @@ __all__ = ["command"]
 @click.argument("host", type=SOURCE, metavar="HOST")
 @click.argument("extensions", type=SOURCE, nargs=-1, metavar="EXT...")
 @click.option("-o", "--output", "dest", metavar="DEST", help="Write the merged tree as an image.")
-@click.option(
-    "--kind",
-    type=click.Choice(["sysext", "confext", "overlay"]),
-    default="sysext",
-    show_default=True,
-    help="systemd's rules and order, or plain layers, later ones above.",
-)
+@KIND
 @click.option("--manifest", is_flag=True, help="Print the manifest of the merged tree.")
 @click.option("--html", type=click.Path(dir_okay=False), metavar="FILE", help="Write a page that shows the merged tree.")
 @click.option("--format", "format_name", metavar="NAME", help="Of DEST; by default what its suffix says.")
@@ -61,9 +58,10 @@ __all__ = ["command"]
     help="Accept what DEST's format cannot hold, and (lookup) paths that Linux gives an error for.",
 )
 @click.option("-j", "--jobs", type=click.IntRange(min=1), metavar="N", help="Threads.  [default: the CPUs allowed]")
-@click.option("--force", "replace", is_flag=True, help="Replace DEST.")
+@click.option("--force", "replace", is_flag=True, help="Replace DEST, and the page.")
 @click.option("--no-sync", is_flag=True, help="Do not force DEST to disk before it appears.")
 @decision_options
+@overlay_flags
 @limits_option
 def command(
     run: Run,
@@ -78,26 +76,35 @@ def command(
 ) -> int | None:
     """Merge all EXT over HOST, say what becomes of each, and write the merged tree where that is asked for.
 
-    An extension that does not fit is left out, and the exit code is 1; one that blocks all leaves no DEST. For overlay,
-    layers lie in the order given, the later above the earlier. A path that Linux gives an error for cannot be in DEST:
-    there is none then, and the exit code is 4, unless --allow-loss lookup says that it may be missing.
+    An extension that does not fit is left out, and the exit code is 1; one that blocks all leaves no DEST, but a page that
+    says so. For overlay, layers lie in the order given, the later above the earlier; a stack that Linux refuses to mount is
+    an error. A path that Linux gives an error for cannot be in DEST: there is none then, and the exit code is 4, unless
+    --allow-loss lookup says that it may be missing.
     """
+    require_of_kind(kind)
     if dest == "-" and manifest:
         raise click.UsageError("--manifest and DEST `-` both go to standard output")
-    with run.work() as control, contextlib.ExitStack() as stack:
+    if html is not None and os.path.lexists(html) and not values["replace"]:
+        raise TargetExists("exists already", path=html, hint="--force replaces it")
+    with run.work(), contextlib.ExitStack() as stack:
         quiet = manifest or dest == "-"
         code, views, tree = 0, [], None
         if kind == "overlay":
-            layers = open_layers([host, *extensions], stack, limits=limits, control=control)
-            view = merge(layers[::-1], limits=limits)
+            view = stack_of(run, [host, *extensions], values, limits, stack)
             views, tree = [(b"/", view)], view.tree
             made = None
         else:
             made = plan_of(run, host, extensions, kind, {**values, "limits": limits}, stack)
             code = say_decisions(run, made, on_stderr=quiet)
             if made.blocked or made.unsupported:
-                run.output.note("nothing is merged")
+                run.output.note("nothing is merged" + ("" if dest is None else f", and `{show(dest)}` is not written"))
+                if html is not None:
+                    _page(html, made.root, [], made)
                 return code
+            if made.skipped:
+                code = code or 1  # systemd would pass over it in silence; here it was asked for
+            if not extensions:
+                run.output.note("no extensions: the host as it is")
             merged: MergedHost = merge_plan(made, limits=limits)
             views, tree = [(one.target, one.merged) for one in merged.hierarchies], merged.tree
             for one in merged.hierarchies:
@@ -107,12 +114,16 @@ def command(
             for line in manifest_lines(tree):
                 run.output.line(line)
         if html is not None:
-            from imgcore.build.merge_page import write_page
-
-            write_page(html, tree, views, made)
+            _page(html, tree, views, made)
         if dest is not None:
             _write(run, tree, dest, values, limits, losses)
     return code
+
+
+def _page(path: str, tree: Tree, views: Sequence[tuple[bytes, Merged]], plan: Plan | None) -> None:
+    from imgcore.build.merge_page import write_page
+
+    write_page(path, tree, views, plan)
 
 
 def _layers(run: Run, path: bytes, names: Sequence[str], quiet: bool) -> None:

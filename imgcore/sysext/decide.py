@@ -9,15 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from imgcore.errors import PathError
-from imgcore.sysext.chase import chase
 from imgcore.sysext.extension import Extension
 from imgcore.sysext.host import Host
 from imgcore.sysext.image import TroubleKind
 from imgcore.sysext.kinds import CONFEXT, SYSEXT, Kind
 from imgcore.sysext.match import match
 from imgcore.sysext.policy import ImagePolicy
-from imgcore.sysext.release import find_release
+from imgcore.sysext.release import OsRelease, find_os_release, find_release
 from imgcore.sysext.version import SystemdVersion
 
 __all__ = ["Decision", "Outcome", "decide"]
@@ -61,9 +59,9 @@ def decide(
     if force:
         return Decision(extension, "accepted", "force", "--force", "nothing")
     release = extension.release
-    if extension.os_release and extension.image_type != "directory":
+    if extension.os_release.present and extension.image_type != "directory":
         wanted = "no /usr/lib/os-release, which makes systemd take the image for a system's, without release data"
-        return Decision(extension, "ignored", "os-release", "usr/lib/os-release", wanted, "remove it from the extension")
+        return Decision(extension, "ignored", "os-release", "/usr/lib/os-release", wanted, "remove it from the extension")
     verdict = match(release, host, kind, systemd)
     fix = verdict.fix
     if verdict.rule == "release":
@@ -87,41 +85,60 @@ def _image_rules(
 ) -> Decision | None:
     """Return the answer where the image as such is refused."""
     raw = extension.image_type != "directory"
-    if raw and not _is_extension_image(extension, systemd):
-        wanted = f"a release file called extension-release.{_text(extension.name)}; --force does not help with an image"
-        return Decision(extension, "fatal", "release", extension.release.why, wanted, _release_fix(extension, kind))
-    if extension.os_release and kind is SYSEXT:
-        forbidden = not force if systemd.os_release_at_match else not raw
-        if forbidden:
-            wanted = "no /usr/lib/os-release, which would hide the host's"
-            return Decision(extension, "fatal", "os-release", "usr/lib/os-release", wanted, "remove it from the extension")
-    if raw and policy is not None and (why := policy.refuses_bare()):
+    if raw and (refused := _mounting(extension, kind, systemd)) is not None:
+        return refused
+    if kind is SYSEXT and (refused := _os_release_rule(extension, raw, systemd, force)) is not None:
+        return refused
+    if raw and policy is not None and (why := policy.refuses_bare(extension.file_system)):
         fix = "change the policy, or sign the image"
-        return Decision(extension, "fatal", "image-policy", "a bare file system, without protection", why, fix)
+        found = f"a bare {extension.file_system or 'file system'}, without protection"
+        return Decision(extension, "fatal", "image-policy", found, why, fix)
     return None
 
 
-def _is_extension_image(extension: Extension, systemd: SystemdVersion) -> bool:
-    """Return whether systemd mounts a raw image: as a system's, or as an extension of either class."""
-    if extension.tree is None:
-        return False
-    if extension.os_release or _has_etc_os_release(extension):
-        return True
-    kinds = (SYSEXT, CONFEXT) if systemd.confext else (SYSEXT,)
-    return any(find_release(extension.tree, extension.name, kind, systemd).path is not None for kind in kinds)
-
-
-def _has_etc_os_release(extension: Extension) -> bool:
+def _mounting(extension: Extension, kind: Kind, systemd: SystemdVersion) -> Decision | None:
+    """Return why systemd does not mount a raw image, which has to be a system's, or an extension of either class."""
     assert extension.tree is not None
-    try:
-        return chase(extension.tree, b"/etc/os-release") is not None
-    except PathError:
-        return False
+    for found in (find_os_release(extension.tree, b"/etc/os-release"), extension.os_release):
+        if found.trouble:
+            return _lost(extension, found, "image")
+        if found.present:
+            return None
+    kinds = (SYSEXT, CONFEXT) if systemd.confext else (SYSEXT,)
+    why = extension.release.why
+    for one in kinds:
+        release = find_release(extension.tree, extension.release_name, one, systemd)
+        if release.path is not None:
+            return None
+        if release.lost:
+            why = release.why
+            break
+    wanted = f"a release file called extension-release.{_text(extension.release_name)}; --force does not help with an image"
+    return Decision(extension, "fatal", "release", why, wanted, _release_fix(extension, kind))
+
+
+def _os_release_rule(extension: Extension, raw: bool, systemd: SystemdVersion, force: bool) -> Decision | None:
+    """Return the answer where an os-release is in the way, or where it cannot be said whether one is."""
+    found = extension.os_release
+    if force if systemd.os_release_at_match else (raw and not found.trouble):
+        return None
+    if found.trouble:
+        return _lost(extension, found, "os-release")
+    if not found.present:
+        return None
+    wanted = "no /usr/lib/os-release, which would hide the host's"
+    return Decision(extension, "fatal", "os-release", "/usr/lib/os-release", wanted, "remove it from the extension")
+
+
+def _lost(extension: Extension, found: OsRelease, rule: str) -> Decision:
+    """Return that systemd gives up, since it cannot find out whether there is an os-release."""
+    path = _text(found.path)
+    return Decision(extension, "fatal", rule, found.trouble, f"a path that can be followed to {path}", "repair or remove it")
 
 
 def _release_fix(extension: Extension, kind: Kind) -> str:
     """Return how to get a release file that is found."""
-    name = _text(extension.name)
+    name = _text(extension.release_name)
     wanted = f"{kind.release_dir.decode()}/extension-release.{name}"
     others = [_text(path) for path in extension.release.others]
     if extension.release.path is not None:

@@ -1,23 +1,29 @@
 """Which extensions there are: the entries of the search directories, each with the name that it is known by.
 
 Of several entries of one name the first counts, in the order of the search directories; within a directory it is the
-first that the file system lists, so that two of them there are left to chance, which `Candidate.rivals` tells of.
+first that the file system lists, which `Candidate.rivals` tells of. That order is known of a directory of this machine
+(`listing`); of a tree it is that of the names, and on another file system it may be another one.
+
+What cannot be looked up, such as a link that leads to itself, ends the discovery, and with it every verb of systemd.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeAlias
 
 from imgcore.errors import PathError
 from imgcore.model import Device, Dir, File, Node, Symlink, Tree, join, type_name
-from imgcore.sysext.chase import Place, chase, directory_at
+from imgcore.sysext.chase import Place, chase
 from imgcore.sysext.image import ImageType
 from imgcore.sysext.kinds import Kind
 from imgcore.sysext.version import SystemdVersion
 from imgcore.sysext.vpick import parse_candidate, pick
 
-__all__ = ["Candidate", "Discovery", "Skipped", "discover"]
+__all__ = ["Candidate", "Discovery", "Listing", "Skipped", "Stop", "discover", "is_extension_name", "nameless"]
+
+Listing: TypeAlias = Callable[[bytes], Sequence[bytes] | None]
 
 _RAW: Final = b".raw"
 _NOT_A_NAME: Final = "a name that no image can have"
@@ -53,12 +59,21 @@ class Skipped:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """What ends the discovery: a path of the root, and why it cannot be looked up."""
+
+    path: bytes
+    reason: str
+
+
 @dataclass(slots=True)
 class Discovery:
-    """What was found, lowest name last: `candidates` in the order of finding."""
+    """What was found: `candidates` in the order of finding; `stop` is the first thing that makes systemd give up."""
 
     candidates: list[Candidate] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
+    stop: Stop | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,34 +86,67 @@ class _Search:
 
 
 def discover(
-    tree: Tree, kind: Kind, *, systemd: SystemdVersion, architecture: str, initrd: bool, booted: bool = False
+    tree: Tree,
+    kind: Kind,
+    *,
+    systemd: SystemdVersion,
+    architecture: str,
+    initrd: bool,
+    booted: bool = False,
+    listing: Listing | None = None,
 ) -> Discovery:
-    """Return the extensions in the root `tree`; `booted`: as the system itself sees them, not as with `--root`."""
+    """Return the extensions in the root `tree`.
+
+    `booted`: as the system itself sees them, not as with `--root`. `listing`: returns the names in a directory of the root
+    in the file system's own order, None where that is not known.
+    """
     out = Discovery()
     found: dict[bytes, int] = {}
     search = _Search(tree, kind, systemd, architecture, systemd.follows_links or booted)
     for asked in kind.search_directories(systemd, initrd):
-        place = directory_at(tree, asked)
+        place = _search_directory(tree, asked, out)
         if place is None:
             continue
         assert isinstance(place.node, Dir)
         first = len(out.candidates)
-        for entry in place.node.children:
+        for entry in _ordered(place, listing):
             if entry.startswith(b".sysupdate.") and systemd.skips_sysupdate:
                 out.skipped.append(Skipped(join(place.path, entry), "temporary", "a file that systemd-sysupdate works on"))
                 continue
             one = _candidate(search, place.path, entry, place.node.children[entry])
-            if isinstance(one, Skipped):
+            if isinstance(one, Stop):
+                out.stop = out.stop or one
+            elif isinstance(one, Skipped):
                 out.skipped.append(one)
             elif one.name not in found:
                 found[one.name] = len(out.candidates)
                 out.candidates.append(one)
             else:
-                _second(out, one, found[one.name], first)
+                _second(out, one, found[one.name], first, by_chance=listing is None)
     return out
 
 
-def _second(out: Discovery, one: Candidate, index: int, first: int) -> None:
+def _search_directory(tree: Tree, asked: bytes, out: Discovery) -> Place | None:
+    """Return the search directory at a path, None where there is none; one that cannot be opened ends the discovery."""
+    try:
+        place = chase(tree, asked)
+        if place is not None and not isinstance(place.node, Dir):
+            raise PathError("not a directory", path=asked)
+    except PathError as error:
+        out.stop = out.stop or Stop(asked, error.message)
+        return None
+    return place
+
+
+def _ordered(place: Place, listing: Listing | None) -> Iterable[bytes]:
+    """Return the names in a directory in the order that systemd reads them in."""
+    assert isinstance(place.node, Dir)
+    known = () if listing is None else listing(place.path) or ()
+    first = dict.fromkeys(name for name in known if name in place.node.children)
+    return first | dict.fromkeys(place.node.children)
+
+
+def _second(out: Discovery, one: Candidate, index: int, first: int, *, by_chance: bool) -> None:
     """Note an entry whose name is taken."""
     other = out.candidates[index]
     if index < first:
@@ -106,11 +154,12 @@ def _second(out: Discovery, one: Candidate, index: int, first: int) -> None:
         return
     rivals = (*other.rivals, one.path)
     out.candidates[index] = Candidate(other.name, other.image_type, other.path, other.place, other.node, rivals)
-    reason = f"`{_text(other.path)}` has the same name, and stands before it in the directory by chance"
+    where = ", by chance" if by_chance else ""
+    reason = f"`{_text(other.path)}` has the same name, and stands before it in the directory{where}"
     out.skipped.append(Skipped(one.path, "rival", reason))
 
 
-def _candidate(search: _Search, directory: bytes, entry: bytes, node: Node) -> Candidate | Skipped:
+def _candidate(search: _Search, directory: bytes, entry: bytes, node: Node) -> Candidate | Skipped | Stop:
     """Return the extension that an entry is, or why it is none."""
     path = join(directory, entry)
     place = path
@@ -120,7 +169,7 @@ def _candidate(search: _Search, directory: bytes, entry: bytes, node: Node) -> C
         try:
             led = chase(search.tree, path)
         except PathError as error:
-            return Skipped(path, "symlink", error.message)
+            return Stop(path, error.message)
         if led is None:
             return Skipped(path, "symlink", "leads nowhere")
         place, node = led
@@ -140,7 +189,7 @@ def _candidate(search: _Search, directory: bytes, entry: bytes, node: Node) -> C
     else:
         return Skipped(path, "type", f"a {type_name(node)}, where a file, directory or block device is needed")
     if name is None:
-        return Skipped(path, "name", _NOT_A_NAME)
+        return nameless(path)
     return Candidate(name, image_type, path, place, node)
 
 
@@ -149,11 +198,16 @@ def _name(search: _Search, entry: bytes, suffix: bytes) -> bytes | None:
     name = entry.removesuffix(suffix) if suffix else entry
     if search.systemd.class_suffixes:
         name = name.removesuffix(b"." + search.kind.name.encode())
-    return name if _is_name(name) else None
+    return name if is_extension_name(name) else None
 
 
-def _is_name(name: bytes) -> bool:
-    """Return whether an image can be called so: a file name in UTF-8 without control characters."""
+def nameless(path: bytes) -> Skipped:
+    """Return that systemd passes over an entry for its name."""
+    return Skipped(path, "name", _NOT_A_NAME)
+
+
+def is_extension_name(name: bytes) -> bool:
+    """Return whether an image can be called so: a file name in UTF-8 without control characters, not a temporary one."""
     if not name or name in (b".", b"..") or len(name) > 255 or name.startswith(b".#"):
         return False
     try:
@@ -169,7 +223,7 @@ def _versioned(search: _Search, path: bytes, place: bytes, entry: bytes, node: D
     raw = suite.endswith(_RAW)
     name = _name(search, suite, _RAW if raw else b"")
     if name is None:
-        return Skipped(path, "name", _NOT_A_NAME)
+        return nameless(path)
     suffix = suite[len(name) :]  # versions have the suffixes of the directory, `.sysext` too
     parsed = []
     for file_name, inner in node.children.items():

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
+from typing import Final
 
 from imgcore.limits import Limits
 from imgcore.model import Dir, File, Tree
 from imgcore.sysext.discovery import Candidate
 from imgcore.sysext.image import ImageType, Trouble, TroubleKind, open_raw
 from imgcore.sysext.kinds import Kind
-from imgcore.sysext.release import Release, find_release, has_os_release
+from imgcore.sysext.release import OsRelease, Release, find_os_release, find_release, image_name
 from imgcore.sysext.version import SystemdVersion
 
 __all__ = ["Extension", "open_extension", "with_tree"]
+
+_NO_OS_RELEASE: Final = OsRelease(b"/usr/lib/os-release")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +30,8 @@ class Extension:
         place: where that leads, in the root; None where it is not in the root.
         tree: what is in it; None where it could not be read.
         release: its release file.
-        os_release: it brings an os-release, which no extension may.
+        release_name: what that has to be called after.
+        os_release: whether it brings an os-release, which no extension may.
         trouble: why there is no tree.
         file_system: of a raw image.
         mtime_ns: when the raw image was changed last; None for a directory, of which systemd tells the birth.
@@ -40,7 +44,8 @@ class Extension:
     place: bytes | None
     tree: Tree | None
     release: Release
-    os_release: bool = False
+    release_name: bytes
+    os_release: OsRelease = _NO_OS_RELEASE
     trouble: Trouble | None = None
     file_system: str | None = None
     mtime_ns: int | None = None
@@ -65,7 +70,8 @@ def open_extension(
         tree, trouble, file_system, mtime_ns = opened.tree, opened.trouble, opened.file_system, node.meta.mtime_ns
     else:
         trouble = Trouble(TroubleKind.UNSUPPORTED, "a block device", "a directory or an image, which can be read here")
-    release = Release(why="it could not be opened") if tree is None else find_release(tree, found.name, kind, systemd)
+    asked = _release_name(found, systemd)
+    release = Release(why="it could not be opened") if tree is None else find_release(tree, asked, kind, systemd)
     return Extension(
         found.name,
         found.image_type,
@@ -73,7 +79,8 @@ def open_extension(
         found.place,
         tree,
         release,
-        tree is not None and has_os_release(tree),
+        asked,
+        _NO_OS_RELEASE if tree is None else find_os_release(tree),
         trouble,
         file_system,
         mtime_ns,
@@ -84,4 +91,10 @@ def open_extension(
 def with_tree(name: bytes, path: bytes, tree: Tree, image_type: ImageType, kind: Kind, systemd: SystemdVersion) -> Extension:
     """Return the extension `name` whose content is `tree`, stored outside of the host."""
     release = find_release(tree, name, kind, systemd)
-    return Extension(name, image_type, path, None, tree, release, has_os_release(tree))
+    return Extension(name, image_type, path, None, tree, release, name, find_os_release(tree))
+
+
+def _release_name(found: Candidate, systemd: SystemdVersion) -> bytes:
+    if found.image_type == "directory" or not systemd.image_suffixes:
+        return found.name
+    return image_name(found.path.rpartition(b"/")[2], systemd)

@@ -33,13 +33,22 @@ LayerOrigin: TypeAlias = Literal["mutable", "extension", "host"]
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Why nothing is merged: a rule, what it is about, what was found, what is wanted, what would help."""
+    """Why nothing is merged: a rule, what it is about, what was found, what is wanted, what would help.
+
+    `early`: systemd finds it out before it starts the child that merges.
+    """
 
     rule: str
     subject: bytes
     found: str
     wanted: str
-    fix: str = ""
+    fix: str
+    early: bool = False
+
+    @property
+    def of_extension(self) -> bool:
+        """Whether the subject is the name of an extension, and not a path of the host."""
+        return self.rule in ("layer", "name", "overlap")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +111,10 @@ def hierarchy_of(
         host = chase(root, path)
     except PathError as error:
         host = None
-        blocks.append(Block("hierarchy", path, error.message, "a directory"))
+        blocks.append(Block("hierarchy", path, error.message, "a directory", f"make {_text(path)} a directory", early=True))
     if host is not None and not isinstance(host.node, Dir):
-        blocks.append(Block("hierarchy", path, f"a {type_name(host.node)} on the host", "a directory"))
+        found = f"a {type_name(host.node)} on the host"
+        blocks.append(Block("hierarchy", path, found, "a directory", f"make {_text(path)} a directory"))
         host = None
     layers: list[Layer] = []
     for extension in reversed(accepted):
@@ -115,7 +125,8 @@ def hierarchy_of(
     writes = writes_of(root, path, host, mode)
     merged = bool(layers) or (mode != "no" and systemd.mutable_alone)
     if merged and writes.trouble:
-        blocks.append(Block("mutable", path, writes.trouble, "a directory apart from the hierarchy, with its mode"))
+        fix = f"repair {_text(writes.path or b'')}, or merge with --mutable no"
+        blocks.append(Block("mutable", path, writes.trouble, "a directory apart from the hierarchy, with its mode", fix))
     if merged:
         blocks += _unmountable(layers, path, host, accepted)
     if writes.imported is not None:
@@ -133,9 +144,9 @@ def hierarchy_of(
         )
     options = _options(kind, used, path, host, has_host, writes, prefix)
     if merged and options > MOST_OPTIONS:
+        found = f"{options} bytes of mount options for {len(used)} extensions"
         fix = "use fewer extensions, or shorter names"
-        wanted = f"at most {MOST_OPTIONS}, of which this is {len(used)} extensions"
-        blocks.append(Block("too-long", path, f"{options} bytes of mount options", wanted, fix))
+        blocks.append(Block("too-long", path, found, f"at most {MOST_OPTIONS} bytes", fix))
     target = path if host is None else host.path
     return Hierarchy(path, target, merged, host is None and merged, tuple(layers), writes, options), blocks
 
@@ -147,7 +158,8 @@ def _layer(extension: Extension, path: bytes) -> tuple[Layer | None, Block | Non
     try:
         found = chase(extension.tree, path)
     except PathError as error:
-        return None, Block("layer", extension.name, f"{_text(path)}: {error.message}", "a directory", "repair it")
+        fix = f"repair {_text(path)} in the extension"
+        return None, Block("layer", extension.name, f"{_text(path)}: {error.message}", "a directory", fix)
     if found is None:
         return None, None
     if not isinstance(found.node, Dir):
@@ -162,7 +174,7 @@ def _unmountable(layers: Sequence[Layer], path: bytes, host: Place | None, accep
     """Return what the kernel, or systemd before it, refuses of the layers."""
     blocks = []
     places = {one.name: one.place for one in accepted if one.image_type == "directory"}
-    for layer in layers:
+    for layer in reversed(layers):
         if bad := bad_characters(layer.name):
             found = f"the characters {' '.join(bad.decode())} in the name"
             blocks.append(Block("name", layer.name, found, "a name without : , \\ ' \"", "rename it"))

@@ -12,9 +12,10 @@ A string is read from left to right in segments. Characters that are no letter, 
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Iterable
 
-__all__ = ["compare_versions", "sorted_names", "version_key"]
+__all__ = ["compare_versions", "sorted_names", "ties", "version_key"]
 
 _LETTERS = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 _DIGITS = frozenset(b"0123456789")
@@ -88,3 +89,9 @@ version_key = functools.cmp_to_key(compare_versions)
 def sorted_names(names: Iterable[bytes]) -> list[bytes]:
     """Return names lowest first; those that systemd holds for equal, and so orders by chance, are in bytewise order."""
     return sorted(sorted(names), key=version_key)
+
+
+def ties(names: Iterable[bytes]) -> tuple[tuple[bytes, ...], ...]:
+    """Return the names that systemd holds for equal, such as `1` and `01`, in groups of two and more."""
+    groups = itertools.groupby(sorted_names(names), key=version_key)
+    return tuple(found for _, group in groups if len(found := tuple(group)) > 1)

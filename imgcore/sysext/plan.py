@@ -7,20 +7,22 @@ merged yet: `merging.merge_plan` does that.
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
 from imgcore.limits import Limits
 from imgcore.model import Tree
+from imgcore.sysext.architecture import ARCHITECTURES, near_misses
 from imgcore.sysext.decide import Decision, decide
-from imgcore.sysext.discovery import Skipped, discover
+from imgcore.sysext.discovery import Discovery, Listing, Skipped, discover, is_extension_name, nameless
 from imgcore.sysext.extension import Extension, open_extension
 from imgcore.sysext.host import Host, is_initrd, read_host
 from imgcore.sysext.kinds import KINDS, Kind, KindName
 from imgcore.sysext.layers import Block, Hierarchy, hierarchy_of
 from imgcore.sysext.mutable import MutableMode, read_configuration
-from imgcore.sysext.order import sorted_names
+from imgcore.sysext.order import sorted_names, ties
 from imgcore.sysext.policy import ImagePolicy
 from imgcore.sysext.version import NEWEST, SystemdVersion
 
@@ -73,6 +75,7 @@ class Plan:
         skipped: entries of search directories that are none.
         hierarchies: the layers of each, as if nothing blocked them.
         blocks: what stops the whole merge beyond fatal decisions.
+        tied: names that systemd holds for equal, so that their order changes from run to run; here it is bytewise.
     """
 
     root: Tree
@@ -85,6 +88,7 @@ class Plan:
     skipped: tuple[Skipped, ...]
     hierarchies: tuple[Hierarchy, ...]
     blocks: tuple[Block, ...]
+    tied: tuple[tuple[bytes, ...], ...] = ()
     _close: Callable[[], None] | None = field(default=None, repr=False)
 
     @property
@@ -108,6 +112,11 @@ class Plan:
         return tuple(one for one in self.decisions if one.outcome == "fatal")
 
     @property
+    def undiscovered(self) -> Block | None:
+        """What stops systemd from looking for extensions, and so `list` too; None where nothing does."""
+        return next((one for one in self.blocks if one.rule == "search"), None)
+
+    @property
     def blocked(self) -> bool:
         """Whether nothing is merged."""
         return bool(self.blocks or self.fatal)
@@ -125,21 +134,35 @@ class Plan:
         self.close()
 
 
-def plan(root: Tree, *, kind: KindName = "sysext", options: Options | None = None, limits: Limits | None = None) -> Plan:
+def plan(
+    root: Tree,
+    *,
+    kind: KindName = "sysext",
+    options: Options | None = None,
+    limits: Limits | None = None,
+    listing: Listing | None = None,
+) -> Plan:
     """Return what systemd would decide about the extensions in the search directories of `root`.
 
-    Raises LimitExceeded, SourceError; whatever else is wrong with an image is a decision. Raises ValueError for
-    options that the version of systemd does not have.
+    `listing` returns the names in a directory of the root as its file system lists them, which says who of two of one name
+    is first; without it, the first by name is. Raises LimitExceeded, SourceError; whatever else is wrong with an image is a
+    decision. Raises ValueError for options that the version of systemd does not have, and for extensions that are not there.
     """
     options, limits, what = options or Options(), limits or Limits.default(), KINDS[kind]
     systemd = options.systemd
     initrd = is_initrd(root, systemd, options.booted)
-    found = discover(root, what, systemd=systemd, architecture=options.architecture, initrd=initrd, booted=options.booted)
+    found = discover(
+        root,
+        what,
+        systemd=systemd,
+        architecture=options.architecture,
+        initrd=initrd,
+        booted=options.booted,
+        listing=listing,
+    )
     with contextlib.ExitStack() as stack:
-        extensions = [
-            open_extension(one, what, systemd, limits, stack) for one in found.candidates if one.name not in options.leave_out
-        ]
-        made = plan_extensions(root, extensions, kind=kind, options=options, skipped=found.skipped)
+        extensions = [open_extension(one, what, systemd, limits, stack) for one in found.candidates]
+        made = plan_extensions(root, extensions, kind=kind, options=options, discovery=found)
         made._close = stack.pop_all().close
         return made
 
@@ -150,9 +173,12 @@ def plan_extensions(
     *,
     kind: KindName = "sysext",
     options: Options | None = None,
-    skipped: Sequence[Skipped] = (),
+    discovery: Discovery | None = None,
 ) -> Plan:
-    """Return what systemd would decide about these extensions, wherever they are. Raises ValueError as `plan` does."""
+    """Return what systemd would decide about these extensions, wherever they are; `discovery` is how they were found.
+
+    Raises ValueError as `plan` does.
+    """
     options, what = options or Options(), KINDS[kind]
     systemd = options.systemd
     _require_known(what, options)
@@ -165,22 +191,41 @@ def plan_extensions(
         booted=options.booted,
         os_release=options.os_release,
     )
-    by_name = {one.name: one for one in extensions}
+    by_name = {one.name: one for one in extensions if is_extension_name(one.name)}
+    skipped = [] if discovery is None else discovery.skipped
+    skipped += [nameless(one.path) for one in extensions if one.name not in by_name]
+    _require_present(by_name, options.leave_out, "left out")
+    by_name = {name: one for name, one in by_name.items() if name not in options.leave_out}
     ordered = [by_name[name] for name in _ordered(by_name, options.order)]
     decisions = tuple(decide(one, host, what, systemd, force=options.force, policy=policy) for one in ordered)
     blocks = []
+    if discovery is not None and discovery.stop is not None:
+        stop = discovery.stop
+        wanted = "what can be looked up, or nothing"
+        blocks.append(Block("search", stop.path, stop.reason, wanted, "repair or remove it", early=True))
     if host.trouble:
         place = host.path or b"/usr/lib/os-release"
-        blocks.append(Block("host", place, host.trouble, "an os-release with ID=", "add one to the host"))
+        fix = f"set ID= in {place.decode('utf-8', 'backslashreplace')} of the host"
+        blocks.append(Block("host", place, host.trouble, "an os-release with ID=", fix))
     accepted = [one.extension for one in decisions if one.outcome == "accepted"]
     hierarchies = []
     if accepted or (mode != "no" and systemd.mutable_alone):
         for path in options.hierarchies or what.hierarchies:
             one, found = hierarchy_of(root, path, accepted, what, mode, options.root_prefix, systemd)
             hierarchies.append(one)
-            blocks += found
+            blocks += [block for block in found if block not in blocks]
     return Plan(
-        root, what, options, host, mode, tuple(extensions), decisions, tuple(skipped), tuple(hierarchies), tuple(blocks)
+        root,
+        what,
+        options,
+        host,
+        mode,
+        tuple(by_name.values()),
+        decisions,
+        tuple(skipped),
+        tuple(hierarchies),
+        tuple(blocks),
+        ties(one.name for one in accepted if one.name not in options.order),
     )
 
 
@@ -193,6 +238,17 @@ def _require_known(kind: Kind, options: Options) -> None:
         raise ValueError(f"systemd {systemd.number} has no --mutable")
     if options.image_policy is not None and not systemd.confext:
         raise ValueError(f"systemd {systemd.number} has no --image-policy")
+    if options.architecture not in ARCHITECTURES:
+        near = near_misses(options.architecture)
+        help_ = f"; did you mean {near}?" if near else f"; known: {', '.join(sorted(ARCHITECTURES))}"
+        raise ValueError(f"systemd knows no architecture `{options.architecture}`{help_}")
+
+
+def _require_present(names: Collection[bytes], asked: Collection[bytes], what: str) -> None:
+    """Raise ValueError for the name of an extension that is not there."""
+    for name in asked:
+        if name not in names:
+            raise ValueError(f"there is no extension `{name.decode('utf-8', 'backslashreplace')}` to be {what}")
 
 
 def _configured(root: Tree, kind: Kind, options: Options) -> tuple[MutableMode, ImagePolicy | None]:
@@ -203,13 +259,14 @@ def _configured(root: Tree, kind: Kind, options: Options) -> tuple[MutableMode, 
         mode = said.mutable if mode is None else mode
         if policy is None and said.image_policy is not None:
             with contextlib.suppress(ValueError):  # systemd warns, and goes on without
-                policy = ImagePolicy.parse(said.image_policy)
+                policy = ImagePolicy.parse(said.image_policy, options.systemd)
     return mode or "no", policy
 
 
 def _ordered(names: Collection[bytes], order: Sequence[bytes]) -> list[bytes]:
-    """Return the names, the lowest first. Raises ValueError for one of `order` that is not there."""
-    for name in order:
-        if name not in names:
-            raise ValueError(f"there is no extension `{name.decode('utf-8', 'backslashreplace')}` to be ordered")
+    """Return the names, the lowest first. Raises ValueError for one of `order` that is not there, or there twice."""
+    _require_present(names, order, "ordered")
+    for name, times in Counter(order).items():
+        if times > 1:
+            raise ValueError(f"the extension `{name.decode('utf-8', 'backslashreplace')}` is to be ordered twice")
     return [*sorted_names(name for name in names if name not in order), *order]

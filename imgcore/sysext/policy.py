@@ -1,8 +1,9 @@
 """Image policies: which partitions an image may have, and how each has to be protected.
 
 A policy is `DESIGNATOR=FLAG+FLAG:…`; an empty designator says what holds for the others; `*` allows all, `-` nothing, `~`
-ignores all. Of the images that can be read here, none has partitions: a file system on the whole file is its root, without
-protection and without flags, and what a policy says of the root is all that counts.
+ignores all. Flags of one sort that are not said at all are all allowed: uses, attributes, and since systemd 258 file systems.
+Of the images that can be read here, none has partitions: a file system on the whole file is its root, without protection
+and without attributes, and what a policy says of the root is all that counts.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
+
+from imgcore.sysext.version import NEWEST, SystemdVersion
 
 __all__ = ["ImagePolicy"]
 
@@ -33,6 +36,7 @@ _DESIGNATORS: Final = frozenset(
 _USES: Final = frozenset(["verity", "signed", "encrypted", "encryptedwithintegrity", "unprotected", "unused", "absent"])
 _WORDS: Final = {"open": _USES, "ignore": frozenset({"unused", "absent"})}
 _ATTRIBUTES: Final = frozenset({"read-only-on", "read-only-off", "growfs-on", "growfs-off"})
+_FILE_SYSTEMS: Final = frozenset({"btrfs", "erofs", "ext4", "f2fs", "squashfs", "vfat", "xfs"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,22 +48,22 @@ class ImagePolicy:
     default: frozenset[str]
 
     @classmethod
-    def parse(cls, text: str) -> ImagePolicy:
-        """Return the policy that `text` says. Raises ValueError."""
+    def parse(cls, text: str, systemd: SystemdVersion = NEWEST) -> ImagePolicy:
+        """Return the policy that `text` says. Raises ValueError for what this version of systemd does not understand."""
         special = {"*": _USES, "-": frozenset({"unused", "absent"}), "~": frozenset({"unused", "absent"})}
         if text in special or not text:
             return cls(text, {}, special[text or "-"])
         flags: dict[str, frozenset[str]] = {}
         default: frozenset[str] | None = None
         for part in text.split(":"):
-            if part in ("", "="):
-                continue
             name, equals, words = part.partition("=")
             name = name.strip()
             if not equals:
                 raise ValueError(f"`{part}` in the image policy has no `=`")
-            said = cls._flags(words)
-            if name == "" and default is None:
+            said = cls._flags(words, systemd)
+            if name == "":
+                if default is not None:
+                    raise ValueError("the image policy says twice what holds for other partitions")
                 default = said
             elif name not in _DESIGNATORS:
                 raise ValueError(f"`{name}` in the image policy is no partition; known: {' '.join(sorted(_DESIGNATORS))}")
@@ -70,24 +74,31 @@ class ImagePolicy:
         return cls(text, flags, frozenset({"unused", "absent"}) if default is None else default)
 
     @staticmethod
-    def _flags(words: str) -> frozenset[str]:
+    def _flags(words: str, systemd: SystemdVersion) -> frozenset[str]:
         said: set[str] = set()
+        if words.strip() in ("", "-"):
+            return frozenset()
         for word in words.split("+"):
             word = word.strip()
             if word in _WORDS:
                 said |= _WORDS[word]
-            elif word in _USES or word in _ATTRIBUTES:
+            elif word in _USES or word in _ATTRIBUTES or (word in _FILE_SYSTEMS and systemd.file_system_policies):
                 said.add(word)
+            elif word in _FILE_SYSTEMS:
+                raise ValueError(f"systemd {systemd.number} knows no file systems in an image policy, so not `{word}`")
             else:
                 raise ValueError(f"`{word}` is no flag of an image policy")
         return frozenset(said)
 
-    def refuses_bare(self) -> str:
-        """Return why an image that is one file system, without protection, is refused; empty where it is not."""
+    def refuses_bare(self, file_system: str | None) -> str:
+        """Return why an image that is one `file_system`, without protection, is refused; empty where it is not."""
         said = self.flags.get("root", self.default)
         uses = said & _USES or _USES
         if "unprotected" not in uses:
             return f"the policy wants root to be {' or '.join(sorted(uses))}"
+        allowed = said & _FILE_SYSTEMS
+        if allowed and file_system is not None and file_system not in allowed:
+            return f"the policy wants root to be {' or '.join(sorted(allowed))}"
         for name in ("read-only", "growfs"):
             if f"{name}-on" in said and f"{name}-off" not in said:
                 return f"the policy wants root to have the flag {name}, and a bare file system has no flags"

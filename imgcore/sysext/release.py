@@ -18,7 +18,7 @@ from imgcore.sysext.envfile import parse_env_file
 from imgcore.sysext.kinds import Kind
 from imgcore.sysext.version import SystemdVersion
 
-__all__ = ["PREFIX", "Release", "find_release", "has_os_release", "read_assignments", "short_name"]
+__all__ = ["PREFIX", "OsRelease", "Release", "find_os_release", "find_release", "image_name", "read_assignments", "short_name"]
 
 PREFIX: Final = b"extension-release."
 _STRICT: Final = b"user.extension-release.strict"
@@ -35,12 +35,14 @@ class Release:
         values: its assignments; empty where there is no file, or none that can be read.
         why: why there are none, for people; empty where there are.
         others: release files that were there under other names.
+        lost: it cannot be said whether there is one, since the path cannot be followed.
     """
 
     path: bytes | None = None
     values: dict[str, str] = field(default_factory=dict)
     why: str = ""
     others: tuple[bytes, ...] = ()
+    lost: bool = False
 
 
 def short_name(name: bytes) -> bytes:
@@ -53,13 +55,24 @@ def short_name(name: bytes) -> bytes:
     return name[:cut]
 
 
+def image_name(file_name: bytes, systemd: SystemdVersion) -> bytes:
+    """Return what the release file of the raw image `file_name` is called after, by a version that goes by the file's name."""
+    name = file_name
+    while True:
+        before = name
+        for suffix in systemd.image_suffixes:
+            name = name.removesuffix(suffix)
+        if name == before:
+            return name
+
+
 def find_release(tree: Tree, name: bytes, kind: Kind, systemd: SystemdVersion) -> Release:
     """Return the release file of the extension `tree`, called `name`."""
     wanted = join(kind.release_dir, PREFIX + name)
     try:
         found = chase(tree, wanted)
     except PathError as error:
-        return Release(why=f"{_text(wanted)}: {error.message}")
+        return Release(why=f"{_text(wanted)}: {error.message}", lost=True)
     if found is not None:
         if not isinstance(found.node, File):
             return Release(why=f"{_text(wanted)} is no regular file")
@@ -105,12 +118,21 @@ def read_assignments(content: Blob, systemd: SystemdVersion) -> dict[str, str]:
     return parse_env_file(content.read_at(0, content.size), comments_continue=systemd.comments_continue)
 
 
-def has_os_release(tree: Tree) -> bool:
-    """Return whether the extension brings /usr/lib/os-release, which would hide the host's."""
+@dataclass(frozen=True, slots=True)
+class OsRelease:
+    """Whether there is a system's release file in an extension; `trouble`: why that cannot be said, else empty."""
+
+    path: bytes
+    present: bool = False
+    trouble: str = ""
+
+
+def find_os_release(tree: Tree, path: bytes = b"/usr/lib/os-release") -> OsRelease:
+    """Return whether the extension brings an os-release; the one in /usr/lib would hide the host's."""
     try:
-        return chase(tree, b"/usr/lib/os-release") is not None
-    except PathError:
-        return False
+        return OsRelease(path, chase(tree, path) is not None)
+    except PathError as error:
+        return OsRelease(path, trouble=f"{_text(path)} cannot be looked up: {error.message}")
 
 
 def _text(path: bytes) -> str:

@@ -60,6 +60,32 @@ class SystemdVersion:
         return self.number >= 256
 
     @property
+    def image_suffixes(self) -> tuple[bytes, ...]:
+        """What a raw image's file name loses, again and again, before the release file is called after the rest.
+
+        Empty where the release file is called after the extension.
+        """
+        if self.number >= 258:
+            return ()
+        classes = (b".sysext.raw", b".confext.raw") if self.class_suffixes else ()
+        return (*classes, b".xz", b".gz", b".bz2", b".raw", b".qcow2", b".img", b".bin")
+
+    @property
+    def late_failures_are_silent(self) -> bool:
+        """`merge` ends with 0 where its child fails, which does all the work but finding and opening the images."""
+        return self.number < 254
+
+    @property
+    def file_system_policies(self) -> bool:
+        """A flag in an image policy may be the name of a file system."""
+        return self.number >= 258
+
+    @property
+    def names_files(self) -> bool:
+        """`merge` says the names of the files that it uses, and not those of the extensions."""
+        return self.number >= 254
+
+    @property
     def mutable(self) -> bool:
         """There is `--mutable`."""
         return self.number >= 256

@@ -87,7 +87,7 @@ def options_of(version: int, arguments: list[str]) -> Options:
         systemd=SystemdVersion(version),
         force="--force" in words,
         mutable=parse_mode(words["--mutable"]) if "--mutable" in words else None,
-        image_policy=ImagePolicy.parse(words["--image-policy"]) if "--image-policy" in words else None,
+        image_policy=ImagePolicy.parse(words["--image-policy"], SystemdVersion(version)) if "--image-policy" in words else None,
     )
 
 
@@ -105,12 +105,15 @@ def names_of(made: Plan) -> list[str] | None:
     return [os.fsdecode(one.name) for one in made.accepted]
 
 
+MARKERS = {b".systemd-sysext", b".systemd-confext"}  # the driver leaves them out too
+
+
 def walk_of(tree: Tree, hierarchy: str) -> dict[str, list[Any]]:
     """Return what is below a hierarchy, as the driver reads it."""
     top = chase(tree, os.fsencode(hierarchy))
     out: dict[str, list[Any]] = {}
     for path, node in Tree(top.node).walk() if top is not None and isinstance(top.node, Dir) else ():
-        if path != b"/":
+        if path != b"/" and not MARKERS & set(path.split(b"/")):
             out[os.fsdecode(path)] = [_kind(node), node.meta.mode, node.meta.uid, node.meta.gid, _content(node)]
     return out
 
@@ -129,7 +132,20 @@ def _content(node: Node) -> str:
 
 def check(root: Root, tree: Tree, version: int, arguments: list[str], answer: Answer) -> Iterator[str]:
     """Yield what systemd and we disagree about; `tree` is the root before systemd made mount points in it."""
-    with plan(tree, kind=root.kind, options=options_of(version, arguments)) as made:  # type: ignore[arg-type]
+    try:
+        options = options_of(version, arguments)
+    except ValueError as error:
+        if not answer.aborted:
+            yield f"we do not know an option ({error}), systemd merges {answer.names}"
+        return
+
+    def listing(path: bytes) -> list[bytes]:
+        return os.listdir(os.fsencode(root.path) + path)
+
+    with plan(tree, kind=root.kind, options=options, listing=listing) as made:  # type: ignore[arg-type]
+        code = merge_answer(made).code
+        if code is not None and code != answer.code:
+            yield f"merge: we end with {code}, systemd with {answer.code}: {answer.log[-300:]}"
         ours, theirs = names_of(made), answer.names
         if made.blocked != answer.aborted:
             yield f"we {'block' if made.blocked else 'do not block'}, systemd ends with {answer.code}: {answer.log[-300:]}"
@@ -154,6 +170,8 @@ def check(root: Root, tree: Tree, version: int, arguments: list[str], answer: An
 
 def _arrays(made: Plan, answer: Answer, root: Root) -> Iterator[str]:
     listed: Any = answer.raw["list"]
+    if (listed["code"] == 0) != (made.undiscovered is None):
+        yield f"list: systemd ends with {listed['code']}, and we find {made.undiscovered}"
     if listed["code"] == 0 and listed["out"].strip():
         theirs = [{key: one[key] for key in ("name", "type", "path")} for one in json.loads(listed["out"])]
         ours = [{key: one[key] for key in ("name", "type", "path")} for one in list_entries(made)]

@@ -15,6 +15,7 @@ from imgcore.model import Tree
 from imgcore.sysext.architecture import architecture_of_machine
 from imgcore.sysext.extension import Extension
 from imgcore.sysext.host import read_host
+from imgcore.sysext.image import TroubleKind
 from imgcore.sysext.kinds import KINDS, KindName
 from imgcore.sysext.lint import contents, hosts, naming
 from imgcore.sysext.lint.finding import RULES, Context, LintFinding, Rule
@@ -47,11 +48,7 @@ def lint(
     found: list[LintFinding] = []
     for extension in extensions:
         if extension.tree is None:
-            why = "" if extension.trouble is None else extension.trouble.found
-            first = RULES[0]
-            found.append(
-                LintFinding(first.id, "image", "error", extension.name, b"/", f"cannot be read: {why}", first.why, "rebuild it")
-            )
+            found.append(_unread(extension))
             continue
         others = [one for one in extensions if one is not extension]
         context = Context(extension, extension.tree, what, systemd, host, facts, others)
@@ -61,6 +58,17 @@ def lint(
                 for severity, path, message in one.check(context)
             ]
     return found
+
+
+def _unread(extension: Extension) -> LintFinding:
+    """Return the finding about an image of which nothing else can be said."""
+    trouble, first = extension.trouble, RULES[0].id
+    message = f"cannot be read: {'' if trouble is None else trouble.found}"
+    if trouble is not None and trouble.kind is TroubleKind.UNSUPPORTED:
+        why, fix = "systemd may well take it, and what is in it is not known here", "look at it with systemd-dissect"
+        return LintFinding(first, "image", "warning", extension.name, b"/", message, why, fix)
+    why = "while such an image is there, systemd merges no extension at all"
+    return LintFinding(first, "image", "error", extension.name, b"/", message, why, "rebuild or remove it")
 
 
 def sarif(findings: Sequence[LintFinding]) -> dict[str, object]:

@@ -110,14 +110,24 @@ def _state(context: Context) -> Iterator[Found]:
                     yield "warning", path, f"needs {name.decode('utf-8', 'backslashreplace')}, which is only in the extension"
 
 
-@rule(24, "mount-flags", "info", "a confext is mounted nosuid and noexec, both kinds nodev", "do not rely on it")
+@rule(
+    24,
+    "mount-flags",
+    "warning",
+    "a confext is mounted nosuid and noexec, both kinds nodev; setuid programs of a sysext have effect on every host",
+    "do not rely on what has no effect, and let the host's own system bring what is privileged",
+)
 def _flags(context: Context) -> Iterator[Found]:
     for path, node in context.merged:
         if isinstance(node, Device) and (node.major or node.minor or node.kind == "block"):
             yield "info", path, "a device, which cannot be used"
-        if context.kind.name != "confext" or isinstance(node, Dir):
+        if isinstance(node, Dir):
             continue
-        if node.meta.mode & 0o6000 or b"security.capability" in node.meta.xattrs:
+        privileged = node.meta.mode & 0o6000 or b"security.capability" in node.meta.xattrs
+        if context.kind.name != "confext":
+            if isinstance(node, File) and privileged:
+                yield "warning", path, "setuid, setgid or capabilities"
+        elif privileged:
             yield "info", path, "setuid, setgid or capabilities, which have no effect"
         elif isinstance(node, File) and node.meta.mode & 0o111:
             yield "info", path, "a program, which cannot be run"

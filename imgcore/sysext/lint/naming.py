@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from imgcore.errors import show
 from imgcore.model import Dir, Symlink
 from imgcore.sysext.architecture import near_misses
-from imgcore.sysext.chase import chase
+from imgcore.sysext.chase import directory_at
+from imgcore.sysext.discovery import is_extension_name
+from imgcore.sysext.kinds import Kind
 from imgcore.sysext.layers import MOST_OPTIONS, bad_characters, option_length
 from imgcore.sysext.lint.elf import Elf, read_elf
 from imgcore.sysext.lint.finding import Context, Found, rule
 from imgcore.sysext.match import match
+from imgcore.sysext.order import compare_versions
 
 __all__: list[str] = []
 
@@ -40,8 +44,11 @@ def _release(context: Context) -> Iterator[Found]:
 
 @rule(2, "os-release", "error", "it would hide the host's, so systemd refuses the extension, or all of them", "leave it out")
 def _os_release(context: Context) -> Iterator[Found]:
-    if context.extension.os_release:
-        yield "error", b"/usr/lib/os-release", "an extension brings an os-release"
+    found = context.extension.os_release
+    if found.present:
+        yield "error", found.path, "an extension brings an os-release"
+    elif found.trouble:
+        yield "error", found.path, "it cannot be said whether it is there, which blocks all: " + found.trouble
 
 
 @rule(3, "host-mismatch", "error", "systemd ignores an extension that does not fit to the host", "build it for this host")
@@ -90,8 +97,19 @@ def _merged_usr(context: Context) -> Iterator[Found]:
             yield "warning", b"/" + name, "is dropped, since it is not below /usr"
 
 
-@rule(20, "name", "error", "the kernel's text of layers breaks at such characters, and is 4095 bytes at most", "rename it")
+@rule(
+    20,
+    "name",
+    "error",
+    "systemd finds directories and NAME.raw, and names the layers to the kernel in a text of 4095 bytes, where `:` ends one",
+    "rename it",
+)
 def _name(context: Context) -> Iterator[Found]:
+    name, base = context.extension.name, context.extension.path.rstrip(b"/").rpartition(b"/")[2]
+    if not is_extension_name(name):
+        yield "error", b"/", f"systemd passes over `{show(base)}`: no extension can be called so"
+    elif context.extension.place is None and base not in (b"", b".", b"..") and _suffix(base, name, context.kind) is None:
+        yield "error", b"/", f"systemd passes over `{show(base)}`: an image is called {show(name)}.raw"
     if bad := bad_characters(context.extension.name):
         yield "error", b"/", f"the name has {' '.join(bad.decode())}"
     names = [context.extension.name, *(one.name for one in context.others)]
@@ -100,10 +118,19 @@ def _name(context: Context) -> Iterator[Found]:
             yield "error", path, f"{size} bytes of mount options, at most {MOST_OPTIONS}"
 
 
-@rule(21, "rival", "warning", "which of two files of one name is taken is left to chance", "remove one of them")
+def _suffix(base: bytes, name: bytes, kind: Kind) -> bytes | None:
+    """Return what a file name has behind the name of its extension; None for what systemd does not look at."""
+    suffixes = (b"", b".raw", b"." + kind.name.encode(), b"." + kind.name.encode() + b".raw")
+    return next((suffix for suffix in suffixes if base == name + suffix), None)
+
+
+@rule(21, "rival", "warning", "which of two comes first is left to chance", "remove or rename one of them")
 def _rival(context: Context) -> Iterator[Found]:
     for path in context.extension.rivals:
         yield "warning", path, "has the same name"
+    for other in context.others:
+        if other.name != context.extension.name and not compare_versions(other.name, context.extension.name):
+            yield "warning", b"/", f"`{show(other.name)}` is an equal name to systemd: which lies above changes from run to run"
 
 
 @rule(
@@ -119,8 +146,7 @@ def _hierarchy(context: Context) -> Iterator[Found]:
         if isinstance(node, Dir) and not node.children:
             yield "warning", path, "an empty directory"
         elif isinstance(node, Symlink):
-            found = chase(context.tree, path)
-            if found is None or not isinstance(found.node, Dir):
+            if directory_at(context.tree, path) is None:
                 yield "error", path, "a symbolic link that leads to no directory of the extension"
         elif node is not None and not isinstance(node, Dir):
             yield "error", path, "no directory"

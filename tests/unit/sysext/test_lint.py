@@ -74,7 +74,7 @@ def extension(entries: Mapping[str, Any], *, name: str = "a", kind: str = "sysex
     files = dict(entries)
     if release is not None:
         files[f"{base}/extension-release.d/extension-release.{name}"] = release
-    return with_tree(name.encode(), b"/x/a.raw", made(files), "raw", KINDS[kind], NEWEST)  # type: ignore[index]
+    return with_tree(name.encode(), f"/x/{name}.raw".encode(), made(files), "raw", KINDS[kind], NEWEST)  # type: ignore[index]
 
 
 def rules(*extensions: Extension, host: Mapping[str, Any] | None = HOST, kind: str = "sysext") -> set[tuple[str, str, str]]:
@@ -145,6 +145,11 @@ CASES: list[tuple[str, str, str, dict[str, Any], dict[str, Any]]] = [
     ("L23", "error", "/opt", {"opt": "x"}, {}),
     ("L23", "error", "/opt", {"opt": Symlink(Meta(0o777), b"/nowhere")}, {}),
     ("L24", "info", "/usr/share/null", {"usr/share/null": Device(Meta(0o666), "char", 1, 3)}, {}),
+    ("L24", "warning", "/usr/bin/su", {"usr/bin/su": File(Meta(0o4755))}, {}),
+    ("L24", "warning", "/usr/bin/ping", {"usr/bin/ping": File(Meta(0o755, xattrs={b"security.capability": b"x"}))}, {}),
+    ("L20", "error", "/", {}, {"name": "a\n"}),
+    ("L2", "error", "/usr/lib/os-release", {"usr/lib/os-release": Symlink(Meta(0o777), b"os-release")}, {}),
+    ("L23", "error", "/usr", {"usr": Symlink(Meta(0o777), b"usr")}, {"release": None}),
     ("L26", "error", "/usr/lib/extension-release.d/extension-release.a", {}, {"release": "ID=_any\nARCHITECTURE=x86_64\n"}),
     ("L26", "warning", "/usr/lib/libx.so.1", {}, {"release": "ID=testos\nVERSION_ID=1\n"}),
     ("L26", "warning", "/usr/lib/liby.so", {"usr/lib/liby.so": elf(machine=183)}, {}),
@@ -154,7 +159,8 @@ CASES: list[tuple[str, str, str, dict[str, Any], dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("rule", "severity", "path", "more", "how"), CASES, ids=[f"{case[0]}-{case[2]}" for case in CASES])
 def test_a_rule_finds_its_case(rule: str, severity: str, path: str, more: dict[str, Any], how: dict[str, Any]) -> None:
-    assert (rule, severity, path) in rules(extension({**GOOD, **more}, **how))
+    good = {} if "usr" in more else GOOD
+    assert (rule, severity, path) in rules(extension({**good, **more}, **how))
 
 
 def test_two_extensions_with_one_path() -> None:
@@ -168,7 +174,9 @@ def test_labels_rivals_places_and_flags() -> None:
         extension({**GOOD, "usr/share/y": ""}), host={**HOST, "usr/share": labelled}
     )
     plain = extension(GOOD)
-    moved = Extension(b"a", "directory", b"/x", b"/opt/a", plain.tree, plain.release, rivals=(b"/var/lib/extensions/a.raw",))
+    moved = Extension(
+        b"a", "directory", b"/x", b"/opt/a", plain.tree, plain.release, b"a", rivals=(b"/var/lib/extensions/a.raw",)
+    )
     assert {("L21", "warning", "/var/lib/extensions/a.raw"), ("L25", "warning", "/opt/a")} <= rules(moved)
     flags = extension({"etc/run": File(Meta(0o4755))}, kind="confext", release="ID=testos\nVERSION_ID=1\n")
     assert rules(flags, kind="confext") == {("L24", "info", "/etc/run")}
@@ -182,9 +190,31 @@ def test_units_that_are_pulled_in_are_fine() -> None:
 
 def test_an_image_that_cannot_be_read_is_a_finding() -> None:
     bad = Extension(
-        b"a", "raw", b"/a.raw", None, None, Release(why="x"), trouble=Trouble(TroubleKind.BAD, "an empty file", "an image")
+        b"a",
+        "raw",
+        b"/a.raw",
+        None,
+        None,
+        Release(why="x"),
+        b"a",
+        trouble=Trouble(TroubleKind.BAD, "an empty file", "an image"),
     )
     assert rules(bad) == {("L1", "error", "/")}
+    unknown = Trouble(TroubleKind.UNSUPPORTED, "ext4", "squashfs")
+    other = Extension(b"a", "raw", b"/a.raw", None, None, Release(why="x"), b"a", trouble=unknown)
+    assert rules(other) == {("L1", "warning", "/")}
+    assert "systemd-dissect" in lint([other])[0].fix and "rebuild" in lint([bad])[0].fix
+
+
+def test_names_that_are_equal_to_systemd() -> None:
+    assert {("L21", "warning", "/")} == rules(extension(GOOD, name="1"), extension({}, name="01"))
+    assert rules(extension(GOOD, name="1"), extension({}, name="2")) == set()
+
+
+@pytest.mark.parametrize(("path", "good"), [("/x/a.raw", True), ("/x/a", True), ("/x/a.sysext", True), ("/x/a.tar", False)])
+def test_what_systemd_finds_and_what_not(path: str, good: bool) -> None:
+    one = with_tree(b"a", path.encode(), extension(GOOD).tree, "raw", KINDS["sysext"], NEWEST)  # type: ignore[arg-type]
+    assert rules(one) == (set() if good else {("L20", "error", "/")})
 
 
 def test_every_rule_has_a_case_and_a_word() -> None:
