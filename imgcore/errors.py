@@ -9,6 +9,7 @@
     ├─ TreeError                the tree, not the bytes
     │   ├─ NotRepresentable     the target format cannot hold it; `losses` lists all of it
     │   ├─ MergeConflict        two sources disagree about one path
+    │   ├─ OverlayError         what Linux's overlayfs answers with an error, whose number it has
     │   └─ PathError            no such path, or not what the caller asked for
     ├─ SourceError              the input could not be read as it was found
     │   ├─ SourceChanged        it changed while it was read

@@ -176,4 +176,4 @@ def _with_file(tree: Tree, path: bytes, content: Blob) -> Tree:
     for parent, name in zip(reversed(above), reversed(names), strict=True):
         node = dataclasses.replace(parent, children={**parent.children, name: node})
     assert isinstance(node, Dir)
-    return Tree(node, tree.limits, time_step_ns=tree.time_step_ns)
+    return tree.with_root(node)

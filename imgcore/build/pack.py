@@ -32,7 +32,7 @@ from imgcore.transforms import dereference as dereference_links
 from imgcore.transforms import exclude as leave_out
 from imgcore.values import value_class
 
-__all__ = ["EngineName", "PackPlan", "PackSource", "choose_format", "pack", "plan_pack"]
+__all__ = ["EngineName", "PackPlan", "PackSource", "choose_format", "pack", "plan_pack", "under_policy"]
 
 EngineName: TypeAlias = Literal["auto", "native", "pure"]
 PackSource: TypeAlias = "AnyPath | SourceSpec | Source | Tree | Sequence[AnyPath | SourceSpec]"
@@ -48,7 +48,8 @@ class PackPlan:
         options: the options it would be written with.
         tree: what would be in the image; its contents can be read while the source is open.
         files, bytes: distinct regular files and the bytes in them.
-        losses: what the format cannot hold and the caller allowed, or is only warned of.
+        losses: what the format cannot hold and the caller allowed, or is only warned of, and what the policy left out of it:
+            marks of overlayfs.
     """
 
     format: str
@@ -126,13 +127,15 @@ def pack(
         if base is not None:
             options = _with(kind, options, base=stack.enter_context(FileBlob(os.fsencode(base))))
         reading = _Reading(limits, skip, overwrite, contents, mounts, dereference, stdin, control, worker)
-        tree = _prepared(reading.tree(source, stack), globs, transforms, policy or Policy(), control)
+        tree, lost = _prepared(reading.tree(source, stack), globs, transforms, policy or Policy(), control)
         files, total = tree.file_bytes()
         tree.limits.require("max_total_size", total)  # a tar of some bytes may claim files of any size, all holes
         control.check()
         control.emit(Planned("pack", files, total))
         with open_sink(dest, replace=force, sync=sync, start=offset) as sink:
             report = kind.write(tree, sink, options, control, worker)
+            if lost:
+                report = dataclasses.replace(report, losses=(*lost, *report.losses))
             if verify:
                 _require_equal(tree, sink, kind, options, control)
             control.check()
@@ -207,12 +210,12 @@ def plan_pack(
     options = kind.options_for(_name_of(dest)) if options is None else options
     with contextlib.ExitStack() as stack:
         reading = _Reading(limits, [], overwrite, contents, mounts, dereference, stdin, control, get_engine())
-        tree = _prepared(reading.tree(source, stack), Globs(exclude), transforms, policy or Policy(), control)
+        tree, lost = _prepared(reading.tree(source, stack), Globs(exclude), transforms, policy or Policy(), control)
         allowed = getattr(options, "allow_loss", ())
         caps = getattr(options, "capabilities", kind.capabilities)  # of some formats they depend on the options
         tree, losses = checked(tree, caps, allow=allowed, format_name=kind.name)
         files, total = tree.file_bytes()
-        yield PackPlan(kind.name, options, tree, files, total, tuple(losses))
+        yield PackPlan(kind.name, options, tree, files, total, (*lost, *losses))
 
 
 def _name_of(dest: object) -> str | None:
@@ -285,8 +288,10 @@ class _Reading:
         return stack.enter_context(opened).tree
 
 
-def _prepared(tree: Tree, globs: Globs, transforms: Sequence[Change], policy: Policy, control: Control) -> Tree:
-    """Return the tree that is to be written; tell of globs that had no effect."""
+def _prepared(
+    tree: Tree, globs: Globs, transforms: Sequence[Change], policy: Policy, control: Control
+) -> tuple[Tree, list[Loss]]:
+    """Return the tree that is to be written, and what the policy takes from it; tell of that and of globs without effect."""
     if globs:
         tree = leave_out(tree, globs)
         for glob in globs.unused():
@@ -294,7 +299,16 @@ def _prepared(tree: Tree, globs: Globs, transforms: Sequence[Change], policy: Po
     for change in transforms:
         control.check()
         tree = change(tree)
-    return policy.apply(tree)
+    return under_policy(tree, policy, control)
+
+
+def under_policy(tree: Tree, policy: Policy, control: Control) -> tuple[Tree, list[Loss]]:
+    """Return `tree` under the policy, and the marks of overlayfs that it had and that had a meaning; warn of these."""
+    made = policy.apply(tree)
+    lost = [] if made is tree else list(policy.lost(tree))
+    for loss in lost:
+        control.emit(Warned(f"lost: {loss.message}", loss.path))
+    return made, lost
 
 
 class _SinkBlob:

@@ -64,7 +64,7 @@ def extension_tree(tree: Tree, name: bytes, values: Mapping[str, str], *, kind: 
     mtime = max((node.meta.mtime_ns for _, node in tree.walk()), default=0)
     made = _with(made, path, File(Meta(0o644, mtime_ns=mtime), BytesBlob(text)), mtime)
     renamed = old if old is not None and old != path else None
-    return BuiltTree(Tree(made, tree.limits, time_step_ns=tree.time_step_ns), path, both, renamed)
+    return BuiltTree(tree.with_root(made), path, both, renamed)
 
 
 def _present(tree: Tree, directory: bytes, name: bytes) -> tuple[bytes | None, dict[str, str]]:

@@ -16,11 +16,12 @@ import click
 
 from imgcore.blob import BytesBlob, FileBlob
 from imgcore.build.host_files import HostFiles
+from imgcore.build.pack import under_policy
 from imgcore.cli.packing import parse_clock, parse_owner
 from imgcore.errors import ImgcoreError, SourceUnreadable, context
 from imgcore.events import Control, Warned
 from imgcore.limits import Limits
-from imgcore.model import Meta, Tree
+from imgcore.model import Loss, Meta, Tree
 from imgcore.transforms import (
     Clock,
     FileContexts,
@@ -213,17 +214,25 @@ def tree_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-def changes(
-    values: dict[str, Any], clock: Clock, limits: Limits | None, warn: Callable[[Warned], None], control: Control
-) -> list[Change]:
-    """Return the changes that the flags ask for, in the order in which they act. Raises ValueError, ImgcoreError."""
-    made = [*_filters(values, warn)]
+def changes(values: dict[str, Any], clock: Clock, limits: Limits | None, control: Control, lost: list[Loss]) -> list[Change]:
+    """Return the changes that the flags ask for, in the order in which they act. Raises ValueError, ImgcoreError.
+
+    When they act, what the policy takes away although it had a meaning is added to `lost`.
+    """
+    made = [*_filters(values, control.emit)]
     if values["pseudo"] or values["pseudo_file"]:
         made.append(_pseudo(values, limits, control))
     made += [_xattr_dump(path, limits) for path in values["xattr_file"]]
     owners: Owners = values["owner"] or Owners()
     owners = dataclasses.replace(owners, uid_map=values["map_uid"], gid_map=values["map_gid"], offset=values["id_offset"] or 0)
-    made.append(Policy(owners, clock, values["xattrs"]).apply)
+    policy = Policy(owners, clock, values["xattrs"])
+
+    def apply(tree: Tree) -> Tree:
+        changed, losses = under_policy(tree, policy, control)
+        lost.extend(losses)
+        return changed
+
+    made.append(apply)
     if values["file_mode"] or values["dir_mode"]:
         made.append(lambda tree: change_modes(tree, files=values["file_mode"], dirs=values["dir_mode"]))
     made += _attributes(values)

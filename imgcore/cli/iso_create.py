@@ -24,6 +24,7 @@ from imgcore.cli.verb_pack import format_options, show_report, target
 from imgcore.errors import SourceUnreadable
 from imgcore.formats import by_name
 from imgcore.formats.iso9660 import Options
+from imgcore.model import Loss
 from imgcore.transforms import Clock, Policy
 
 __all__ = ["create_command"]
@@ -88,6 +89,7 @@ def create_command(run: Run, paths: Sequence[str], **values: Any) -> int | None:
             tree = stack.enter_context(
                 open_sources(sources, limits=values["limits"], stdin=run.stdin(), control=control, overwrite=False)
             ).tree
+            lost: list[Loss] = []
             esp = None if values["esp"] is None else _esp(values["esp"], stack, values)
             tree, options = boot_options(
                 tree,
@@ -107,7 +109,7 @@ def create_command(run: Run, paths: Sequence[str], **values: Any) -> int | None:
                 format="iso9660",
                 options=options,
                 policy=Policy(xattrs="all"),
-                transforms=changes(values, _clock(values["clock"]), values["limits"], control.emit, control),
+                transforms=changes(values, _clock(values["clock"]), values["limits"], control, lost),
                 force=values["force"],
                 sync=not values["no_sync"],
                 verify=values["verify"],
@@ -115,7 +117,7 @@ def create_command(run: Run, paths: Sequence[str], **values: Any) -> int | None:
             )
         except ValueError as error:
             raise click.UsageError(str(error)) from None
-    show_report(run, report, dest_text, None)
+    show_report(run, dataclasses.replace(report, losses=(*lost, *report.losses)), dest_text, None)
     return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -18,13 +19,13 @@ from imgcore.cli.packing import parse_compression, parse_losses, parse_settings
 from imgcore.cli.planning import decision_options, plan_of
 from imgcore.cli.stacking import KIND, overlay_flags, require_of_kind, stack_of
 from imgcore.cli.verb_pack import format_options, show_report, target
-from imgcore.errors import TargetExists, show
+from imgcore.errors import NotRepresentable, TargetExists, show
 from imgcore.limits import Limits
-from imgcore.model import Tree, manifest_lines
+from imgcore.model import Loss, Tree, manifest_lines
 from imgcore.sysext.merging import MergedHost, merge_plan
 from imgcore.sysext.plan import Plan
 from imgcore.transforms import Policy
-from imgcore.transforms.overlay import Merged, problems
+from imgcore.transforms.overlay import Merged, problems, unseen, without_unseen
 
 __all__ = ["command"]
 
@@ -50,7 +51,12 @@ __all__ = ["command"]
 @click.option("-c", "--compression", callback=parse_compression, metavar="NAME[:LEVEL]", help="Of DEST, as for pack.")
 @click.option("-b", "--block-size", type=SIZE, metavar="SIZE", help="Of DEST, as for pack.")
 @click.option("-O", "settings", multiple=True, callback=parse_settings, metavar="KEY=VALUE", help="An option of DEST's format.")
-@click.option("--allow-loss", callback=parse_losses, metavar="KIND,...", help="Accept what DEST's format cannot hold.")
+@click.option(
+    "--allow-loss",
+    callback=parse_losses,
+    metavar="KIND,...",
+    help="Accept what DEST's format cannot hold, and (lookup) paths that Linux gives an error for.",
+)
 @click.option("-j", "--jobs", type=click.IntRange(min=1), metavar="N", help="Threads.  [default: the CPUs allowed]")
 @click.option("--force", "replace", is_flag=True, help="Replace DEST, and the page.")
 @click.option("--no-sync", is_flag=True, help="Do not force DEST to disk before it appears.")
@@ -72,7 +78,8 @@ def command(
 
     An extension that does not fit is left out, and the exit code is 1; one that blocks all leaves no DEST, but a page that
     says so. For overlay, layers lie in the order given, the later above the earlier; a stack that Linux refuses to mount is
-    an error.
+    an error. A path that Linux gives an error for cannot be in DEST: there is none then, and the exit code is 4, unless
+    --allow-loss lookup says that it may be missing.
     """
     require_of_kind(kind)
     if dest == "-" and manifest:
@@ -102,14 +109,14 @@ def command(
             views, tree = [(one.target, one.merged) for one in merged.hierarchies], merged.tree
             for one in merged.hierarchies:
                 _layers(run, one.target, one.names, quiet)
-        _problems(run, views, quiet)
+        losses = _problems(run, views)
         if manifest:
             for line in manifest_lines(tree):
                 run.output.line(line)
         if html is not None:
             _page(html, tree, views, made)
         if dest is not None:
-            _write(run, tree, dest, values, limits)
+            _write(run, tree, dest, values, limits, losses)
     return code
 
 
@@ -128,10 +135,12 @@ def _layers(run: Run, path: bytes, names: Sequence[str], quiet: bool) -> None:
         run.output.line(f"{show(path)}: {' over '.join(map(show, names))}")
 
 
-def _problems(run: Run, views: Sequence[tuple[bytes, Merged]], quiet: bool) -> None:
-    """Tell what the merge does in silence."""
+def _problems(run: Run, views: Sequence[tuple[bytes, Merged]]) -> list[Loss]:
+    """Tell what the merge does in silence; return what is not in the merged tree because of it."""
+    losses: list[Loss] = []
     for top, view in views:
         for one in problems(view):
+            losses += unseen([one], top)
             path = top.rstrip(b"/") + one.path if one.path != b"/" else top
             if run.output.as_json:
                 values = {"rule": one.rule, **path_fields(path), "layer": one.layer, "message": one.message}
@@ -140,16 +149,26 @@ def _problems(run: Run, views: Sequence[tuple[bytes, Merged]], quiet: bool) -> N
                 run.output.note(
                     f"warning[{one.rule}] {show(path)}" + (f" in `{one.layer}`" if one.layer else "") + f": {one.message}"
                 )
+    return losses
 
 
-def _write(run: Run, tree: Tree, dest_text: str, values: dict[str, Any], limits: Limits) -> None:
+def _write(run: Run, tree: Tree, dest_text: str, values: dict[str, Any], limits: Limits, losses: Sequence[Loss]) -> None:
+    """Write the merged tree. Raises NotRepresentable for what Linux gives an error for, unless that loss is allowed."""
+    if losses and "lookup" not in values["allow_loss"]:
+        more = f" and {len(losses) - 1} more" if len(losses) > 1 else ""
+        raise NotRepresentable(
+            f"an image cannot hold what Linux gives an error for: {losses[0].message}{more}",
+            path=losses[0].path,
+            losses=losses,
+            hint="--allow-loss lookup writes it without",
+        )
     wanted = {**values, "memory": None}
     try:
         dest = target(dest_text)
         kind = choose_format(dest, values["format_name"])
         options = format_options(kind, wanted, None if dest_text == "-" else dest_text, None)
         report = pack(
-            tree,
+            without_unseen(tree, losses),
             dest,
             format=kind.name,
             options=options,
@@ -161,4 +180,4 @@ def _write(run: Run, tree: Tree, dest_text: str, values: dict[str, Any], limits:
         )
     except ValueError as error:
         raise click.UsageError(str(error)) from None
-    show_report(run, report, dest_text, None)
+    show_report(run, dataclasses.replace(report, losses=(*losses, *report.losses)), dest_text, None)

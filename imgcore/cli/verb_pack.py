@@ -25,6 +25,7 @@ from imgcore.cli.system import allowed_cpus, source_date_epoch
 from imgcore.engine.protocol import minimum_memory
 from imgcore.errors import show
 from imgcore.formats.base import Format, Options, Report
+from imgcore.model import Loss
 from imgcore.transforms import Clock, Policy
 
 __all__ = ["command", "format_options", "show_report", "target"]
@@ -135,6 +136,7 @@ def command(run: Run, paths: Sequence[str], **values: Any) -> int | None:
     started = time.monotonic()
     with run.work() as control, contextlib.ExitStack() as stack:
         try:
+            lost: list[Loss] = []
             contents = values["contents"]
             if contents is not None:
                 contents = stack.enter_context(open_source(contents, limits=values["limits"], control=control))
@@ -142,7 +144,7 @@ def command(run: Run, paths: Sequence[str], **values: Any) -> int | None:
                 "format": kind.name,
                 "options": options,
                 "policy": Policy(xattrs="all"),
-                "transforms": changes(values, _clock(values["clock"]), values["limits"], control.emit, control),
+                "transforms": changes(values, _clock(values["clock"]), values["limits"], control, lost),
                 "overwrite": values["overwrite"],
                 "contents": contents,
                 "mounts": "empty" if values["one_file_system"] else "cross",
@@ -155,7 +157,7 @@ def command(run: Run, paths: Sequence[str], **values: Any) -> int | None:
                 from imgcore.cli.planned import show_plan  # late: few want it
 
                 plan = stack.enter_context(plan_pack(sources, **common))
-                show_plan(run, plan, dest_text)
+                show_plan(run, dataclasses.replace(plan, losses=(*lost, *plan.losses)), dest_text)
                 return None
             cache = stack.enter_context(open_caches(run, values["caches"], values["cache_size"]))
             report = pack(
@@ -172,7 +174,8 @@ def command(run: Run, paths: Sequence[str], **values: Any) -> int | None:
             )
         except ValueError as error:
             raise click.UsageError(str(error)) from None
-    report = dataclasses.replace(report, seconds=round(time.monotonic() - started, 3))
+    seconds = round(time.monotonic() - started, 3)
+    report = dataclasses.replace(report, seconds=seconds, losses=(*lost, *report.losses))
     for warning in layout.warnings() if layout is not None else ():
         run.output.warn(warning)
     run.output.flush_warnings()

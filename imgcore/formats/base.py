@@ -101,7 +101,8 @@ class Report:
         duplicate_blocks, duplicate_tails, duplicate_bytes: content that was not stored, since it was there already.
         hole_bytes: bytes of blocks of zeros, which take no space.
         fragments: blocks made of tails of several files.
-        losses: what the format could not hold and the caller allowed, or is only warned of.
+        losses: what the format could not hold and the caller allowed, or is only warned of; of `pack` also the marks of
+            overlayfs that the policy left out.
         recalled: blocks and fragments that a store of earlier builds had, and that were not compressed again.
     """
 

@@ -23,11 +23,11 @@ from imgcore.values import value_class
 
 __all__ = ["LOSS_KINDS", "Capabilities", "Loss", "LossKind", "checked", "find_losses", "project"]
 
-LossKind: TypeAlias = Literal["link", "xattr", "device", "time", "name", "sparse", "acl", "fraction", "tree"]
-LOSS_KINDS: tuple[LossKind, ...] = ("link", "xattr", "device", "time", "name", "sparse")
-"""The kinds a caller may allow. `acl` and `fraction` are only warned of, `tree` cannot be allowed."""
+LossKind: TypeAlias = Literal["link", "xattr", "device", "time", "name", "sparse", "lookup", "acl", "fraction", "mark", "tree"]
+LOSS_KINDS: tuple[LossKind, ...] = ("link", "xattr", "device", "time", "name", "sparse", "lookup")
+"""The kinds a caller may allow. `acl`, `fraction` and `mark` (of overlayfs) are only warned of, `tree` cannot be allowed."""
 
-_WARN_ONLY = frozenset(("acl", "fraction"))
+_WARN_ONLY = frozenset(("acl", "fraction", "mark"))
 _NO_OWNER = (1 << 32) - 1  # what chown takes for "leave it"
 _TYPE_OF: Final[dict[int, TypeName]] = {
     stat.S_IFREG: "file",
@@ -79,7 +79,10 @@ class Capabilities:
 
 @value_class
 class Loss:
-    """One thing that a format cannot hold; `kind` is what `allowed` names."""
+    """One thing that a format cannot hold, that a policy leaves out (`mark`) or that a merge gives an error for (`lookup`).
+
+    `kind` is what `allow_loss` names.
+    """
 
     kind: LossKind
     path: bytes
@@ -165,7 +168,8 @@ def _without_fractions(tree: Tree, table: Table, caps: Capabilities) -> tuple[Tr
         return tree, losses
     mtimes = array("q", map(sub, table.mtimes, fractions)) if losses else table.mtimes
     coarser = max(step, tree.time_step_ns)
-    return Tree.of_table(dataclasses.replace(table, mtimes=mtimes), tree.limits, time_step_ns=coarser), losses
+    changed = dataclasses.replace(table, mtimes=mtimes)
+    return Tree.of_table(changed, tree.limits, time_step_ns=coarser, is_layer=tree.is_layer), losses
 
 
 def _fractions(table: Table, step: int) -> Sequence[int]:
@@ -228,7 +232,8 @@ def project(tree: Tree, caps: Capabilities) -> Tree:
     step = max(caps.time_step_ns, tree.time_step_ns)
     if tree.table is not None and _only_fractions(tree.table, caps):
         mtimes = [mtime - mtime % caps.time_step_ns for mtime in tree.table.mtimes]
-        return Tree.of_table(dataclasses.replace(tree.table, mtimes=mtimes), tree.limits, time_step_ns=step)
+        table = dataclasses.replace(tree.table, mtimes=mtimes)
+        return Tree.of_table(table, tree.limits, time_step_ns=step, is_layer=tree.is_layer)
 
     def change(path: bytes, node: Node) -> Node | None:
         if type_name(node) not in caps.types or isinstance(node, Whiteout):
@@ -238,7 +243,7 @@ def project(tree: Tree, caps: Capabilities) -> Tree:
         meta = _projected(node.meta, caps)
         return node if meta is node.meta else dataclasses.replace(node, meta=meta)
 
-    return Tree(tree.map(change).root, tree.limits, time_step_ns=step)
+    return Tree(tree.map(change).root, tree.limits, time_step_ns=step, is_layer=tree.is_layer)
 
 
 def _projected(meta: Meta, caps: Capabilities) -> Meta:

@@ -29,10 +29,11 @@ class Tree:
     A tree may be columns at first (`table`), of which nodes are made when somebody asks for one.
 
     `limits` bound every walk; a reader hands on its own. `time_step_ns` is the resolution of the source's times, so that a
-    difference between two trees can compare them at the coarser one.
+    difference between two trees can compare them at the coarser one. `is_layer` says that the tree was made to lie over
+    another one: the marks of overlayfs in it are meant, and a policy keeps them.
     """
 
-    __slots__ = ("_load", "_lock", "_root", "limits", "table", "time_step_ns")
+    __slots__ = ("_load", "_lock", "_root", "is_layer", "limits", "table", "time_step_ns")
 
     def __init__(
         self,
@@ -41,6 +42,7 @@ class Tree:
         *,
         time_step_ns: int = 1,
         load: Callable[[], Table | None] | None = None,
+        is_layer: bool = False,
     ) -> None:
         self._root: Dir | None = root
         self._load = load
@@ -48,15 +50,21 @@ class Tree:
         self.table: Table | None = None
         self.limits = limits if limits is not None else Limits.trusted()
         self.time_step_ns = time_step_ns
+        self.is_layer = is_layer
 
     @classmethod
-    def of_table(cls, table: Table, limits: Limits | None = None, *, time_step_ns: int = 1) -> Tree:
+    def of_table(cls, table: Table, limits: Limits | None = None, *, time_step_ns: int = 1, is_layer: bool = False) -> Tree:
         """Return the tree whose columns these are."""
         tree = cls.__new__(cls)
         tree._root, tree._lock, tree.table, tree._load = None, threading.Lock(), table, None
         tree.limits = limits if limits is not None else Limits.trusted()
         tree.time_step_ns = time_step_ns
+        tree.is_layer = is_layer
         return tree
+
+    def with_root(self, root: Dir) -> Tree:
+        """Return the tree of the same kind (limits, resolution of times, whether it is a layer) that has another root."""
+        return Tree(root, self.limits, time_step_ns=self.time_step_ns, is_layer=self.is_layer)
 
     def columns(self) -> Table | None:
         """Return the tree as columns where its source gives it so; None where `Table.of` would have to walk over it.
@@ -132,7 +140,7 @@ class Tree:
         node = self.lookup(path, follow=True)
         if not isinstance(node, Dir):
             raise PathError("not a directory", path=normalize(path))
-        return Tree(node, self.limits, time_step_ns=self.time_step_ns)
+        return self.with_root(node)
 
     def links(self) -> dict[int, list[bytes]]:
         """Return the paths of each node that has several names, by `id(node)`, in walk order."""
@@ -170,7 +178,7 @@ class Tree:
                     keep.append(node)
                 if changed is not None:
                     target[name] = changed
-        return Tree(new_root, self.limits, time_step_ns=self.time_step_ns)
+        return self.with_root(new_root)
 
     def file_bytes(self) -> tuple[int, int]:
         """Return (number of distinct regular files, bytes in them)."""

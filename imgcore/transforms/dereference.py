@@ -37,7 +37,7 @@ def dereference(tree: Tree) -> Tree:
                 todo.append((path, found, copy, (*parents, id(found))))
             else:
                 target.children[name] = found
-    return Tree(root, limits, time_step_ns=tree.time_step_ns)
+    return tree.with_root(root)
 
 
 def _end_of(tree: Tree, path: bytes) -> Node:

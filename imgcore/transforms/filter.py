@@ -241,4 +241,4 @@ def only(tree: Tree, globs: Sequence[Glob] | Matcher | Callable[[bytes, Node], b
 
 
 def _like(tree: Tree, children: dict[bytes, Node]) -> Tree:
-    return Tree(dataclasses.replace(tree.root, children=children), tree.limits, time_step_ns=tree.time_step_ns)
+    return tree.with_root(dataclasses.replace(tree.root, children=children))

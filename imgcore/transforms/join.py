@@ -30,7 +30,7 @@ def place_tree(tree: Tree, path: PathLike) -> Tree:
     node = tree.root
     for name in reversed(split(path)):
         node = Dir(made_up, {name: node})
-    return Tree(node, tree.limits, time_step_ns=tree.time_step_ns)
+    return tree.with_root(node)
 
 
 def join_trees(trees: Sequence[Tree], *, overwrite: bool = False) -> Tree:
@@ -66,7 +66,8 @@ def _join_two(one: Tree, two: Tree, overwrite: bool) -> Tree:
                     allowed="a path in one source only, or a directory in both",
                     hint="--overwrite lets the later source win",
                 )
-    return Tree(root, one.limits, time_step_ns=max(one.time_step_ns, two.time_step_ns))
+    step = max(one.time_step_ns, two.time_step_ns)
+    return Tree(root, one.limits, time_step_ns=step, is_layer=one.is_layer or two.is_layer)
 
 
 def _joined(one: Dir, two: Dir, overwrite: bool) -> Dir:

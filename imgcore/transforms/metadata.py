@@ -98,5 +98,4 @@ def strip_xattrs(tree: Tree, names: Callable[[bytes], bool], *, where: Where | N
 
 def change_root(tree: Tree, change: Callable[[Meta], Meta]) -> Tree:
     """Return `tree` with other metadata of its root."""
-    root = dataclasses.replace(tree.root, meta=change(tree.root.meta))
-    return Tree(root, tree.limits, time_step_ns=tree.time_step_ns)
+    return tree.with_root(dataclasses.replace(tree.root, meta=change(tree.root.meta)))

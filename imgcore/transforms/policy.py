@@ -3,7 +3,8 @@
     Policy(owners=Owners.root(), clock=Clock.clamp(epoch_ns)).apply(tree)
 
 The default policy keeps all but `user.overlay.*` and `trusted.overlay.*`: these say what a directory of the host is in
-an overlay mount, and would be taken for whiteouts where the image becomes a layer.
+an overlay mount, and would be taken for whiteouts where the image becomes a layer. A tree that was made to be a layer
+(`Tree.is_layer`) keeps them. Of any other tree, `lost` names those that had a meaning.
 """
 
 from __future__ import annotations
@@ -12,15 +13,18 @@ import dataclasses
 import fnmatch
 import re
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal, TypeAlias
 
-from imgcore.model import NO_XATTRS, Meta, Node, Table, Tree
+from imgcore.errors import show
+from imgcore.model import NO_XATTRS, Loss, Meta, Node, Table, Tree
 from imgcore.values import field, value_class
 
 __all__ = ["Clock", "IdRange", "Owners", "Policy"]
 
 _OVERLAY = (b"user.overlay.", b"trusted.overlay.")
+_HANDLES = frozenset(prefix + name for prefix in _OVERLAY for name in (b"origin", b"uuid", b"impure", b"nlink", b"upper"))
+"""Marks that say nothing outside of the mount that made them: handles of files, and what was counted."""
 _MAX_ID = (1 << 32) - 1
 _Change: TypeAlias = Callable[[Meta], Meta]
 
@@ -116,6 +120,16 @@ class Clock:
         return min(mtime_ns, self.ns) if self.kind == "clamp" else self.ns
 
 
+def _marks(xattrs: Mapping[bytes, bytes]) -> list[bytes]:
+    """Return the names of the marks of overlayfs that have a meaning: all but handles and counters."""
+    return sorted(name for name in xattrs if name.startswith(_OVERLAY) and name not in _HANDLES)
+
+
+def _losses(path: bytes, marks: Iterable[bytes]) -> Iterator[Loss]:
+    for name in marks:
+        yield Loss("mark", path, f"mark of overlayfs {show(name)} (kept with xattrs=all)")
+
+
 @value_class
 class Policy:
     """Owners, times and extended attributes of a tree that is written.
@@ -123,7 +137,7 @@ class Policy:
     Attributes:
         owners: who owns the entries.
         clock: what becomes of their times.
-        xattrs: "keep" (all but those of overlayfs), "all", "none", or a shell glob of the names that stay.
+        xattrs: "keep" (all; but those of overlayfs only in a layer), "all", "none", or a shell glob of the names that stay.
     """
 
     owners: Owners = field(default_factory=Owners)
@@ -132,11 +146,15 @@ class Policy:
 
     def apply(self, tree: Tree) -> Tree:
         """Return `tree` under this policy; the very same tree when nothing changes. Hard links survive."""
+        if tree.is_layer and self.xattrs == "keep":
+            return dataclasses.replace(self, xattrs="all").apply(tree)
         if self == Policy(xattrs="all"):
             return tree
         if tree.table is not None:
             table = self._changed(tree.table)
-            return tree if table is tree.table else Tree.of_table(table, tree.limits, time_step_ns=tree.time_step_ns)
+            if table is tree.table:
+                return tree
+            return Tree.of_table(table, tree.limits, time_step_ns=tree.time_step_ns, is_layer=tree.is_layer)
         change = self._change()
         if all(change(node.meta) is node.meta for _, node in tree.walk()):
             return tree
@@ -146,6 +164,25 @@ class Policy:
             return node if meta is node.meta else dataclasses.replace(node, meta=meta)
 
         return tree.map(changed)
+
+    def lost(self, tree: Tree) -> Iterator[Loss]:
+        """Yield the marks of overlayfs that "keep" takes from `tree` although they have a meaning.
+
+        Without them an opaque directory shows what it hid, and a whiteout or a file of metadata alone is an empty file.
+        """
+        if self.xattrs != "keep" or tree.is_layer:
+            return
+        table = tree.table
+        if table is not None:
+            for row, xattrs in table.xattrs.items():
+                if row not in table.links and (marks := _marks(xattrs)):
+                    yield from _losses(table.shape.path(row), marks)
+            return
+        seen: set[int] = set()
+        for path, node in tree.walk():
+            if node.meta.xattrs and id(node) not in seen:
+                seen.add(id(node))
+                yield from _losses(path, _marks(node.meta.xattrs))
 
     def _changed(self, table: Table) -> Table:
         """Return the columns under this policy; the very same when nothing changes."""

@@ -22,8 +22,10 @@ def oci_to_overlay(tree: Tree, namespace: Literal["trusted", "user"] = "trusted"
     """Return `tree` with overlayfs's whiteouts in place of OCI's; `namespace` is that of the opaque attribute.
 
     `user` is for mounts with `userxattr`. Raises PathError for a name that is removed and there in one layer, and for a
-    whiteout without a name.
+    whiteout without a name; ValueError for another namespace.
     """
+    if namespace not in ("trusted", "user"):
+        raise ValueError(f"namespace={namespace!r} is none of 'trusted', 'user'")
     attribute = f"{namespace}.overlay.opaque".encode()
     root = Dir(_opaque(tree.root, attribute), {}, tree.root.opaque)
     todo = [(b"/", tree.root, root)]
@@ -45,7 +47,7 @@ def oci_to_overlay(tree: Tree, namespace: Literal["trusted", "user"] = "trusted"
                 child = Dir(_opaque(node, attribute), {}, node.opaque)
                 todo.append((join(path, name), node, child))
             target.children[name] = child
-    return Tree(root, tree.limits, time_step_ns=tree.time_step_ns)
+    return Tree(root, tree.limits, time_step_ns=tree.time_step_ns, is_layer=True)
 
 
 def _opaque(node: Dir, attribute: bytes) -> Meta:

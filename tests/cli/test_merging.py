@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from imgcore.build.pack import pack
+from imgcore.model import directory, tree
+from imgcore.transforms import Policy
 from tests.conftest import Cli
 
 
@@ -204,3 +207,17 @@ def test_a_release_file_is_written_renamed_or_contradicted(imgcore_cli: Cli, pla
 def test_wrong_command_lines(imgcore_cli: Cli, place: Path, arguments: list[str]) -> None:
     result = imgcore_cli(*arguments)
     assert result.code in (2, 6) and result.err.startswith("error: ")
+
+
+def test_what_linux_gives_an_error_for_is_no_silent_gap_in_the_result(imgcore_cli: Cli, place: Path) -> None:
+    wrong = directory(xattrs={b"trusted.overlay.redirect": b"a/b"})
+    pack(tree({"/usr/bin": wrong, "/usr/new": b"n"}), "wrong.tar", policy=Policy(xattrs="all"))
+    merge = ("merge", "--kind", "overlay", "host", "wrong.tar", "-o", "out.tar")
+    refused = imgcore_cli(*merge)
+    assert refused.code == 4 and not (place / "out.tar").exists()
+    assert "warning[error] /usr/bin: EINVAL" in refused.err and "hint: --allow-loss lookup" in refused.err
+    events = [json.loads(line) for line in imgcore_cli(*merge, "--json").err.splitlines()]
+    assert events[-1]["losses"][0] | {"message": ""} == {"kind": "lookup", "path": "/usr/bin", "message": ""}
+    allowed = imgcore_cli(*merge, "--allow-loss", "lookup", "--json")
+    assert allowed.code == 0 and json.loads(allowed.out.splitlines()[-1])["losses"] == 1
+    assert imgcore_cli("ls", "out.tar@/usr").out.split() == ["lib", "new"]

@@ -322,6 +322,25 @@ def test_what_the_default_policy_leaves_out(imgcore_cli: Cli, tmp_path: Path, ne
             assert set(opened.tree.root.meta.xattrs) == names
 
 
+def test_marks_of_overlayfs_do_not_go_in_silence(imgcore_cli: Cli, tmp_path: Path, needs_xattrs: None) -> None:
+    (tmp_path / "s").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / "s" / name).mkdir()
+        os.setxattr(tmp_path / "s" / name, b"user.overlay.opaque", b"y")
+        os.setxattr(tmp_path / "s" / name, b"user.overlay.origin", b"")
+    said = "lost: mark of overlayfs user.overlay.opaque (kept with xattrs=all)"
+    result = imgcore_cli("pack", tmp_path / "s", tmp_path / "o.raw")
+    assert result.code == 0 and f"warning: {said}: `/a` and 1 more" in result.err and "origin" not in result.err
+    told = [json.loads(line) for line in imgcore_cli("pack", "--json", tmp_path / "s", tmp_path / "o.tar").out.splitlines()]
+    assert told[-1]["losses"] == 2
+    planned = imgcore_cli("pack", "--dry-run", tmp_path / "s", tmp_path / "p.raw")
+    assert f"  {said}: `/a` and 1 more" in planned.out
+    built = imgcore_cli("sysext", "build", tmp_path / "s", "-o", tmp_path / "x.raw", "--id", "_any")
+    assert built.code == 0 and said in built.err
+    for rule in ("all", "none", "user.x*"):
+        assert "mark of" not in imgcore_cli("pack", "--force", "--xattrs", rule, tmp_path / "s", tmp_path / "o.raw").err
+
+
 def test_types_in_long_lines() -> None:
     from imgcore.cli.verb_ls import long_line
 

@@ -4,8 +4,8 @@ A group is the calls of one purpose, on a layer that has a file of every kind; e
 `redirect_dir=on` where that differs. Calls come twice where it matters: on what is in the lower layer, and on what has come
 up meanwhile. `tests/oracle/test_overlay_cases.py` asks Linux, `tests/unit` needs no root.
 
-Not here, since they are no matter of overlayfs: permissions of other users (each call is root's), and names with slashes at
-their end, which Linux resolves before overlayfs is asked.
+Not here, since they are no matter of overlayfs: permissions of other users (each call is root's). Names with slashes at their
+end, and other odd arguments, are in `overlay_arguments.py`.
 """
 
 from __future__ import annotations

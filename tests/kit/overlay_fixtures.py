@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from imgcore.blob import BytesBlob, ZeroBlob, read_all
-from imgcore.errors import OverlayError, PathError
+from imgcore.errors import OverlayError
 from imgcore.model import Device, Dir, File, Meta, Node, Symlink, Tree
 from imgcore.transforms.overlay import Layer, Merged, OverlayOptions, merge
+from imgcore.transforms.overlay.following import followed
 
 T = "trusted.overlay."
 WH = ("c", 0, 0)
@@ -207,11 +208,14 @@ def merge_fixture(layers: Layers, options: str) -> Merged:
 
 
 def our_view(merged: Merged, path: str) -> View:
-    """Return what our merge has at a path."""
+    """Return what our merge has at a path; links on the way are followed, as Linux does."""
+    above, _, name = path.rpartition("/")
     try:
-        node = merged.lookup("/" if path == "." else f"/{path}").node
+        way = followed(lambda one: merged.lookup(one).node, above.encode())
+        place = "/" if path == "." else f"{os.fsdecode(way)}/{name}"
+        node = merged.lookup(place).node
         if isinstance(node, Dir):
-            return sorted(os.fsdecode(name) for name in merged.listdir("/" if path == "." else f"/{path}"))
+            return sorted(os.fsdecode(one) for one in merged.listdir(place))
         if isinstance(node, Symlink):
             return "->" + os.fsdecode(node.target)
         if isinstance(node, Device):
@@ -221,8 +225,6 @@ def our_view(merged: Merged, path: str) -> View:
         return read_all(node.content).decode()
     except OverlayError as error:
         return errno.errorcode[error.errno]
-    except PathError:
-        return "ENOENT"
 
 
 # On disk

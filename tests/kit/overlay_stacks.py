@@ -20,7 +20,7 @@ from typing import Any
 
 import imgcore
 from imgcore.blob import read_all
-from imgcore.errors import OverlayError, PathError
+from imgcore.errors import OverlayError
 from imgcore.hosts import scan
 from imgcore.model import Device, Dir, File, Node, Symlink, Tree
 from imgcore.transforms.overlay import Layer, Merged, OverlayOptions, merge
@@ -320,9 +320,8 @@ def _simulate(merged: Merged, shown: str) -> Iterator[tuple[str, Any]]:
         try:
             seen = merged.lookup(key)
         except OverlayError as error:
-            yield key, _name(error.errno)
-            continue
-        except PathError:
+            if error.errno != errno.ENOENT:
+                yield key, _name(error.errno)
             continue
         yield key, _record(seen.node, seen.nlink, seen.size)
         if isinstance(seen.node, Dir):

@@ -28,7 +28,8 @@ _FEATURES = (("attributes", 0.6), ("redirect", 0.15), ("metacopy", 0.1), ("xwhit
 Outcome = tuple[list[str], dict[str, Any]]
 
 _libc = ctypes.CDLL(None, use_errno=True)
-_RECENT = 1_500_000_000 * 10**9  # later times were made by the calls: those of the layers are earlier
+RECENT = 1_500_000_000 * 10**9  # later times were made by the calls: those of the layers are earlier
+_LARGE = 1 << 20  # of larger files the size is compared, which sparse ones can have
 _FLAGS = {"replace": 0, "no replace": 1, "exchange": 2}
 ACL = bytes.fromhex("0200000001000700ffffffff02000700e803000004000500ffffffff10000700ffffffff20000500ffffffff")
 
@@ -265,7 +266,8 @@ def _flagged(spec: Spec, path: str, flags: str, data: str) -> None:
 _KINDS = {"char": stat.S_IFCHR, "block": stat.S_IFBLK, "fifo": stat.S_IFIFO, "socket": stat.S_IFSOCK}
 
 
-def _rename(spec: Spec, old: str, new: str, how: str) -> None:
+def rename_as(old: str, new: str, how: str) -> None:
+    """Rename in one of the ways of renameat2(2). Raises OSError."""
     if _libc.renameat2(-100, old.encode(), -100, new.encode(), _FLAGS[how]):
         raise OSError(ctypes.get_errno(), how)
 
@@ -301,7 +303,7 @@ _KERNEL: dict[str, Any] = {
     "unlink": lambda spec, path: os.unlink(path),
     "rmdir": lambda spec, path: os.rmdir(path),
     "rmtree": _rmtree,
-    "rename": _rename,
+    "rename": lambda spec, old, new, how: rename_as(old, new, how),
     "open": _open,
     "write": _open,
     "flagged": _flagged,
@@ -340,7 +342,7 @@ def our_run(spec: Spec, trees: dict[str, Tree], skipped: list[bool]) -> Outcome 
     lowers = [Layer(name, trees[name]) for name in sorted(trees) if name.startswith("l")]
     data = [Layer(name, trees[name]) for name in sorted(trees) if name.startswith("d")]
     try:
-        overlay = Writable(lowers, upper=trees["u"], data=data, options=options, now_ns=_RECENT)
+        overlay = Writable(lowers, upper=trees["u"], data=data, options=options, now_ns=RECENT)
     except OverlayError as error:
         return _name(error)
     said = []
@@ -424,10 +426,11 @@ def upper_view(tree: Tree, spec: Spec) -> dict[str, Any]:
     for path, node in tree.walk():
         meta = node.meta
         xattrs = {os.fsdecode(name): value.hex() for name, value in sorted(meta.xattrs.items()) if name not in hidden}
-        time = meta.mtime_ns if meta.mtime_ns < _RECENT else "now"
+        time = meta.mtime_ns if meta.mtime_ns < RECENT else "now"
         record: list[Any] = [type(node).__name__, oct(meta.mode), meta.uid, meta.gid, time, xattrs]
         if isinstance(node, File):
-            record.append(read_all(node.content).decode("latin-1"))
+            small = node.content.size < _LARGE
+            record.append(read_all(node.content).decode("latin-1") if small else node.content.size)
         elif isinstance(node, Symlink):
             record.append(os.fsdecode(node.target))
         elif isinstance(node, Device):

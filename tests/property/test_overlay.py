@@ -97,6 +97,23 @@ def test_a_layer_between_two_trees_shows_the_second_over_the_first(base: Tree, t
     assert sum(1 for _ in layer_between(tree, tree, dialect=dialect).walk()) == 1
 
 
+MARKED = trees(caps=SQUASHFS.capabilities).filter(
+    lambda tree: all(
+        not (isinstance(node, Dir) and node.opaque)
+        and not (isinstance(node, Device) and node.kind == "char" and not node.major and not node.minor)
+        for _, node in tree.walk()
+    )
+)
+
+
+@COMMON
+@given(MARKED, MARKED, st.sampled_from(["trusted", "user"]))
+def test_marks_in_trees_are_attributes_as_others(base: Tree, tree: Tree, dialect: Dialect) -> None:
+    options = OverlayOptions.USERXATTR if dialect == "user" else OverlayOptions.KERNEL
+    for below in (base, tree):
+        assert same(merge([layer_between(below, tree, dialect=dialect), below], options=options).tree, tree)
+
+
 @COMMON
 @given(LAYERS, LAYERS)
 def test_layers_of_oci_and_overlayfs_say_the_same(base: Tree, tree: Tree) -> None:

@@ -25,8 +25,9 @@ from imgcore.transforms.overlay.layers import Layer
 from imgcore.transforms.overlay.merged import Merged, Seen
 from imgcore.transforms.overlay.mounting import MAX_LAYERS, check_mount, mount_options
 from imgcore.transforms.overlay.options import OverlayOptions, settle
-from imgcore.transforms.overlay.problems import Problem, problems
+from imgcore.transforms.overlay.problems import Problem, problems, unseen, without_unseen
 from imgcore.transforms.overlay.writes import Writable
+from imgcore.transforms.whiteouts import oci_to_overlay
 
 __all__ = [
     "DIALECTS",
@@ -45,9 +46,12 @@ __all__ = [
     "layer_between",
     "merge",
     "mount_options",
+    "oci_to_overlay",
     "overlay_to_oci",
     "problems",
     "subtract",
+    "unseen",
+    "without_unseen",
 ]
 
 

@@ -38,6 +38,16 @@ class Spot(NamedTuple):
     name: bytes
     found: Found | None
 
+    @property
+    def parts(self) -> list[bytes]:
+        """The names of its path."""
+        return [*(name for name, _ in self.above), self.name]
+
+    @property
+    def is_no_directory(self) -> bool:
+        """Whether nothing is there, or something else than a directory."""
+        return self.found is None or self.found.merged is None
+
 
 def fail(code: int, why: str, path: bytes | None = None) -> OverlayError:
     """Return the error for an errno."""
@@ -272,7 +282,7 @@ class Upper:
                 return not self.merged.marks.is_whiteout(node)
         return False
 
-    def require_empty(self, directory: MergedDir, *, plain: bool) -> None:
+    def require_empty(self, directory: MergedDir, *, plain: bool, path: bytes | None = None) -> None:
         """Raise ENOTEMPTY unless all names of a directory are whiteouts; a `plain` upper one may not have any."""
         assert self.merged is not None
         first: dict[bytes, Node] = {}
@@ -282,7 +292,7 @@ class Upper:
         for node in first.values():
             hides = isinstance(node, Device) and self.merged.marks.is_whiteout(node)
             if plain or not hides:
-                raise fail(errno.ENOTEMPTY, "the directory is not empty")
+                raise fail(errno.ENOTEMPTY, "the directory is not empty", path)
 
 
 def names_of(directory: Dir) -> dict[bytes, Node]:

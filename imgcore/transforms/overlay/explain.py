@@ -167,8 +167,10 @@ def _hidden(merged: Merged, layer: int, levels: list[_Level], below: bytes) -> t
             if mine is not None and not isinstance(mine, Dir):
                 return f"`{shown}` is a directory there", name
         if mine is not None and merged.marks.is_whiteout(mine):
-            return "it is a whiteout, with nothing to remove above it" if level is levels[
-                -1
-            ] else f"`{shown}` is a whiteout", merged.layer_name(layer)
+            if level is not levels[-1]:
+                return f"`{shown}` is a whiteout", merged.layer_name(layer)
+            lower = [part.children.get(level.name) for number, part in level.parent.parts if number > layer]
+            removes = any(node is not None and not merged.marks.is_whiteout(node) for node in lower)
+            return "it removes what layers below have there" if removes else "no layer below has anything there", ""
         return f"`{shown}` cannot be looked up" if level.found is None else f"`{shown}` is not merged with it", ""
     return "", ""

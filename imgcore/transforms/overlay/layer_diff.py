@@ -3,6 +3,8 @@
 `layer_between(base, tree)` is the smallest layer over `base` that shows `tree`: what is new or changed, whole; a whiteout
 for what is gone; a directory that keeps nothing of the lower one is opaque instead. Directories on the way have the tree's
 metadata. Files that share an inode are in the layer together or not at all, since a link does not reach into another layer.
+The trees' own attributes of overlayfs are data: the layer has them escaped, also those of a path that is the same in both,
+since a mount would hide them where they lie in the base.
 
 Three dialects say the same: overlayfs with `trusted.overlay.*` or `user.overlay.*`, and OCI's `.wh.NAME` files.
 """
@@ -17,6 +19,7 @@ from typing import Final, Literal, TypeAlias
 from imgcore.errors import MergeConflict, NotRepresentable, OverlayError
 from imgcore.events import Control
 from imgcore.model import Device, Dir, File, Meta, Node, Symlink, Tree, Whiteout, join, same_content
+from imgcore.transforms.overlay.arguments import require_one_of
 from imgcore.transforms.overlay.layers import Markers
 
 __all__ = ["DIALECTS", "Dialect", "SubtractRule", "layer_between", "overlay_to_oci", "subtract"]
@@ -31,12 +34,12 @@ _OCI_OPAQUE: Final = b".wh..wh..opq"
 
 
 class _Differ:
-    """One comparison."""
+    """One comparison; with `escape`, of what a mount shows of `base` with `tree`, else of what is in both."""
 
-    def __init__(self, base: Tree, tree: Tree, dialect: Dialect, control: Control) -> None:
+    def __init__(self, base: Tree, tree: Tree, dialect: Dialect, control: Control, *, escape: bool) -> None:
         self.marks = Markers(b"user.overlay." if dialect == "user" else b"trusted.overlay.")
         self.step = max(base.time_step_ns, tree.time_step_ns)
-        self.escape = dialect != "oci"
+        self.escape = escape
         self.control = control
         self.made: dict[int, tuple[Node, Node]] = {}
         self.forced = self._split_groups(base, tree)
@@ -68,6 +71,8 @@ class _Differ:
         """Whether nothing of a node has to be in the layer, as far as it is not a directory."""
         if type(old) is not type(new) or not self.same_meta(old.meta, new.meta) or id(new) in getattr(self, "forced", ()):
             return False
+        if self.escape and (self.marks.metacopy(old) is not None or self.marks.is_marked_file(old)):
+            return False  # nothing is seen of it where it is in the base
         if isinstance(old, File) and isinstance(new, File):
             return same_content(old.content, new.content, self.control)
         if isinstance(old, Symlink) and isinstance(new, Symlink):
@@ -79,7 +84,8 @@ class _Differ:
     def same_meta(self, old: Meta, new: Meta) -> bool:
         """Whether metadata is the same at the coarser resolution of both trees."""
         times = old.mtime_ns // self.step == new.mtime_ns // self.step
-        return times and (old.mode, old.uid, old.gid) == (new.mode, new.uid, new.gid) and dict(old.xattrs) == dict(new.xattrs)
+        seen = self.marks.visible(old.xattrs) if self.escape else old.xattrs
+        return times and (old.mode, old.uid, old.gid) == (new.mode, new.uid, new.gid) and dict(seen) == dict(new.xattrs)
 
     def whole(self, path: bytes, node: Node) -> Node:
         """Return a node with all that is below, as a layer has it."""
@@ -90,11 +96,16 @@ class _Differ:
         known = self.made.get(id(node))
         if known is not None:
             return known[1]
-        if isinstance(node, Whiteout) or (isinstance(node, Device) and node.kind == "char" and not (node.major or node.minor)):
-            raise NotRepresentable("a device 0:0 in the tree, which a layer takes for a whiteout", path=path)
+        self.require_no_whiteout(path, node)
         made = dataclasses.replace(node, meta=self.meta(node.meta))
         self.made[id(node)] = node, made
         return made
+
+    @staticmethod
+    def require_no_whiteout(path: bytes, node: Node) -> None:
+        """Raise NotRepresentable for a device 0:0 of the tree: no layer shows one, nor a base below a layer."""
+        if isinstance(node, Whiteout) or (isinstance(node, Device) and node.kind == "char" and not (node.major or node.minor)):
+            raise NotRepresentable("a device 0:0 in the tree, which a layer takes for a whiteout", path=path)
 
     def meta(self, meta: Meta) -> Meta:
         """Return metadata as a layer has it: the tree's own attributes of overlayfs one level deeper."""
@@ -118,6 +129,7 @@ class _Differ:
                 if needed:
                     children[name] = part
             elif not isinstance(below, Dir) and not isinstance(node, Dir) and self.same(below, node):
+                self.require_no_whiteout(full, node)
                 kept += 1
             else:
                 children[name] = self.whole(full, node)
@@ -132,13 +144,15 @@ class _Differ:
 def layer_between(base: Tree, tree: Tree, *, dialect: Dialect = "trusted", control: Control | None = None) -> Tree:
     """Return the smallest layer so that `merge([layer, base])` shows `tree`.
 
-    `base` is what is seen, not a layer: whiteouts and marks in it have no meaning. Times are compared at the coarser
-    resolution of both. Raises NotRepresentable for a device 0:0 and, with `oci`, for a name that begins with `.wh.`.
+    `base` is what is seen, not a layer: whiteouts and marks in it have no meaning. Marks in `tree` are attributes as others:
+    the layer has them escaped (but for `oci`, which has no word for that), wherever the merge would hide them. Times are
+    compared at the coarser resolution of both. Raises NotRepresentable for a device 0:0 in `tree` and, with `oci`, for a
+    name that begins with `.wh.`, ValueError for an unknown dialect.
     """
-    differ = _Differ(base, tree, "trusted" if dialect == "oci" else dialect, control or Control())
-    differ.escape = dialect != "oci"
+    require_one_of("dialect", dialect, DIALECTS)
+    differ = _Differ(base, tree, "trusted" if dialect == "oci" else dialect, control or Control(), escape=dialect != "oci")
     root, _ = differ.between(b"/", base.root, tree.root)
-    layer = Tree(root, tree.limits, time_step_ns=differ.step)
+    layer = Tree(root, tree.limits, time_step_ns=differ.step, is_layer=True)
     return overlay_to_oci(layer) if dialect == "oci" else layer
 
 
@@ -146,8 +160,9 @@ def overlay_to_oci(layer: Tree, namespace: Literal["trusted", "user"] = "trusted
     """Return a layer of overlayfs with OCI's whiteouts in place of its own; `namespace` is that of its opaque attribute.
 
     Raises NotRepresentable for a name that begins with `.wh.`, OverlayError (EINVAL) for what OCI has no word for: a
-    redirect, a file without its content.
+    redirect, a file without its content; ValueError for another namespace.
     """
+    require_one_of("namespace", namespace, ("trusted", "user"))
     marks = Markers(f"{namespace}.overlay.".encode())
 
     def turned(path: bytes, node: Dir) -> Dir:
@@ -170,7 +185,7 @@ def overlay_to_oci(layer: Tree, namespace: Literal["trusted", "user"] = "trusted
         same = len(xattrs) == len(node.meta.xattrs)
         return Dir(node.meta if same else dataclasses.replace(node.meta, xattrs=xattrs), children)
 
-    return Tree(turned(b"/", layer.root), layer.limits, time_step_ns=layer.time_step_ns)
+    return layer.with_root(turned(b"/", layer.root))
 
 
 def subtract(tree: Tree, base: Tree, rule: SubtractRule, *, control: Control | None = None) -> Tree:
@@ -179,10 +194,12 @@ def subtract(tree: Tree, base: Tree, rule: SubtractRule, *, control: Control | N
     `mkosi` is what mkosi does to an image with Overlay=yes: whiteouts go; below /usr and /opt whatever the base has a path
     for goes too, even if it differs; directories get the base's metadata; empty ones go. Raises MergeConflict for a
     directory where the base has something else. `identical` takes away only what is the same in content and metadata.
+    Raises ValueError for another rule.
     """
-    differ = _Differ(base, tree, "trusted", control or Control())
+    require_one_of("rule", rule, ("mkosi", "identical"))
+    differ = _Differ(base, tree, "trusted", control or Control(), escape=False)
     rules: dict[str, Callable[[bytes, Dir, Dir | None], Dir]] = {"mkosi": _mkosi, "identical": _identical(differ)}
-    return Tree(rules[rule](b"/", tree.root, base.root), tree.limits, time_step_ns=tree.time_step_ns)
+    return tree.with_root(rules[rule](b"/", tree.root, base.root))
 
 
 def _mkosi(path: bytes, node: Dir, base: Dir | None) -> Dir:

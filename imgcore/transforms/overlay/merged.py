@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from imgcore.blob import EMPTY, Blob, Segment
-from imgcore.errors import OverlayError, PathError
+from imgcore.errors import OverlayError
 from imgcore.limits import Limits
 from imgcore.model import Dir, File, Node, PathLike, Symlink, Table, Tree, normalize, split
 from imgcore.transforms.overlay.layers import Layer, Markers
@@ -78,7 +78,7 @@ class Merged:
     def lookup(self, path: PathLike) -> Seen:
         """Return what is at `path`; symbolic links are not followed.
 
-        Raises PathError where Linux says ENOENT or ENOTDIR, OverlayError with its errno for any other error.
+        Raises OverlayError with Linux's errno: ENOENT, ENOTDIR, and what marks give (EPERM, EIO, EINVAL, EACCES).
         """
         found, _ = self._find(normalize(path))
         if found.merged is not None:
@@ -101,7 +101,7 @@ class Merged:
         """
         found, full = self._find(normalize(path))
         if found.merged is None:
-            raise PathError("not a directory", path=full)
+            raise OverlayError("not a directory", errno.ENOTDIR, path=full)
         try:
             return list(self.names(found.merged, strict=True))
         except OverlayError as error:
@@ -181,14 +181,14 @@ class Merged:
         found = Found(Hit(*self._stack.root.top), self._stack.root, None, b"")
         for name in split(path):
             if found.merged is None:
-                raise PathError("not a directory", path=path)
+                raise OverlayError("not a directory", errno.ENOTDIR, path=path)
             try:
                 below = self._stack.find(found.merged, name)
             except OverlayError as error:
                 error.path = path
                 raise
             if below is None:
-                raise PathError("no such path", path=path)
+                raise OverlayError("no such path", errno.ENOENT, path=path)
             found = below
         return found, path
 

@@ -7,12 +7,17 @@ there is no such bound.
 from __future__ import annotations
 
 import errno
+import os
+import posixpath
 from collections.abc import Sequence
+from typing import TypeAlias
 
 from imgcore.errors import OverlayError
 from imgcore.transforms.overlay.options import OverlayOptions, settle
 
 __all__ = ["MAX_DEPTH", "MAX_LAYERS", "MAX_OPTIONS", "check_mount", "mount_options"]
+
+HostPath: TypeAlias = "str | bytes | os.PathLike[str]"
 
 MAX_LAYERS = 500
 """Lower layers, data-only ones included."""
@@ -23,14 +28,14 @@ MAX_DEPTH = 2
 
 
 def mount_options(
-    lowers: Sequence[bytes], *, upper: bytes | None = None, work: bytes | None = None, data: Sequence[bytes] = ()
+    lowers: Sequence[HostPath], *, upper: HostPath | None = None, work: HostPath | None = None, data: Sequence[HostPath] = ()
 ) -> bytes:
     """Return the options that name these directories, as mount(2) takes them; colons, commas and backslashes are escaped."""
-    text = b"lowerdir=" + b":".join(map(_escaped, lowers)) + b"".join(b"::" + _escaped(one) for one in data)
+    text = b"lowerdir=" + b":".join(map(_escaped, _paths(lowers))) + b"".join(b"::" + _escaped(one) for one in _paths(data))
     if upper is not None:
-        text += b",upperdir=" + _escaped(upper)
+        text += b",upperdir=" + _escaped(os.fsencode(upper))
     if work is not None:
-        text += b",workdir=" + _escaped(work)
+        text += b",workdir=" + _escaped(os.fsencode(work))
     return text
 
 
@@ -39,21 +44,22 @@ def _escaped(path: bytes) -> bytes:
 
 
 def check_mount(
-    lowers: Sequence[bytes],
+    lowers: Sequence[HostPath],
     *,
-    upper: bytes | None = None,
-    work: bytes | None = None,
-    data: Sequence[bytes] = (),
+    upper: HostPath | None = None,
+    work: HostPath | None = None,
+    data: Sequence[HostPath] = (),
     options: OverlayOptions = OverlayOptions.KERNEL,
     depth: int = 0,
     by_mount2: bool = True,
 ) -> None:
     """Raise the OverlayError that mounting these directories would give.
 
-    Paths are absolute and without links. `depth` is how many overlays the deepest layer lies on already; `by_mount2` says
-    that all options go in one string.
+    Paths are without links, and all of them absolute or all from one directory on. `depth` is how many overlays the deepest
+    layer lies on already; `by_mount2` says that all options go in one string. Raises TypeError for one path instead of a list.
     """
     settle(options, has_upper=upper is not None)
+    lowers, data = _paths(lowers), _paths(data)
     if not lowers:
         _refuse(errno.EINVAL, "no lower layer")
     if upper is None and len(lowers) + len(data) < 2:
@@ -72,19 +78,31 @@ def check_mount(
                 f"options of {size} bytes: the last path is cut",
                 f"at most {MAX_OPTIONS} bytes; fewer or shorter names",
             )
-    if upper is not None and work is not None and (_inside(work, upper) or _inside(upper, work)):
+    if upper is not None and work is not None and _overlap(os.fsencode(work), os.fsencode(upper)):
         _refuse(errno.EINVAL, "workdir and upperdir overlap")
     below = [*lowers, *data]
+    if b"" in below:
+        _refuse(errno.EINVAL, "a layer without a path")
     for number, one in enumerate(below):
         for other in below[:number]:
-            if _inside(one, other) or _inside(other, one):
+            if _overlap(one, other):
                 shown = " and ".join(f"`{path.decode('utf-8', 'backslashreplace')}`" for path in (other, one))
                 _refuse(errno.ELOOP, f"layers overlap: {shown}")
 
 
-def _inside(path: bytes, other: bytes) -> bool:
-    """Whether `path` is `other` or below it."""
-    return path.rstrip(b"/") == other.rstrip(b"/") or path.startswith(other.rstrip(b"/") + b"/")
+def _paths(given: Sequence[HostPath]) -> list[bytes]:
+    """Return paths as bytes. Raises TypeError for one path where several are meant."""
+    if isinstance(given, (str, bytes, os.PathLike)):
+        raise TypeError(f"a list of paths is needed, not {given!r}")
+    return [os.fsencode(one) for one in given]
+
+
+def _overlap(path: bytes, other: bytes) -> bool:
+    """Whether one path is the other, however it is written, or below it."""
+    one, two = (posixpath.normpath(text).split(b"/") for text in (path, other))
+    one, two = ([name for name in names if name not in (b"", b".")] for names in (one, two))
+    size = min(len(one), len(two))
+    return one[:size] == two[:size] and path.startswith(b"/") == other.startswith(b"/")
 
 
 def _refuse(code: int, message: str, hint: str | None = None) -> None:

@@ -7,19 +7,32 @@ what the configuration is; `settle` returns what the mount then does (`ovl_parse
 from __future__ import annotations
 
 import errno
-from typing import ClassVar, Literal, NamedTuple, TypeAlias
+from typing import ClassVar, Final, Literal, NamedTuple, TypeAlias
 
 from imgcore.errors import OverlayError
+from imgcore.transforms.overlay.arguments import require_one_of
 from imgcore.values import value_class
 
 __all__ = ["Effective", "OverlayOptions", "RedirectDir", "settle"]
 
 RedirectDir: TypeAlias = Literal["on", "follow", "nofollow", "off"]
 
+_CHOICES: Final[dict[str, tuple[object, ...]]] = {
+    "redirect_dir": (None, "on", "follow", "nofollow", "off"),
+    "metacopy": (None, True, False),
+    "userxattr": (True, False),
+    "index": (None, True, False),
+    "xino": (None, "on", "off", "auto"),
+    "nfs_export": (True, False),
+    "volatile": (True, False),
+    "verity": (None, "off", "on", "require"),
+    "always_follow": (True, False),
+}
+
 
 @value_class
 class OverlayOptions:
-    """Options of an overlay mount, as they were stated; None is for what was not.
+    """Options of an overlay mount, as they were stated; None is for what was not. Raises ValueError for other values.
 
     Attributes:
         redirect_dir: whether renamed directories are followed, and made; `off` follows where `always_follow` is set.
@@ -42,6 +55,10 @@ class OverlayOptions:
     volatile: bool = False
     verity: Literal["off", "on", "require"] | None = None
     always_follow: bool = True
+
+    def __post_init__(self) -> None:
+        for name, choices in _CHOICES.items():
+            require_one_of(name, getattr(self, name), choices)
 
     KERNEL: ClassVar[OverlayOptions]
     """Nothing stated, on a kernel configured as Debian's."""

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from imgcore.errors import OverlayError, show
-from imgcore.model import Dir, Node, join
+from imgcore.model import Dir, Loss, Node, Tree, join
 from imgcore.transforms.overlay.lookup import Found, MergedDir
 from imgcore.transforms.overlay.merged import Merged
 from imgcore.values import value_class
 
-__all__ = ["Problem", "problems"]
+__all__ = ["Problem", "problems", "unseen", "without_unseen"]
 
 
 @value_class
@@ -63,6 +63,26 @@ def problems(merged: Merged) -> Iterator[Problem]:
         stack += reversed(below)
     if merged.upper is not None:
         yield from claims.problems(merged.layer_name(0))
+
+
+def unseen(found: Iterable[Problem], top: bytes = b"/") -> list[Loss]:
+    """Return those of the problems that take something from the merged tree: names and contents that Linux has an error for.
+
+    `top` is where the merge is in a larger tree. A ghost is no loss: there is nothing of it.
+    """
+    return [
+        Loss("lookup", top if one.path == b"/" else top.rstrip(b"/") + one.path, one.message)
+        for one in found
+        if one.rule in ("error", "open-error")
+    ]
+
+
+def without_unseen(tree: Tree, losses: Iterable[Loss]) -> Tree:
+    """Return a merged tree without the files whose content gives an error; what cannot be looked up is not in it anyway."""
+    gone = {loss.path for loss in losses}
+    if not any(path in tree for path in gone):
+        return tree
+    return tree.map(lambda path, node: None if path in gone else node)
 
 
 class _Claims:

@@ -4,9 +4,10 @@
     overlay.unlink("/usr/bin/tool")
     overlay.upper_tree()                       # has a whiteout
 
-Every call is a system call of root's on a mount of these layers, with umask 0 and without following links: it changes the
-upper layer as Linux 6.18 does, or raises OverlayError with the errno. As in Linux, a call that fails may have copied
-directories up before. Not in `upper_tree`: the attributes `origin` and `uuid`, whose values are handles of files.
+Every call is a system call of root's in a chroot of a mount of these layers, with umask 0 and without following links: it
+changes the upper layer as Linux 6.18 does, or raises OverlayError with the errno and the path. As in Linux, a call that fails
+may have copied things up before. What no program could ask Linux for (a zero byte in a path) is a ValueError. Not in
+`upper_tree`: the attributes `origin` and `uuid`, whose values are handles of files.
 
 `index=on`, where hard links stay together, is not simulated.
 """
@@ -17,33 +18,47 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from imgcore.blob import EMPTY, Blob
-from imgcore.errors import OverlayError
 from imgcore.limits import Limits
-from imgcore.model import Device, Dir, File, Meta, Node, PathLike, Pipe, Socket, Symlink, Tree, normalize, split
-from imgcore.transforms.overlay import acl
+from imgcore.model import Device, Dir, File, Meta, Node, PathLike, Pipe, Socket, Symlink, Tree
+from imgcore.transforms.overlay import acl, attributes
+from imgcore.transforms.overlay.arguments import (
+    CAPABILITY,
+    device_numbers,
+    link_target,
+    owner,
+    placed,
+    require_attribute,
+    require_one_of,
+    taken_apart,
+)
 from imgcore.transforms.overlay.copyup import Spot, Upper, fail
 from imgcore.transforms.overlay.following import followed
 from imgcore.transforms.overlay.layers import Layer
-from imgcore.transforms.overlay.lookup import Found, MergedDir
+from imgcore.transforms.overlay.lookup import MergedDir
 from imgcore.transforms.overlay.merged import Merged
-from imgcore.transforms.overlay.moves import exchange, move, redirect
+from imgcore.transforms.overlay.moves import RENAME_WAYS, RenameHow, redirect, rename
 from imgcore.transforms.overlay.options import OverlayOptions, settle
 from imgcore.transforms.overlay.spliced import patched, resized
+from imgcore.transforms.overlay.walking import Walk
 
 __all__ = ["Writable"]
 
-_CAPABILITY = b"security.capability"
-_PREFIXES = (b"user.", b"trusted.", b"security.", b"system.posix_acl_")
+NodeKind: TypeAlias = Literal["char", "block", "fifo", "socket"]
+
+_KINDS = ("char", "block", "fifo", "socket")
 _NUMBERS_OF_A_WHITEOUT = (0, 0)
+_LARGEST = (1 << 63) - 1
 
 
 class Writable:
     """A mount with an upper layer, to be changed.
 
     `now_ns` is the time that changes are made at; it may be set between calls. `uid` and `gid` own what is created.
+    `max_file_size` is that of the file system which the upper layer is on: of tmpfs unless said else, of ext4 with blocks of
+    4 KiB it is 2**44 - 4096.
     Raises OverlayError (EINVAL) for options that exclude each other, ValueError for `index=on`.
     """
 
@@ -55,6 +70,7 @@ class Writable:
         data: Sequence[Layer | Tree] = (),
         options: OverlayOptions = OverlayOptions.KERNEL,
         now_ns: int = 0,
+        max_file_size: int = _LARGEST,
         limits: Limits | None = None,
     ) -> None:
         how = settle(options, has_upper=True)
@@ -71,7 +87,8 @@ class Writable:
         self._merged = Merged(Layer("upper", Tree(root)), named, contents, how, limits or Limits.trusted())
         self._upper.merged = self._merged
         self._limits = limits
-        self._marked: set[int] = set()  # directories of lower layers in which plain files may be whiteouts
+        self._max_file_size = max_file_size
+        self._walk = Walk(self._merged, self._upper)
 
     def merged(self) -> Merged:
         """Return what is seen now; later changes do not alter it."""
@@ -90,25 +107,28 @@ class Writable:
                 self._upper.drop_xattr(node, name)
             if isinstance(node, Dir):
                 todo += node.children.values()
-        return Tree(root)
+        return Tree(root, is_layer=True)
 
+    @placed
     def lookup(self, path: PathLike) -> Node:
         """Return the node that a path has its metadata from, as its layer has it. Raises OverlayError."""
-        return self._node(self._existing(path)) if split(normalize(path)) else self._merged.root.top[1]
+        spot = self._walk.anything(taken_apart(path))
+        return self._merged.root.top[1] if spot is None else self._node(spot)
 
     def resolve(self, path: PathLike) -> bytes:
         """Return what a path leads to when symbolic links are followed, as after chroot. Raises OverlayError."""
         return followed(self.lookup, path if isinstance(path, bytes) else os.fsencode(path))
 
+    @placed
     def listdir(self, path: PathLike) -> list[bytes]:
         """Return the names that are seen in a directory, in bytewise order. Raises OverlayError.
 
         As in Linux, this takes the mark `impure` from a directory of the upper layer in which nothing copied up is left.
         """
+        spot = self._walk.anything(taken_apart(path))
         here: MergedDir | None = self._merged.root
-        if split(normalize(path)):
-            found = self._existing(path).found
-            here = None if found is None else found.merged
+        if spot is not None:
+            here = None if spot.found is None else spot.found.merged
         if here is None:
             raise fail(errno.ENOTDIR, "not a directory")
         if here.upper is not None and not self._merged.is_merged(here):
@@ -117,50 +137,54 @@ class Writable:
 
     # New names
 
+    @placed
     def create(self, path: PathLike, mode: int = 0o644, content: Blob = EMPTY) -> None:
-        """Make a regular file with this content; one that is there is EEXIST."""
-        self._make(path, lambda meta: File(meta, content), mode)
+        """Make a regular file with this content; one that is there is EEXIST, a slash at the end of the path EISDIR."""
+        place = taken_apart(path)
+        if place.is_name and place.slash:
+            self._walk.directories(place)
+            raise fail(errno.EISDIR, "a file, and the slash says that it is a directory")
+        self._make(self._walk.free(place), lambda meta: File(meta, content), mode)
 
+    @placed
     def mkdir(self, path: PathLike, mode: int = 0o755) -> None:
         """Make a directory."""
-        self._make(path, lambda meta: Dir(meta, {}), mode & 0o1777, is_dir=True)
+        spot = self._walk.free(taken_apart(path), is_dir=True)
+        self._make(spot, lambda meta: Dir(meta, {}), mode & 0o1777, is_dir=True)
 
+    @placed
     def symlink(self, target: bytes, path: PathLike) -> None:
-        """Make a symbolic link to `target`."""
-        if not target:
-            raise fail(errno.ENOENT, "a link to nothing")
-        self._make(path, lambda meta: Symlink(meta, target), 0o777, is_link=True)
+        """Make a symbolic link to `target`, of at most 4095 bytes."""
+        link_target(target)
+        self._make(self._walk.free(taken_apart(path)), lambda meta: Symlink(meta, target), 0o777, is_link=True)
 
-    def mknod(
-        self,
-        path: PathLike,
-        kind: Literal["char", "block", "fifo", "socket"],
-        mode: int = 0o644,
-        device: tuple[int, int] = (0, 0),
-    ) -> None:
-        """Make a device, a fifo or a socket; the device that would be a whiteout is EPERM."""
+    @placed
+    def mknod(self, path: PathLike, kind: NodeKind, mode: int = 0o644, device: tuple[int, int] = (0, 0)) -> None:
+        """Make a device, a fifo or a socket; the device that would be a whiteout is EPERM. Raises ValueError for others."""
+        require_one_of("kind", kind, _KINDS)
+        numbers = device_numbers(device)
 
         def node(meta: Meta) -> Node:
             if kind == "fifo":
                 return Pipe(meta)
-            return Socket(meta) if kind == "socket" else Device(meta, kind, *device)
+            return Socket(meta) if kind == "socket" else Device(meta, kind, *numbers)
 
-        spot = self._spot(path)
-        if spot.found is None and kind == "char" and device == _NUMBERS_OF_A_WHITEOUT:
+        spot = self._walk.free(taken_apart(path))
+        if kind == "char" and numbers == _NUMBERS_OF_A_WHITEOUT:
             raise fail(errno.EPERM, "a device that would be a whiteout")
-        self._make(path, node, mode)
+        self._make(spot, node, mode)
 
+    @placed
     def link(self, old: PathLike, new: PathLike) -> None:
         """Give what is at `old`, which is no directory, another name."""
-        source, target = self._existing(old), self._spot(new)
-        if target.found is not None:
-            raise fail(errno.EEXIST, "there is something of that name")
-        assert source.found is not None
-        if source.found.merged is not None:
+        walk, upper = self._walk, self._upper
+        to = taken_apart(new)
+        source = walk.anything(taken_apart(old))
+        target = walk.free(to)
+        if source is None or source.found is None or source.found.merged is not None:
             raise fail(errno.EPERM, "a hard link to a directory")
-        upper = self._upper
         node = upper.node(source, data=False)
-        parent = upper.parent(self._spot(new))
+        parent = upper.parent(walk.spot(to))
         if upper.metacopy in node.meta.xattrs:
             redirect(upper, source, node, absolute=True)
         if upper.came_up(source, node):
@@ -170,18 +194,27 @@ class Writable:
 
     # Names that go or move
 
+    @placed
     def unlink(self, path: PathLike) -> None:
         """Remove what is no directory."""
-        spot = self._existing(path)
+        place = taken_apart(path)
+        if not place.is_name:
+            self._walk.anything(place)
+            raise fail(errno.EISDIR, "a directory")
+        spot = self._walk.existing(place)
         if spot.found is not None and spot.found.merged is not None:
             raise fail(errno.EISDIR, "a directory")
         self._remove(spot)
 
+    @placed
     def rmdir(self, path: PathLike) -> None:
         """Remove a directory, in which nothing may be seen."""
-        if not split(normalize(path)):
-            raise fail(errno.EBUSY, "the root")
-        spot = self._existing(path)
+        place = taken_apart(path)
+        if not place.is_name:
+            self._walk.anything(place)
+            code = {b"": errno.EBUSY, b".": errno.EINVAL, b"..": errno.ENOTEMPTY}[place.last]
+            raise fail(code, "not the name of a directory" if place.last else "the root")
+        spot = self._walk.existing(place)
         found = spot.found
         if found is None or found.merged is None:
             raise fail(errno.ENOTDIR, "not a directory")
@@ -189,174 +222,109 @@ class Writable:
         self._upper.require_empty(found.merged, plain=plain and not self._upper.is_below(spot))
         self._remove(spot)
 
-    def rename(self, old: PathLike, new: PathLike, *, how: Literal["replace", "no replace", "exchange"] = "replace") -> None:
+    @placed
+    def rename(self, old: PathLike, new: PathLike, *, how: RenameHow = "replace") -> None:
         """Move a name; one that is there is replaced, or refused (`no replace`), or gets the old name (`exchange`)."""
-        if not split(normalize(old)) or not split(normalize(new)):
-            raise fail(errno.EBUSY, "the root")
-        self._way(old)  # Linux looks at the way to both before it looks at either
-        self._way(new)
-        source = self._existing(old)
-        target = self._spot(new)
-        if how == "no replace" and target.found is not None:
-            raise fail(errno.EEXIST, "there is something of that name")
-        if how == "exchange" and target.found is None:
-            raise fail(errno.ENOENT, "no such path")
-        was, now = split(normalize(old)), split(normalize(new))
-        if len(was) < len(now) and now[: len(was)] == was:
-            raise fail(errno.EINVAL, "a directory into itself")
-        if len(now) < len(was) and was[: len(now)] == now:
-            raise fail(errno.ENOTEMPTY if how == "replace" else errno.EINVAL, "a directory above the source")
-        if was == now or (target.found is not None and self._node(source) is self._node(target) and not self._is_lower(source)):
-            return  # two names of one file: nothing happens
-        if how == "exchange":
-            exchange(self._upper, source, target, self._existing, was, now, self.now_ns)
-        else:
-            move(self._upper, source, target, self._spot, was, now, self.now_ns)
+        require_one_of("how", how, RENAME_WAYS)
+        rename(self._upper, self._walk, taken_apart(old), taken_apart(new), how, self.now_ns)
 
     # Contents
 
+    @placed
     def open(self, path: PathLike) -> None:
         """Open a regular file for writing, and write nothing: it is copied up."""
         self._file(path)
 
+    @placed
     def write(self, path: PathLike, data: bytes, at: int = 0) -> None:
-        """Write into a regular file; a gap behind its end is filled with zeros."""
-        node = self._file(path)
-        if data:
-            self._upper.set_content(node, patched(node.content, data, at))
-            self._upper.change(node, mtime_ns=self.now_ns)
-            self._upper.drop_xattr(node, _CAPABILITY)
+        """Write into a regular file, as pwrite(2) does; a gap behind its end is filled with zeros.
 
+        What is behind the largest size of a file is not written, and EFBIG where that is all.
+        """
+        node = self._file(path)
+        if at < 0 or at + len(data) > _LARGEST:
+            raise fail(errno.EINVAL, f"{len(data)} bytes at {at} are in no file")
+        if data:
+            if at >= self._max_file_size:
+                raise fail(errno.EFBIG, f"byte {at} of a file of at most {self._max_file_size} bytes")
+            self._upper.set_content(node, patched(node.content, data[: self._max_file_size - at], at))
+            self._upper.change(node, mtime_ns=self.now_ns)
+            self._upper.drop_xattr(node, CAPABILITY)
+
+    @placed
     def truncate(self, path: PathLike, size: int) -> None:
         """Cut or extend a regular file, as ftruncate(2) does: its time changes even where its size does not."""
         node = self._file(path)
+        if size < 0:
+            raise fail(errno.EINVAL, f"a file of {size} bytes")
+        if size > self._max_file_size:
+            raise fail(errno.EFBIG, f"a file of {size} bytes, at most {self._max_file_size} are possible")
         self._upper.set_content(node, resized(node.content, size))
         self._upper.change(node, mtime_ns=self.now_ns)
-        self._upper.drop_xattr(node, _CAPABILITY)
+        self._upper.drop_xattr(node, CAPABILITY)
 
     # Metadata
 
+    @placed
     def chmod(self, path: PathLike, mode: int) -> None:
         """Set permissions; those of a symbolic link are EOPNOTSUPP."""
-        spot = self._existing(path)
-        if isinstance(self._node(spot), Symlink):
+        spot = self._walk.anything(taken_apart(path))
+        if spot is not None and isinstance(self._node(spot), Symlink):
             raise fail(errno.EOPNOTSUPP, "a symbolic link has no permissions")
-        node = self._upper.node(spot, data=False) if split(normalize(path)) else self._upper.root
+        node = self._up(spot)
         self._upper.change(node, mode=mode & 0o7777, xattrs=acl.after_chmod(node.meta.xattrs, mode))
 
+    @placed
     def chown(self, path: PathLike, uid: int = -1, gid: int = -1) -> None:
-        """Set owner and group; -1 keeps one. Of what is no directory, setuid, setgid and capabilities are dropped."""
-        node = self._change(path)
+        """Set owner and group; -1 keeps one. Of what is no directory, setuid, setgid and capabilities are dropped.
+
+        Raises ValueError for what is no number of 32 bits.
+        """
+        owner(uid, 0)
+        owner(gid, 0)
+        node = self._up(self._walk.anything(taken_apart(path)))
         meta = node.meta
         mode = meta.mode
         if not isinstance(node, Dir):
             mode &= ~stat.S_ISUID
             if mode & stat.S_IXGRP:
                 mode &= ~stat.S_ISGID
-            self._upper.drop_xattr(node, _CAPABILITY)
-        self._upper.change(node, uid=meta.uid if uid < 0 else uid, gid=meta.gid if gid < 0 else gid, mode=mode)
+            self._upper.drop_xattr(node, CAPABILITY)
+        self._upper.change(node, uid=owner(uid, meta.uid), gid=owner(gid, meta.gid), mode=mode)
 
+    @placed
     def utime(self, path: PathLike, mtime_ns: int) -> None:
         """Set the time of the last change."""
-        self._upper.change(self._change(path), mtime_ns=mtime_ns)
+        self._upper.change(self._up(self._walk.anything(taken_apart(path))), mtime_ns=mtime_ns)
 
+    @placed
     def setxattr(self, path: PathLike, name: bytes, value: bytes) -> None:
         """Set an extended attribute; one that looks like the mount's own is stored escaped."""
-        spot = self._attribute_spot(path, name)
-        if name == acl.ACCESS:
-            raise fail(errno.EOPNOTSUPP, "an access control list: chmod it instead")
-        if name == acl.DEFAULT and spot is not None and not isinstance(self._node(spot), Dir):
-            raise fail(errno.EACCES, "only directories have such lists")
-        node = self._upper.root if spot is None else self._upper.node(spot, data=False)
-        self._upper.set_xattr(node, self._stored(name), value)
+        require_attribute(name, value)
+        attributes.store(self._upper, self._walk.anything(taken_apart(path)), name, value)
 
+    @placed
     def removexattr(self, path: PathLike, name: bytes) -> None:
         """Remove an extended attribute; ENODATA, and nothing is copied up, where it is not there."""
-        spot = self._attribute_spot(path, name)
-        node = self._upper.root if spot is None else self._node(spot)
-        if self._stored(name) not in node.meta.xattrs:
-            in_upper = spot is None or (
-                spot.found is not None and spot.found.merged is not None and bool(spot.found.merged.upper)
-            )
-            if name in (acl.ACCESS, acl.DEFAULT) and (in_upper or not isinstance(node, Dir)):
-                return  # what Linux says of lists that are not there; of a lower directory it says ENODATA
-            raise fail(errno.ENODATA, "no such attribute")
-        if spot is not None:
-            node = self._upper.node(spot, data=False)
-        self._upper.drop_xattr(node, self._stored(name))
+        require_attribute(name)
+        attributes.remove(self._upper, self._walk.anything(taken_apart(path)), name)
 
     # Parts
-
-    def _way(self, path: PathLike) -> tuple[list[tuple[bytes, MergedDir]], MergedDir]:
-        """Return the directories on the way to a path, and the one that it is in. Raises OverlayError."""
-        full = normalize(path)
-        above: list[tuple[bytes, MergedDir]] = []
-        here = self._merged.root
-        for name in split(full)[:-1]:
-            found = self._found(here, name, full)
-            if found is None:
-                raise fail(errno.ENOENT, "no such path", full)
-            if found.merged is None:
-                raise fail(errno.ENOTDIR, "not a directory", full)
-            here = found.merged
-            above.append((name, here))
-        return above, here
-
-    def _found(self, parent: MergedDir, name: bytes, full: bytes) -> Found | None:
-        """Look a name up, which may mark the upper layer."""
-        try:
-            found = self._merged.find(parent, name)
-        except OverlayError as error:
-            error.path = full
-            upper = None if parent.upper is None else parent.upper.children.get(name)
-            met = [(hit.layer, hit.node) for hit in self._merged.hits if isinstance(hit.node, Dir)]
-            if isinstance(upper, Dir) and met:  # Linux marks it before it goes on to what fails
-                self._upper.looked_up(parent, MergedDir(upper, met))
-            raise
-        if found is not None and found.merged is not None:
-            self._upper.looked_up(parent, found.merged)
-            if found.merged.lowers:  # Linux keeps what it saw of a directory before that was copied up
-                key = id(found.merged.lowers[0][1])
-                if found.merged.marked:
-                    self._marked.add(key)
-                found.merged.marked = key in self._marked
-        return found
-
-    def _spot(self, path: PathLike) -> Spot:
-        """Return where a path leads. Raises OverlayError: ENOENT, ENOTDIR for what is on the way."""
-        full = normalize(path)
-        parts = split(full)
-        if not parts:
-            raise fail(errno.EEXIST, "the root", full)
-        above, here = self._way(full)
-        return Spot(above, here, parts[-1], self._found(here, parts[-1], full))
-
-    def _existing(self, path: PathLike) -> Spot:
-        spot = self._spot(path)
-        if spot.found is None:
-            raise fail(errno.ENOENT, "no such path")
-        return spot
 
     @staticmethod
     def _node(spot: Spot) -> Node:
         assert spot.found is not None
         return spot.found.hit.node
 
-    @staticmethod
-    def _is_lower(spot: Spot) -> bool:
-        """Whether what is there has not been copied up."""
-        assert spot.found is not None
-        return spot.found.hit.layer != 0
-
-    def _change(self, path: PathLike) -> Node:
-        """Return the upper node of a path, of which the metadata will change."""
-        return self._upper.node(self._existing(path), data=False) if split(normalize(path)) else self._upper.root
+    def _up(self, spot: Spot | None) -> Node:
+        """Return the upper node of a place, None for the root, of which the metadata will change."""
+        return self._upper.root if spot is None else self._upper.node(spot, data=False)
 
     def _file(self, path: PathLike) -> File:
         """Return the upper node of a regular file, with its content."""
-        spot = self._existing(path)
-        node = self._node(spot)
-        if isinstance(node, Dir):
+        spot = self._walk.anything(taken_apart(path))
+        node = self._upper.root if spot is None else self._node(spot)
+        if spot is None or isinstance(node, Dir):
             raise fail(errno.EISDIR, "a directory")
         if not isinstance(node, File):
             raise fail(errno.ELOOP if isinstance(node, Symlink) else errno.EINVAL, "not a regular file")
@@ -365,11 +333,8 @@ class Writable:
         return made
 
     def _make(
-        self, path: PathLike, node: Callable[[Meta], Node], mode: int, *, is_dir: bool = False, is_link: bool = False
+        self, spot: Spot, node: Callable[[Meta], Node], mode: int, *, is_dir: bool = False, is_link: bool = False
     ) -> None:
-        spot = self._spot(path)
-        if spot.found is not None:
-            raise fail(errno.EEXIST, "there is something of that name")
         upper = self._upper
         parent = upper.parent(spot)
         gid, lists = self.gid, dict[bytes, bytes]()
@@ -390,20 +355,3 @@ class Writable:
             upper.put(parent, spot.name, upper.whiteout(self.now_ns), self.now_ns)
         else:
             upper.remove(parent, spot.name, self.now_ns)
-
-    def _stored(self, name: bytes) -> bytes:
-        prefix = self._upper.prefix
-        return prefix + b"overlay." + name[len(prefix) :] if name.startswith(prefix) else name
-
-    def _attribute_spot(self, path: PathLike, name: bytes) -> Spot | None:
-        """Return the place of a path whose attribute is to change, None for the root."""
-        if not name.startswith(_PREFIXES):
-            raise fail(errno.EOPNOTSUPP, "no such kind of attribute")
-        if not split(normalize(path)):
-            return None
-        spot = self._existing(path)
-        if name in (acl.ACCESS, acl.DEFAULT) and isinstance(self._node(spot), Symlink):
-            raise fail(errno.EOPNOTSUPP, "a symbolic link has no lists")
-        if name.startswith(b"user.") and not isinstance(self._node(spot), (File, Dir)):
-            raise fail(errno.EPERM, "only files and directories have such attributes")
-        return spot

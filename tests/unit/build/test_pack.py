@@ -12,7 +12,7 @@ import pytest
 
 from imgcore import formats
 from imgcore.blob import BytesBlob, HostFile, Identity, MemorySink, Sink
-from imgcore.build.pack import pack
+from imgcore.build.pack import pack, plan_pack
 from imgcore.build.source import open_source
 from imgcore.build.unpack import unpack
 from imgcore.engine import Engine
@@ -29,8 +29,9 @@ from imgcore.errors import (
 from imgcore.events import Advanced, Control, Event, Finished, Planned, Warned
 from imgcore.formats import Options, Report, squashfs
 from imgcore.hosts import scan
-from imgcore.model import Tree, diff, file, tree
+from imgcore.model import Tree, diff, directory, file, tree
 from imgcore.transforms import Owners, Policy
+from imgcore.transforms.overlay import OverlayOptions, Writable, layer_between, merge
 
 Dropped = Callable[[], contextlib.AbstractContextManager[None]]
 
@@ -224,3 +225,34 @@ def test_a_file_that_only_its_owner_may_read(shared_dir: Path, unprivileged: Dro
         pack(shared_dir / "s", shared_dir / "out" / "o.raw", engine=engine)  # type: ignore[arg-type]
     assert caught.value.path is not None and caught.value.path.endswith(b"/secret")  # type: ignore[arg-type]
     assert left_in(shared_dir / "out") == []
+
+
+@pytest.mark.parametrize("suffix", ["raw", "tar"])
+def test_a_layer_that_is_packed_still_is_one(suffix: str, tmp_path: Path) -> None:
+    base = tree({"/d/a": b"a", "/d/b": b"b", "/keep": b"k"})
+    wanted = tree({"/d/new": b"n", "/keep": b"k", "/x": b""})
+    layer = layer_between(base, wanted)
+    for number, policy in enumerate((None, Policy(owners=Owners.root()))):
+        target = tmp_path / f"{number}.{suffix}"
+        report = pack(layer, target, exclude=["/x"], policy=policy)
+        assert not report.losses
+        with open_source(target) as opened:
+            shown = merge([opened.tree, base]).tree
+            assert [change.path for change in diff(shown, wanted)] == [b"/x"]
+    mount = Writable([base], options=OverlayOptions(redirect_dir="on"))
+    mount.rename("/d", "/moved")
+    pack(mount.upper_tree(), tmp_path / f"upper.{suffix}")
+    with open_source(tmp_path / f"upper.{suffix}") as opened:
+        assert "/moved/a" in merge([opened.tree, base]).tree
+
+
+def test_marks_that_are_left_out_are_warned_of_and_reported(tmp_path: Path) -> None:
+    marked = tree({"/d": directory(xattrs={b"trusted.overlay.opaque": b"y", b"trusted.overlay.origin": b""})})
+    events: list[Event] = []
+    report = pack(marked, tmp_path / "o.tar", control=Control(events.append))
+    assert [(loss.kind, loss.path) for loss in report.losses] == [("mark", b"/d")]
+    warned = [(event.message, event.path) for event in events if isinstance(event, Warned)]
+    assert warned == [("lost: mark of overlayfs trusted.overlay.opaque (kept with xattrs=all)", b"/d")]
+    with plan_pack(marked, "o.tar") as plan:
+        assert plan.losses == report.losses
+    assert not pack(marked, tmp_path / "all.tar", policy=Policy(xattrs="all")).losses

@@ -8,6 +8,7 @@ import pytest
 
 from imgcore.blob import BytesBlob
 from imgcore.model import Dir, File, Meta, Node, Pipe, Symlink, Tree
+from tests.kit.overlay_arguments import EXT4, EXT4_SIZES, ROWS, our_row
 from tests.kit.overlay_cases import GROUPS, spec_of
 from tests.kit.overlay_writes import our_run
 
@@ -49,3 +50,9 @@ def test_a_path_leads_through_links_as_in_a_chroot() -> None:
         overlay.resolve("/loop")
     with pytest.raises(OverlayError):
         overlay.resolve("/none/below")
+
+
+def test_odd_arguments_say_what_linux_says() -> None:
+    wrong = [(row, said) for row in ROWS if (said := our_row(row)[0]) != row.said]
+    wrong += [(row, said) for row in EXT4_SIZES if (said := our_row(row, max_file_size=EXT4)[0]) != row.said]
+    assert not wrong

@@ -6,7 +6,7 @@ import pytest
 
 from imgcore.errors import MergeConflict, NotRepresentable, OverlayError
 from imgcore.model import Device, Dir, File, Meta, Node, Tree, file, manifest_lines
-from imgcore.transforms.overlay import layer_between, merge, overlay_to_oci, subtract
+from imgcore.transforms.overlay import Dialect, OverlayOptions, layer_between, merge, overlay_to_oci, subtract
 from tests.unit.transforms.overlay.test_merge import Entries, nest
 
 BASE: Entries = {
@@ -83,6 +83,35 @@ def test_attributes_of_overlayfs_are_escaped_and_seen_again() -> None:
     layer = layer_between(Tree(Dir()), tree)
     assert layer.lookup("/f").meta.xattrs == {b"trusted.overlay.overlay.opaque": b"y", b"user.k": b"v"}
     assert shown(layer, Tree(Dir())) == list(manifest_lines(tree))
+
+
+@pytest.mark.parametrize("dialect", ["trusted", "user"])
+@pytest.mark.parametrize("mark", [b"opaque", b"redirect", b"overlay.k", b"origin", b"metacopy", b"whiteout"])
+def test_a_mark_that_is_in_both_trees_is_escaped_too(mark: bytes, dialect: Dialect) -> None:
+    prefix = f"{dialect}.overlay.".encode()
+    marked, plain = Meta(0o755, xattrs={prefix + mark: b"y"}), Meta(0o755)
+    options = OverlayOptions.USERXATTR if dialect == "user" else OverlayOptions.KERNEL
+    inner: Node = Dir(marked, {b"f": file(b"f")}) if mark not in (b"metacopy", b"whiteout") else File(marked)
+    trees = {
+        meta: Tree(Dir(children={b"x": Dir(plain, {b"d": node, b"k": file(b"k")})}))
+        for meta, node in (
+            ("marked", inner),
+            ("plain", Dir(plain, {b"f": file(b"f")}) if isinstance(inner, Dir) else File(plain)),
+        )
+    }
+    for base in trees.values():
+        for tree in trees.values():
+            layer = layer_between(base, tree, dialect=dialect)
+            assert list(manifest_lines(merge([layer, base], options=options).tree)) == list(manifest_lines(tree))
+    layer = layer_between(trees["marked"], trees["marked"], dialect=dialect)
+    assert layer.lookup("/x/d").meta.xattrs == {prefix + b"overlay." + mark: b"y"}
+    assert list(manifest_lines(subtract(trees["marked"], trees["marked"], "identical"))) == list(manifest_lines(Tree(Dir())))
+
+
+def test_a_device_that_no_mount_shows_is_refused_in_both_trees_too() -> None:
+    tree = Tree(Dir(children={b"g": Device(Meta(0), "char", 0, 0)}))
+    with pytest.raises(NotRepresentable, match=r"0:0.*`/g`"):
+        layer_between(tree, tree)
 
 
 def test_the_rules_of_builders() -> None:

@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import pytest
 
-from imgcore.errors import OverlayError, PathError
+from imgcore.errors import OverlayError
 from imgcore.model import Device, Dir, File, Meta, Node, Tree, char_device, file, manifest_lines, symlink
-from imgcore.transforms.overlay import Layer, OverlayOptions, check_mount, explain, merge, mount_options, problems
+from imgcore.transforms.overlay import (
+    Layer,
+    OverlayOptions,
+    check_mount,
+    explain,
+    layer_between,
+    merge,
+    mount_options,
+    oci_to_overlay,
+    overlay_to_oci,
+    problems,
+    subtract,
+    unseen,
+    without_unseen,
+)
 from imgcore.transforms.overlay.options import settle
+from tests.kit.overlay_arguments import APART, OVERLAPPING
 
 WHITEOUT = char_device(0, 0)
+EMPTY = Tree(Dir())
 
 
 Entries = Mapping[str, "Node | bytes | Entries"]
@@ -42,10 +59,16 @@ def test_a_tree_has_what_can_be_looked_up_and_content_of_the_uppermost() -> None
     assert paths == ["/", "/usr", "/usr/bin", "/usr/bin/other", "/usr/bin/tool", "/usr/only"]
     assert merged.lookup("/usr/bin/tool").layer == "ext" and merged.lookup("/usr/bin/other").layer == "host"
     assert merged.listdir("/usr/only") == [b"wh"]
-    with pytest.raises(PathError):
-        merged.lookup("/usr/only/wh")
-    with pytest.raises(PathError, match="not a directory"):
-        merged.listdir("/usr/bin/tool")
+    for call, path, code in (
+        (merged.lookup, "/usr/only/wh", errno.ENOENT),
+        (merged.lookup, "/none", errno.ENOENT),
+        (merged.lookup, "/usr/bin/tool/x", errno.ENOTDIR),
+        (merged.listdir, "/usr/bin/tool", errno.ENOTDIR),
+        (merged.listdir, "/none", errno.ENOENT),
+    ):
+        with pytest.raises(OverlayError) as caught:
+            call(path)
+        assert caught.value.errno == code and caught.value.path == path.encode()
 
 
 def test_nothing_is_copied_that_is_in_one_layer() -> None:
@@ -173,3 +196,85 @@ def test_problems_are_named() -> None:
         ("oci-whiteout", b"/.wh.x"),
         ("useless-whiteout", b"/useless"),
     }
+
+
+def test_what_is_not_in_the_merged_tree_is_listed_as_losses() -> None:
+    owed = File(Meta(xattrs={b"trusted.overlay.metacopy": b"", b"trusted.overlay.redirect": b"/none"}))
+    wrong = Dir(Meta(0o755, xattrs={b"trusted.overlay.redirect": b"a/b"}))
+    upper = layer("upper", {"d": wrong, "ghosts": {"wh": WHITEOUT}})
+    merged = merge([layer("low", {"d": {}, "f": owed, "k": b"k"})], upper=upper, data=[layer("data", {})])
+    losses = unseen(problems(merged), b"/usr")
+    assert [(loss.kind, loss.path, loss.message.split(":")[0]) for loss in losses] == [
+        ("lookup", b"/usr/d", "EINVAL"),
+        ("lookup", b"/usr/f", "ENOENT"),
+    ]
+    left = without_unseen(merged.tree, unseen(problems(merged)))
+    assert sorted(left.root.children) == [b"ghosts", b"k"]
+    plain = merge([layer("one", {"a": b""})]).tree
+    assert without_unseen(plain, []) is plain
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: OverlayOptions(redirect_dir="bad"), "redirect_dir='bad' is none of None, 'on', 'follow', 'nofollow', 'off'"),
+        (lambda: OverlayOptions(metacopy="off"), "metacopy='off' is none of None, True, False"),
+        (lambda: OverlayOptions(userxattr=1), "userxattr=1 is none of True, False"),
+        (lambda: OverlayOptions(xino="yes"), "xino='yes' is none of None, 'on', 'off', 'auto'"),
+        (lambda: OverlayOptions(verity=True), "verity=True is none of None, 'off', 'on', 'require'"),
+        (lambda: layer_between(EMPTY, EMPTY, dialect="foo"), "dialect='foo' is none of 'trusted', 'user', 'oci'"),
+        (lambda: subtract(EMPTY, EMPTY, "foo"), "rule='foo' is none of 'mkosi', 'identical'"),
+        (lambda: overlay_to_oci(EMPTY, "foo"), "namespace='foo' is none of 'trusted', 'user'"),
+        (lambda: oci_to_overlay(EMPTY, "foo"), "namespace='foo' is none of 'trusted', 'user'"),
+    ],
+)
+def test_a_choice_that_there_is_not_is_named_with_those_that_there_are(call: Callable[[], object], said: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        call()
+    assert str(caught.value) == said
+
+
+def test_paths_of_mounts_are_texts_bytes_or_paths() -> None:
+    check_mount(["/a", b"/b", Path("/c")], upper=Path("/u"), work="/w", data=["/d"])
+    with pytest.raises(OverlayError, match="overlap"):
+        check_mount([Path("/a"), b"/a/b"])
+    options = mount_options(["/a", Path("/b:c")], upper="/u", work=Path("/w"), data=["/d"])
+    assert options == rb"lowerdir=/a:/b\:c::/d,upperdir=/u,workdir=/w"
+    for wrong in ("/a", b"/a", Path("/a")):
+        with pytest.raises(TypeError, match="a list of paths"):
+            check_mount(wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("lowers", OVERLAPPING)
+def test_layers_overlap_however_they_are_written(lowers: list[str]) -> None:
+    with pytest.raises(OverlayError) as caught:
+        check_mount(lowers)
+    assert caught.value.errno == errno.ELOOP
+
+
+@pytest.mark.parametrize("lowers", APART)
+def test_layers_that_only_look_alike_do_not(lowers: list[str]) -> None:
+    check_mount(lowers)
+
+
+@pytest.mark.parametrize("lowers", [["", "a"], ["a", ""]])
+def test_a_layer_needs_a_path(lowers: list[str]) -> None:
+    with pytest.raises(OverlayError) as caught:
+        check_mount(lowers)
+    assert caught.value.errno == errno.EINVAL
+
+
+def test_a_whiteout_says_whether_it_removes_anything() -> None:
+    top = layer("top", {"d": {"a": WHITEOUT, "b": WHITEOUT, "c": b"top", "e": {}}})
+    middle = layer("middle", {"d": {"a": WHITEOUT, "c": WHITEOUT, "f": WHITEOUT, "g": WHITEOUT}})
+    low = layer("low", {"d": {"f": b"low", "b": b"low", "g": WHITEOUT}})
+    merged = merge([top, middle, low])
+
+    def told(path: str) -> list[tuple[str, str, str]]:
+        return [(part.layer, part.why, part.by) for part in explain(merged, path).parts if part.role == "hidden"]
+
+    removes, nothing = "it removes what layers below have there", "no layer below has anything there"
+    assert told("/d/b") == [("top", removes, ""), ("low", "`/d/b` is a whiteout there", "top")]
+    assert told("/d/f") == [("middle", removes, ""), ("low", "`/d/f` is a whiteout there", "middle")]
+    assert told("/d/a")[0] == ("top", nothing, "") and told("/d/g")[0] == ("middle", nothing, "")
+    assert told("/d/c") == [("middle", "`/d/c` is a file there", "top")]

@@ -222,7 +222,6 @@ ERRORS: Mapping[str, tuple[Callable[[Writable], None], str]] = {
     "a write to a link": (lambda one: one.write("/l", b"x"), "ELOOP"),
     "permissions of a link": (lambda one: one.chmod("/l", 0), "ENOTSUP"),
     "user attributes of a link": (lambda one: one.setxattr("/l", b"user.k", b""), "EPERM"),
-    "an unknown kind of attribute": (lambda one: one.setxattr("/f", b"odd.k", b""), "ENOTSUP"),
     "a name that is too long": (lambda one: one.mkdir("/" + "x" * 256), "ENAMETOOLONG"),
 }
 
@@ -260,3 +259,55 @@ def test_index_and_options_that_exclude_each_other_are_refused() -> None:
         writable({}, options=OverlayOptions(metacopy=True, redirect_dir="off"))
     with pytest.raises(OverlayError):
         Writable([])
+
+
+IMPOSSIBLE: Mapping[str, tuple[Callable[[Writable], None], str]] = {
+    "a zero byte in a path": (lambda one: one.create("/d/a\0b"), "a path with a zero byte"),
+    "a zero byte in another": (lambda one: one.rename("/f", b"/d/a\0b"), "a path with a zero byte"),
+    "a zero byte in a target": (lambda one: one.symlink(b"a\0b", "/n"), "target of a link with a zero byte"),
+    "a zero byte in a name": (lambda one: one.setxattr("/f", b"user.a\0b", b""), "name of an attribute with a zero byte"),
+    "no kind of node": (lambda one: one.mknod("/n", "c"), "kind='c' is none of 'char', 'block', 'fifo', 'socket'"),  # type: ignore[arg-type]
+    "no device": (lambda one: one.mknod("/n", "block", 0o600, (4096, 0)), "device 4096:0"),
+    "no way to rename": (lambda one: one.rename("/f", "/g", how="swap"), "how='swap' is none of 'replace'"),  # type: ignore[arg-type]
+    "no user": (lambda one: one.chown("/f", 1 << 32), "owner 4294967296"),
+    "no group": (lambda one: one.chown("/f", 0, -2), "owner -2"),
+}
+
+
+@pytest.mark.parametrize(("call", "said"), IMPOSSIBLE.values(), ids=list(IMPOSSIBLE))
+def test_what_no_program_can_ask_for_is_a_mistake_of_the_caller(call: Callable[[Writable], None], said: str) -> None:
+    overlay = writable({"f": b"f", "d": {"x": b"x"}})
+    with pytest.raises(ValueError, match=said):
+        call(overlay)
+    assert not overlay.upper_tree().root.children
+
+
+def test_each_error_says_the_path_that_it_is_about() -> None:
+    overlay = writable({"f": b"f", "d": {"x": b"x"}, "e": {}})
+    for call, path in (
+        (lambda: overlay.unlink("/d/none"), b"/d/none"),
+        (lambda: overlay.unlink(path="d"), b"d"),
+        (lambda: overlay.rename("/d", "/d/y"), b"/d/y"),
+        (lambda: overlay.rename("/none", "/y"), b"/none"),
+        (lambda: overlay.rename("/f", "/e"), b"/e"),
+        (lambda: overlay.rename("/", "/y"), b"/"),
+        (lambda: overlay.rename("/e", "/y"), b"/e"),
+        (lambda: overlay.rename("/f", "/e/", how="no replace"), b"/e/"),
+        (lambda: overlay.link("/f", "/d"), b"/d"),
+        (lambda: overlay.symlink(b"", "/n"), b"/n"),
+        (lambda: overlay.setxattr("/f", b"", b""), b"/f"),
+        (lambda: overlay.rmdir("/d"), b"/d"),
+        (lambda: overlay.write("/d", b"x"), b"/d"),
+        (lambda: overlay.listdir("/f"), b"/f"),
+    ):
+        with pytest.raises(OverlayError) as caught:
+            call()  # type: ignore[no-untyped-call]
+        assert caught.value.path == path and f"path `{path.decode()}`" in str(caught.value)
+
+
+def test_dots_in_a_path_lead_where_linux_goes() -> None:
+    overlay = writable({"d": {"x": b"x", "sub": {}}, "f": b"f"})
+    overlay.create("/d/sub/../../n")
+    overlay.chmod("/d/sub/..", 0o700)
+    overlay.rename("d/./x", "/../y")
+    assert overlay.listdir("/d/sub/../..") == [b"d", b"f", b"n", b"y"] and overlay.lookup("/d").meta.mode == 0o700
