@@ -49,6 +49,9 @@ def modify(
     there, NotRepresentable for what the image cannot hold (a boot image that is replaced, no room in the ESP, a symbolic
     link without Rock Ridge), Unsupported for a layout that could not be kept, Corrupt for a damaged image.
     """
+    if not edits:
+        with IsoImage(blob, limits or Limits.default()):
+            return Modified(blob, blob.size, [], Kept(blob.size, blob.size, 0, 0, 0, ()))
     plan = _Plan(blob, limits or Limits.default(), control or Control(), tuple(allow_loss))
     for edit in edits:
         plan.apply(edit)
@@ -68,14 +71,14 @@ class _Plan:
     def __init__(self, blob: Blob, limits: Limits, control: Control, allow_loss: tuple[str, ...]) -> None:
         self._blob, self._limits, self._control, self._allow_loss = blob, limits, control, allow_loss
         self._image = IsoImage(blob, limits)
-        claimed = low32(self._image.primary.space_size) * BLOCK
-        if claimed > blob.size:
-            what = "an image that is cut: what is added would lie where its files were"
-            raise Corrupt(what, structure="VolumeDescriptor", found=blob.size, allowed=f"at least {claimed} bytes")
         if self._image.session:
             raise Unsupported(
                 "an image of several sessions, to which a further one is written by its drive", found=self._image.session
             )
+        claimed = low32(self._image.primary.space_size) * BLOCK
+        if claimed > blob.size:
+            what = "an image that is cut: what is added would lie where its files were"
+            raise Corrupt(what, structure="VolumeDescriptor", found=blob.size, allowed=f"at least {claimed} bytes")
         self._notes: list[str] = []
         self._room = Room(blob, self._notes)
         self._catalog = catalog_of(self._image)
@@ -84,13 +87,11 @@ class _Plan:
         self._esps: list[_Esp] | None = None
         self._volume_id: str | None = None
         self._old_label = text_of(self._image.primary.volume_id)
-        self._changed = False
 
     # Changes
 
     def apply(self, edit: Edit) -> None:
         """Take one change."""
-        self._changed = True
         self._control.check()
         if isinstance(edit, Add):
             self._add_checked(normalize(edit.path), edit.node)
@@ -224,9 +225,6 @@ class _Plan:
 
     def finish(self) -> Modified:
         """Return the changed image."""
-        if not self._changed:
-            report = Kept(self._blob.size, self._blob.size, 0, 0, 0, ())
-            return Modified(self._blob, self._blob.size, [], report)
         patches: list[tuple[int, Blob]] = []
         for editor in self._editors or ():
             patches += [(at, BytesBlob(data)) for at, data in editor.patches()]

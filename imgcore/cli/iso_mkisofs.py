@@ -30,7 +30,7 @@ def mkisofs_command(words: Sequence[str]) -> int:
     """
     from imgcore.cli.shims.mkisofs import main
 
-    return main(words)
+    return main(words, usage=2)
 
 
 mkisofs_command.examples = (

@@ -408,3 +408,17 @@ def test_a_tree_is_read_from_a_partition_too(imgcore_cli: Cli, tmp_path: Path) -
         opened = iso9660.IsoImage(blob, Limits.default(), base=16)
         left = [change for change in diff(scan(tree), opened.tree) if change.kind != "mtime"]
         assert left == [] and isinstance(opened.tree, Tree)
+
+
+def test_a_link_that_genisoimage_breaks_hides_no_other_name(imgcore_cli: Cli, tmp_path: Path) -> None:
+    """The length of its SL entry wraps: Linux lists the directory all the same."""
+    (tmp_path / "tree/x").mkdir(parents=True)
+    (tmp_path / "tree/x/long").symlink_to("x" * 1000)
+    (tmp_path / "tree/x/good").write_text("good")
+    image = tmp_path / "g.iso"
+    run(tool("genisoimage"), "-quiet", "-r", "-o", image, tmp_path / "tree")
+    assert imgcore_cli("cat", image, "/x/good").out == "good"
+    listed = imgcore_cli("ls", image, "/x")
+    assert listed.code == 3 and "good" in listed.out and "/x/long" in listed.err
+    assert imgcore_cli("iso", "modify", image, tmp_path / "o.iso", "--volume-id", "NEW").code == 0
+    assert imgcore_cli("check", image).code == 1

@@ -16,6 +16,7 @@ from imgcore.build.iso_lint import lint_iso
 from imgcore.build.source import open_source
 from imgcore.cli.shims import mkisofs, xorriso
 from imgcore.disk import partitions
+from imgcore.disk.mbr import read_mbr
 from imgcore.model import File, Symlink
 from tests.conftest import Cli
 from tests.kit.iso_trees import boot_tree, fill, hybrid_mbr
@@ -134,3 +135,64 @@ def test_scripts_stand_for_the_programs(imgcore_cli: Cli, tmp_path: Path) -> Non
     assert done.returncode == 0 and sys.version_info
     assert json.loads(imgcore_cli("iso", "info", "--json", tmp_path / "o.iso").out)["volume_id"] == "SHIM"
     assert imgcore_cli("iso", "mkisofs", "-V", "VERB", "-o", tmp_path / "p.iso", tmp_path / "t").code == 0
+
+
+EXCLUDES = (
+    "-x tree/dir", "-x {here}/tree/dir", "-m ./tree/dir/", "-x dir", "-x /dir", "-x dir/", "-m b.txt", "-m *.txt",
+    "-x tree/*.txt", "-x */sub", "-m tree/di?", "-m [ab].txt", "-x tree", "-exclude c.dat", "-m dir/sub",
+    "-exclude-list {here}/list",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("words", EXCLUDES)
+def test_what_is_left_out(words: str, tmp_path: Path) -> None:
+    for name in ("a.txt", "dir/b.txt", "dir/sub/b.txt", "other/c.dat"):
+        (tmp_path / "tree" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "tree" / name).write_text(name)
+    (tmp_path / "list").write_text("tree/dir\n*.dat\n")
+    found = []
+    with contextlib.chdir(tmp_path):
+        for sources in ([f"{tmp_path}/tree"], ["tree"], ["-graft-points", "/x=tree", r"w\=q=tree/a.txt"]):
+            for who in ("theirs", "ours"):
+                line = ["-r", "-o", f"{who}.iso", *words.format(here=tmp_path).split(), *sources]
+                if who == "theirs":
+                    run(tool("xorriso"), "-as", "mkisofs", "-quiet", *line)
+                else:
+                    assert mkisofs.main(line) == 0
+                with open_source(f"{who}.iso") as source:
+                    found.append(sorted(path for path, _ in source.tree.walk()))
+                (tmp_path / f"{who}.iso").unlink()
+            assert found[-1] == found[-2], (words, sources)
+
+
+def test_usage_has_its_own_exit_code(imgcore_cli: Cli, tmp_path: Path) -> None:
+    for words in (["-o", tmp_path / "x.iso"], ["-o"], ["-udf", "."], ["."]):
+        assert imgcore_cli("iso", "mkisofs", *words).code == 2
+    assert imgcore_cli("iso", "mkisofs", "-version").code == 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "-isohybrid-mbr {isolinux} -b isolinux/isolinux.bin -c isolinux/boot.cat -no-emul-boot -boot-load-size 4"
+        " -boot-info-table",
+        "--grub2-mbr {grub} -b boot/grub/eltorito.img -no-emul-boot -boot-load-size 4 -boot-info-table --grub2-boot-info"
+        " -append_partition 2 0xef {esp} -eltorito-alt-boot -e --interval:appended_partition_2:all:: -no-emul-boot",
+    ],
+)
+def test_types_of_partitions_and_the_catalog(imgcore_cli: Cli, words: str, tmp_path: Path) -> None:
+    tree, esp = boot_tree()
+    fat = tmp_path / "esp.img"
+    assert imgcore_cli("pack", "-q", "--format", "fat", "-O", "size=4M", esp, fat).code == 0
+    places = {"esp": fat, "grub": hybrid_mbr("grub2"), "isolinux": hybrid_mbr("isolinux")}
+    found = []
+    for who in ("theirs", "ours"):
+        line = ["-r", "-o", str(tmp_path / f"{who}.iso"), *words.format(**places).split(), str(tree)]
+        if who == "theirs":
+            run(tool("xorriso"), "-as", "mkisofs", "-quiet", *line)
+        else:
+            assert mkisofs.main(line) == 0
+        with FileBlob(tmp_path / f"{who}.iso") as blob, open_source(str(tmp_path / f"{who}.iso")) as source:
+            catalogs = {path for path, _ in source.tree.walk() if path.endswith((b".cat", b".catalog"))}
+            found.append(([(number, one.kind) for number, one in (read_mbr(blob) or {}).items()], catalogs))
+    assert found[0] == found[1]

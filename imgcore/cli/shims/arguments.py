@@ -13,6 +13,10 @@ class ShimError(Exception):
     """A command line that is wrong, or asks for something that is not there; the text is for people."""
 
 
+class UsageFault(ShimError):
+    """A command line that is wrong by itself."""
+
+
 @value_class
 class Option:
     """One option.

@@ -6,12 +6,14 @@ import contextlib
 import dataclasses
 import fnmatch
 import os
+import re
 import sys
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from imgcore.build.pack import pack
 from imgcore.build.source import open_source
-from imgcore.cli.shims.arguments import ShimError
+from imgcore.cli.shims.arguments import ShimError, UsageFault
 from imgcore.cli.system import source_date_epoch
 from imgcore.formats.iso9660 import Options
 from imgcore.formats.iso9660.boot import Appended, Boot, BootImage
@@ -77,11 +79,16 @@ class IsoRequest:
             return "isohybrid-gpt" if self.isohybrid_gpt else "isohybrid"
         return "mbr" if self.appended or self.loader or self.boot.get("partition_offset") else "none"
 
+    def _mbr_kind(self) -> int:
+        """Return the type of the partition with the file system, where none was asked for."""
+        return {"isolinux": 0x17, "grub2": 0x83}.get(self.loader_kind, 0xCD)
+
     def boot_value(self) -> Boot | None:
         """Return what makes the image boot, None for nothing."""
         if not (self.images or self.appended or self.loader or self.boot):
             return None
-        catalog = None if self.hides_catalog or self.catalog is None else normalize(self.catalog)
+        shown = "/boot.catalog" if self.catalog is None else self.catalog
+        catalog = None if self.hides_catalog or not self.images else normalize(shown)
         return Boot(
             images=tuple(image.value() for image in self.images),
             catalog=catalog,
@@ -89,28 +96,28 @@ class IsoRequest:
             loader_kind=self.loader_kind,  # type: ignore[arg-type]
             table=self._table(),  # type: ignore[arg-type]
             appended=self.appended,
-            **self.boot,
+            **{"mbr_kind": self._mbr_kind(), **self.boot},
         )
 
     def tree(self, stack: contextlib.ExitStack) -> Tree:
         """Return the tree of all sources. Raises ShimError, SourceError."""
         trees = []
         for word in self.sources:
-            target, equals, source = word.partition("=") if self.grafts else ("", "", word)
-            trees.append(self._placed(source if equals else word, target if equals else "/", stack, whole=not equals))
-        trees += [self._placed(source, target, stack, whole=True) for source, target in self.maps]
+            target, source = _graft(word) if self.grafts else ("/", word)
+            trees.append(self._placed(source, target, stack))
+        trees += [self._placed(source, target, stack) for source, target in self.maps]
         if not trees:
-            raise ShimError("nothing to put into the image")
+            raise UsageFault("nothing to put into the image")
         tree = trees[0] if len(trees) == 1 else join_trees(trees, overwrite=True)
-        if self.excludes:
-            tree = exclude(tree, [one.lstrip("/") for one in self.excludes])
         if self.follow:
             tree = dereference(tree)
         return self._changed(tree)
 
-    def _placed(self, source: str, target: str, stack: contextlib.ExitStack, *, whole: bool) -> Tree:
+    def _placed(self, source: str, target: str, stack: contextlib.ExitStack) -> Tree:
         if os.path.isdir(source):
             tree = stack.enter_context(open_source(source, xattrs=False)).tree
+            if self.excludes:
+                tree = exclude(tree, _excluded(self.excludes, os.path.abspath(source)))
             return tree if target == "/" else place_tree(tree, os.fsencode(target))
         node = node_at(source)
         path = target if target not in ("", "/") and not target.endswith("/") else target + os.path.basename(source)
@@ -157,7 +164,7 @@ class IsoRequest:
     def write(self) -> None:
         """Write the image. Raises ShimError, ImgcoreError."""
         if self.out is None:
-            raise ShimError("no target: -o FILE")
+            raise UsageFault("no target: -o FILE")
         target: Any = sys.stdout.buffer if self.out == "-" else self.out.removeprefix("stdio:")
         with contextlib.ExitStack() as stack:
             values = {"system_id": "LINUX", "volume_id": "ISOIMAGE", **self.options}
@@ -170,6 +177,41 @@ class IsoRequest:
                 allow_loss=("link", "xattr", "time"),
             )
             pack(self.tree(stack), target, format="iso9660", options=options, policy=self.policy(), force=True)
+
+
+def _graft(word: str) -> tuple[str, str]:
+    """Return (path in the image, path on the host) of TARGET=SOURCE; `\\=` is no separator."""
+    parts = re.split(r"(?<!\\)((?:\\\\)*)=", word, maxsplit=1)
+    if len(parts) < 3:
+        return "/", _unescaped(word)
+    return _unescaped(parts[0] + parts[1]) or "/", _unescaped(parts[2])
+
+
+def _unescaped(text: str) -> str:
+    return re.sub(r"\\([\\=])", r"\1", text)
+
+
+def _excluded(words: Sequence[str], source: str) -> Callable[[bytes, Node], bool]:
+    """Return whether an entry of the directory `source` is left out.
+
+    A word without a slash is a pattern of names; any other is one of paths of the host, where no `*` is a slash.
+    """
+    names = [re.compile(fnmatch.translate(word)) for word in words if "/" not in word]
+    paths = [
+        [re.compile(fnmatch.translate(part)) for part in os.path.abspath(word).split("/")] for word in words if "/" in word
+    ]
+
+    def is_out(path: bytes, node: Node) -> bool:
+        text = os.fsdecode(path)
+        if any(one.match(text.rpartition("/")[2]) for one in names):
+            return True
+        parts = (source.rstrip("/") + text).split("/")
+        return any(
+            len(one) == len(parts) and all(pattern.match(part) for pattern, part in zip(one, parts, strict=True))
+            for one in paths
+        )
+
+    return is_out
 
 
 def _rational(node: Node) -> Node:

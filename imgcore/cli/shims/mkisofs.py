@@ -18,9 +18,10 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
+import imgcore
 from imgcore.blob import Blob, FileBlob, SliceBlob
 from imgcore.cli.exits import code_of
-from imgcore.cli.shims.arguments import ShimError
+from imgcore.cli.shims.arguments import ShimError, UsageFault
 from imgcore.cli.shims.iso_request import Image, IsoRequest
 from imgcore.errors import ImgcoreError
 from imgcore.formats.iso9660.boot import Appended
@@ -86,7 +87,7 @@ def parse(argv: Sequence[str], program: str = "mkisofs") -> IsoRequest:
             continue
         taker = _TAKERS.get(name)
         if taker is None and name not in _TEXTS and name not in _NOTHING_WITH_A_WORD:
-            raise ShimError(f"{word}: imgcore's {program} has no such option")
+            raise UsageFault(f"{word}: imgcore's {program} has no such option")
         count = 1 if taker is None else taker[0]
         given = [value] if value is not None else [_next(words, word) for _ in range(count)]
         if name in _TEXTS:
@@ -106,7 +107,7 @@ def _named(word: str) -> tuple[str, str | None]:
 def _next(words: Iterator[str], option: str) -> str:
     word = next(words, None)
     if word is None:
-        raise ShimError(f"{option}: a word is missing behind it")
+        raise UsageFault(f"{option}: a word is missing behind it")
     return word
 
 
@@ -354,14 +355,17 @@ _TAKERS: Final[dict[str, tuple[int, Callable[[IsoRequest, Sequence[str]], None]]
 }
 
 
-def main(argv: Sequence[str], program: str = "mkisofs") -> int:
-    """Run one command line; return its exit code."""
+def main(argv: Sequence[str], program: str = "mkisofs", *, usage: int = 1) -> int:
+    """Run one command line; return its exit code, which is `usage` where the words are wrong."""
+    if any(word in ("-version", "--version") for word in argv):
+        print(f"imgcore {imgcore.__version__}, in place of {program}")
+        return 0
     try:
         request = parse(argv, program)
         request.write()
     except (ShimError, ValueError) as error:
         print(f"{program}: {error}", file=sys.stderr)
-        return 1
+        return usage
     except (ImgcoreError, OSError) as error:
         print(f"{program}: {error}", file=sys.stderr)
         return code_of(error)

@@ -97,8 +97,9 @@ class TreeCheck:
             rock = Rock()
             if self._rock:
                 rock = parse(one.use[image.skip :], one.at, image._read_base)
-                if rock.relocated:
-                    continue
+                if rock.fault is not None:
+                    yield _broken_link(rock.fault, join(path, rock.name or self._plain(one)))
+                # A relocated directory is looked at where it lies, as the path tables have it, not where Linux shows it.
             name = rock.name if rock.name is not None else self._plain(one)
             here = join(path, name)
             yield from self._name_rules(name, here, one.at, names)
@@ -184,3 +185,7 @@ class TreeCheck:
                     found=str(len(found)),
                     allowed=str(len(self._places)),
                 )
+
+
+def _broken_link(fault: Corrupt, path: bytes) -> Finding:
+    return Finding("link", "error", fault.message, path=path, offset=fault.offset, structure="system use", field="SL")

@@ -89,19 +89,34 @@ def read_descriptors(blob: Blob, first: int = FIRST_DESCRIPTOR) -> list[Descript
     return found
 
 
+def _partition_starts(blob: Blob) -> set[int]:
+    """Return the blocks at which partitions of the MBR begin."""
+    data = blob.read_at(446, 66)
+    if data[64:] != b"\x55\xaa":
+        return set()
+    starts = [int.from_bytes(data[16 * number + 8 : 16 * number + 12], "little") for number in range(4)]
+    return {start // 4 for start in starts if start and start % 4 == 0}
+
+
 def last_session(blob: Blob) -> int:
     """Return the block at which the last session of a multi-session image begins, 0 where there is one session.
 
-    A session follows where the one before ends, at a multiple of 16 blocks, and has all that is to be seen.
+    A session follows where the one before ends, at a multiple of 16 blocks, and has all that is to be seen. What begins a
+    partition of the MBR is that partition's, and no session: discs that drives wrote have none.
     """
     start = 0
+    taken = _partition_starts(blob)
     for _ in range(_MOST_SESSIONS):
         head = blob.read_at((start + FIRST_DESCRIPTOR) * BLOCK, 84)
         if len(head) < 84:
             return start
         following = start + int.from_bytes(head[80:84], "little")
         following += -following % 16
-        if following <= start or blob.read_at((following + FIRST_DESCRIPTOR) * BLOCK, 7) != b"\x01" + MAGIC + b"\x01":
+        if (
+            following in taken
+            or following <= start
+            or blob.read_at((following + FIRST_DESCRIPTOR) * BLOCK, 7) != b"\x01" + MAGIC + b"\x01"
+        ):
             return start
         start = following
     return start
@@ -261,6 +276,8 @@ class IsoImage:
 
     def node(self, item: Item, rock: Rock | None, path: bytes) -> Node:
         """Return the node of a record. Raises Corrupt, Unsupported, LimitExceeded."""
+        if rock is not None and rock.fault is not None:
+            raise rock.fault
         if rock is None or rock.mode is None:
             if item.is_dir:
                 return self._directory(item, self._meta(item, rock, is_dir=True), path)

@@ -41,6 +41,7 @@ class Rock:
     __slots__ = (
         "child",
         "device",
+        "fault",
         "gid",
         "mode",
         "mtime",
@@ -62,6 +63,7 @@ class Rock:
         self.mtime: int | None = None
         self.name: bytes | None = None
         self.target: bytes | None = None
+        self.fault: Corrupt | None = None  # of a link that cannot be followed; its name can be seen all the same
         self.device: tuple[int, int] | None = None
         self.child: int | None = None
         self.parent: int | None = None
@@ -118,11 +120,25 @@ def entries(use: bytes, at: int, read: Read) -> Iterator[Entry]:
 
 
 def parse(use: bytes, at: int, read: Read) -> Rock:
-    """Return what the entries of a record say. Raises Corrupt."""
+    """Return what the entries of a record say, up to the first that cannot be read: that is then the record's `fault`.
+
+    A name is listed all the same, as Linux does.
+    """
     rock = Rock()
     names: list[bytes] = []
     links = _Link()
-    for signature, data, place in entries(use, at, read):
+    try:
+        _take(rock, names, links, entries(use, at, read))
+    except Corrupt as error:
+        links.fault = error
+    if names:
+        rock.name = b"".join(names)
+    rock.target, rock.fault = links.target, links.fault
+    return rock
+
+
+def _take(rock: Rock, names: list[bytes], links: _Link, found: Iterator[Entry]) -> None:
+    for signature, data, place in found:
         if signature == b"PX" and len(data) >= 32:
             rock.mode, rock.nlink, rock.uid, rock.gid = (_BOTH.unpack_from(data, 8 * n)[0] for n in range(4))
             rock.serial = _BOTH.unpack_from(data, 32)[0] if len(data) >= 40 else None
@@ -145,10 +161,6 @@ def parse(use: bytes, at: int, read: Read) -> Rock:
             rock.relocated = True
         elif signature == b"ZF" and len(data) >= 12:
             rock.zisofs = Zisofs(data[:2], 4 * data[2], data[3], _BOTH.unpack_from(data, 4)[0])
-    if names:
-        rock.name = b"".join(names)
-    rock.target = links.target
-    return rock
 
 
 def _modified(data: bytes) -> int | None:
@@ -169,20 +181,25 @@ class _Link:
     def __init__(self) -> None:
         self._text: bytes | None = None
         self._joins = True  # the next component needs no slash before it
+        self.fault: Corrupt | None = None
 
     @property
     def target(self) -> bytes | None:
         return self._text
 
     def add(self, data: bytes, at: int) -> None:
-        """Take one entry."""
+        """Take one entry; none after a fault."""
+        if self.fault is not None:
+            return
         if self._text is None:
             self._text = b""
         place = 1
         while place + 2 <= len(data):
             flags, length = data[place], data[place + 1]
             if place + 2 + length > len(data):
-                raise Corrupt("a component beyond its SL entry", offset=at, structure="system use", field="SL", found=length)
+                message = "a component beyond its SL entry"
+                self.fault = Corrupt(message, offset=at, structure="system use", field="SL", found=length)
+                return
             part = data[place + 2 : place + 2 + length]
             place += 2 + length
             if not self._joins:
@@ -194,4 +211,5 @@ class _Link:
             self._text += b"." if flags & 2 else b".." if flags & 4 else part
             self._joins = bool(flags & 1)
             if len(self._text) > _MOST_TARGET:
-                raise Corrupt("a link of more than 4095 bytes", offset=at, structure="system use", field="SL")
+                self.fault = Corrupt("a link of more than 4095 bytes", offset=at, structure="system use", field="SL")
+                return

@@ -13,7 +13,7 @@ from imgcore.blob import BytesBlob, SliceBlob, read_all
 from imgcore.build.iso_lint import lint_iso
 from imgcore.build.iso_modify import Add, Edit, EspAdd, EspRemove, Remove, VolumeId, modify
 from imgcore.disk.partitions import partitions
-from imgcore.errors import Corrupt, NotRepresentable, PathError
+from imgcore.errors import Corrupt, NotRepresentable, PathError, Unsupported
 from imgcore.formats import fat, iso9660
 from imgcore.formats.iso9660.boot import UEFI, Appended, Boot, BootImage
 from imgcore.formats.iso9660.layout import BLOCK
@@ -227,3 +227,18 @@ def test_a_catalog_that_leads_outside(block: int) -> None:
     assert struct.unpack_from("<I", out, catalog + 32 + 8)[0] == block
     with pytest.raises(Corrupt, match="behind the end"):
         changed(bytes(made), EspAdd(b"/x", BytesBlob(b"x")))
+
+
+def test_an_image_of_several_sessions_is_itself_without_a_change() -> None:
+    first = image()
+    start = -(-len(first) // BLOCK // 16) * 16
+    second = bytearray(first)
+    both = first.ljust(start * BLOCK, b"\0") + bytes(second)
+    assert IsoImage(BytesBlob(both), Limits.default()).session == start
+    assert changed(both)[0] == both
+    with pytest.raises(Unsupported, match="several sessions"):
+        changed(both, VolumeId("x"))
+    table = bytearray(both)  # the same bytes as a partition of a disk are no session
+    struct.pack_into("<B3sB3sII", table, 446, 0, b"", 0x83, b"", start * 4, len(first) // 512)
+    table[510:512] = b"\x55\xaa"
+    assert IsoImage(BytesBlob(bytes(table)), Limits.default()).session == 0
