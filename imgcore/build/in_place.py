@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -106,6 +107,8 @@ def _opened(path: bytes, *, write: bool) -> Iterator[int]:
         kind = OutputError if write and os.path.exists(path) else SourceUnreadable
         raise kind(f"cannot {'write' if kind is OutputError else 'open'}: {error.strerror}", path=path) from None
     try:
+        if write and not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise OutputError("not a regular file: only such an image is changed in place", path=path)
         yield fd
     finally:
         os.close(fd)

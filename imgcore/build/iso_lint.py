@@ -18,7 +18,7 @@ from imgcore.disk.partitions import ESP
 from imgcore.errors import Corrupt, FormatError, PathError, show
 from imgcore.formats.fat.layout import MAX_16
 from imgcore.formats.fat.reader import FatImage
-from imgcore.formats.iso9660.catalog import Catalog, CatalogEntry
+from imgcore.formats.iso9660.catalog import BAD_CHECKSUM, Catalog, CatalogEntry
 from imgcore.formats.iso9660.describe import catalog_of
 from imgcore.formats.iso9660.layout import BLOCK, BootRecord, low32
 from imgcore.formats.iso9660.reader import IsoImage
@@ -97,13 +97,13 @@ def _catalog_reasons(facts: _Facts) -> Iterator[str]:
         yield facts.catalog_trouble
     elif facts.boot_block is not None and facts.catalog is None:
         yield "the boot record is not El Torito's"
-    if facts.catalog is not None:
-        yield from facts.catalog.problems
 
 
 def _bios_cd(facts: _Facts) -> Target:
     wrong = list(_catalog_reasons(facts))
-    warnings: list[str] = []
+    problems = facts.catalog.problems if facts.catalog is not None else ()
+    warnings = [text for text in problems if text == BAD_CHECKSUM]  # which SeaBIOS does not look at
+    wrong += [text for text in problems if text != BAD_CHECKSUM]
     entry = facts.catalog.entries[0] if facts.catalog is not None and facts.catalog.entries else None
     if facts.catalog is not None and facts.catalog.platform != _BIOS:
         wrong.append("the catalog's first entry is not for a BIOS, which looks at no other one (SeaBIOS: code 0009)")
@@ -207,9 +207,9 @@ def _lookup(root: Dir, names: tuple[bytes, ...]) -> Node | None:
     return here
 
 
-def _el_torito_uefi(facts: _Facts) -> tuple[list[str], list[str]]:
-    """Return (why UEFI boots by the catalog, why not)."""
-    wrong = list(_catalog_reasons(facts))
+def _el_torito_uefi(facts: _Facts, sector: int) -> tuple[list[str], list[str]]:
+    """Return (why UEFI boots by the catalog, why not), from a medium with sectors of so many bytes."""
+    wrong = [*_catalog_reasons(facts), *(facts.catalog.problems if facts.catalog is not None else ())]
     good: list[str] = []
     if wrong or facts.catalog is None:
         return good, wrong or ["there is no boot catalog"]
@@ -218,8 +218,8 @@ def _el_torito_uefi(facts: _Facts) -> tuple[list[str], list[str]]:
         wrong.append("the boot catalog has no entry for UEFI")
     for entry in entries:
         at = entry.block * BLOCK
-        # EDK2 counts in blocks where the count says more than one, and takes all up to the volume's end where it does not.
-        size = entry.sectors * 512 if entry.sectors > 1 else facts.blocks * BLOCK - at
+        # EDK2 counts in the medium's sectors where the count says more than one, else it takes all up to the volume's end.
+        size = entry.sectors * sector if entry.sectors > 1 else facts.blocks * BLOCK - at
         why = list(_esp_reasons(facts, at, size, f"the boot image at block {entry.block}"))
         if not why:
             good.append(f"El Torito, block {entry.block}, {entry.sectors or 'all'} sectors")
@@ -229,8 +229,12 @@ def _el_torito_uefi(facts: _Facts) -> tuple[list[str], list[str]]:
 
 
 def _uefi_cd(facts: _Facts) -> Target:
-    good, wrong = _el_torito_uefi(facts)
-    return Target("uefi-cd", bool(good), tuple(good) or tuple(wrong))
+    good, wrong = _el_torito_uefi(facts, BLOCK)
+    exact, why = _el_torito_uefi(facts, 512)
+    warnings = (
+        [] if exact or not good else [f"{text}: firmware that counts in sectors of 512 bytes does not boot it" for text in why]
+    )
+    return Target("uefi-cd", bool(good), tuple(good) or tuple(wrong), tuple(warnings))
 
 
 def _uefi_usb(facts: _Facts) -> Target:
@@ -254,10 +258,14 @@ def _uefi_usb(facts: _Facts) -> Target:
                 good.append(f"GPT partition {one.number}, an EFI system partition")
         if not parts:
             wrong.append("the GPT has no EFI system partition")
+            for one in gpt.partitions:
+                if not list(_esp_reasons(facts, one.first * 512, (one.last - one.first + 1) * 512, "")):
+                    good.append(f"GPT partition {one.number}, a FAT with a loader")
+                    warnings.append(f"GPT partition {one.number} is no EFI system partition by its type: some firmware minds")
     # EDK2 takes the first scheme that fits: behind a GPT it looks at neither the catalog nor the MBR.
     by_gpt = gpt is not None and any(one.start == 1 for one in protective)
     if not good and not by_gpt:
-        by_catalog, _ = _el_torito_uefi(facts)
+        by_catalog, _ = _el_torito_uefi(facts, 512)
         good += by_catalog
         if by_catalog:
             warnings.append("firmware that wants a GPT with an EFI system partition (servers, hypervisors) finds none")

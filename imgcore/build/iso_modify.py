@@ -50,8 +50,8 @@ def modify(
     link without Rock Ridge), Unsupported for a layout that could not be kept, Corrupt for a damaged image.
     """
     if not edits:
-        with IsoImage(blob, limits or Limits.default()):
-            return Modified(blob, blob.size, [], Kept(blob.size, blob.size, 0, 0, 0, ()))
+        IsoImage(blob, limits or Limits.default())  # says what is none
+        return Modified(blob, blob.size, [], Kept(blob.size, blob.size, 0, 0, 0, ()))
     plan = _Plan(blob, limits or Limits.default(), control or Control(), tuple(allow_loss))
     for edit in edits:
         plan.apply(edit)

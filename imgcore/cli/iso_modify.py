@@ -56,7 +56,8 @@ def modify_command(run: Run, source: str, dest: str | None, **values: Any) -> in
     """Write the image IN with changes to OUT, or into IN itself.
 
     What was not asked for stays as it was, to the byte: system area, GUIDs, partitions, names, order, places. Without any
-    change OUT is IN. A change that was stopped (--in-place) is finished or undone by the next call.
+    change OUT is IN. What is removed goes first, whatever the order of the flags. A change that was stopped (--in-place) is
+    finished or undone by the next call.
     """
     if dest is None and not values["in_place"] and not values["dry_run"]:
         raise click.UsageError("OUT is needed, or --in-place")

@@ -10,7 +10,9 @@ from imgcore.errors import Corrupt
 from imgcore.formats.iso9660.layout import BLOCK, BootEntry, BootRecord, SectionHeader, Validation
 from imgcore.values import value_class
 
-__all__ = ["MEDIA", "PLATFORMS", "Catalog", "CatalogEntry", "read_catalog"]
+__all__ = ["BAD_CHECKSUM", "MEDIA", "PLATFORMS", "Catalog", "CatalogEntry", "read_catalog"]
+
+BAD_CHECKSUM: Final = "the checksum of the validation entry is wrong"
 
 PLATFORMS: Final = {0: "BIOS", 1: "PowerPC", 2: "Mac", 0xEF: "UEFI"}
 MEDIA: Final = {0: "no emulation", 1: "1.2M floppy", 2: "1.44M floppy", 3: "2.88M floppy", 4: "disk"}
@@ -56,7 +58,7 @@ def read_catalog(blob: Blob, record: BootRecord) -> Catalog | None:
     if head.header != 1 or head.key != 0xAA55:
         problems.append("the first entry is no validation entry")
     if sum(struct.unpack("<16H", data[:32])) & 0xFFFF:
-        problems.append("the checksum of the validation entry is wrong")
+        problems.append(BAD_CHECKSUM)
     found = []
     platform, left, name, at = head.platform, 1, b"", 32
     last = False

@@ -6,16 +6,17 @@ import struct
 from collections.abc import Iterator
 from typing import Final
 
-from imgcore.errors import Corrupt, LimitExceeded
+from imgcore.errors import Corrupt, LimitExceeded, Unsupported
 from imgcore.events import Control
 from imgcore.formats.base import Finding
+from imgcore.formats.iso9660.content import ZisofsBlob
 from imgcore.formats.iso9660.dates import parse_short
 from imgcore.formats.iso9660.layout import BLOCK, DirRecord, VolumeDescriptor, low32
 from imgcore.formats.iso9660.plan import by_bytes, by_stem
 from imgcore.formats.iso9660.reader import Descriptor, IsoImage
 from imgcore.formats.iso9660.records import Item, bad_name, read_records
-from imgcore.formats.iso9660.susp_reader import Rock, entries, parse
-from imgcore.model import join
+from imgcore.formats.iso9660.susp_reader import Rock, parse
+from imgcore.model import File, join
 
 __all__ = ["TreeCheck"]
 
@@ -97,17 +98,32 @@ class TreeCheck:
             rock = Rock()
             if self._rock:
                 rock = parse(one.use[image.skip :], one.at, image._read_base)
-                if rock.fault is not None:
-                    yield _broken_link(rock.fault, join(path, rock.name or self._plain(one)))
                 # A relocated directory is looked at where it lies, as the path tables have it, not where Linux shows it.
             name = rock.name if rock.name is not None else self._plain(one)
             here = join(path, name)
             yield from self._name_rules(name, here, one.at, names)
+            if (fault := self._node_fault(one, rock, here)) is not None:
+                yield fault
             if one.is_dir and rock.child is None:
                 self._places.append((one.sections[0][0], one.identifier, block))
                 yield one, here, block
             elif rock.child is None:
                 yield from self._file(one, here)
+
+    def _node_fault(self, one: Item, rock: Rock, path: bytes) -> Finding | None:
+        """Return why what a record leads to cannot be had, as a reader says it; None where it can."""
+        try:
+            if self._rock:
+                node = self._image.node(one, rock, path)
+                if isinstance(node, File) and isinstance(node.content, ZisofsBlob):
+                    node.content.verify(self._control.check)
+        except (Corrupt, Unsupported) as error:
+            kind = "corrupt" if isinstance(error, Corrupt) else "unsupported"
+            return Finding(
+                kind, "error", error.message, path=path, offset=one.at if error.offset is None else error.offset,
+                structure=error.structure, field=error.field, found=None if error.found is None else str(error.found),
+            )  # fmt: skip
+        return None
 
     def _plain(self, one: Item) -> bytes:
         return one.identifier.decode("utf-16-be", "replace").encode("utf-8", "replace") if self._joliet else one.identifier
@@ -153,8 +169,6 @@ class TreeCheck:
                 at += use[at + 2]
             if count > 1:
                 yield Finding("continuations", "error", "two CE entries in one area: GRUB refuses it", path=path, offset=one.at)
-            for _ in entries(use, one.at, self._image._read_base):
-                pass
 
     def _path_tables(self) -> Iterator[Finding]:
         """Compare both path tables with the tree."""
@@ -185,7 +199,3 @@ class TreeCheck:
                     found=str(len(found)),
                     allowed=str(len(self._places)),
                 )
-
-
-def _broken_link(fault: Corrupt, path: bytes) -> Finding:
-    return Finding("link", "error", fault.message, path=path, offset=fault.offset, structure="system use", field="SL")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import threading
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from imgcore.blob import Blob, BytesBlob, Segment, SliceBlob
@@ -134,6 +134,16 @@ class ZisofsBlob:
         with self._lock:
             data = b"".join(self._plain(number) for number in range(first, last + 1))
         return data[at - first * self._block : end - first * self._block]
+
+    def verify(self, check: Callable[[], None]) -> None:
+        """Decompress every block; `check` is called now and then. Raises Corrupt."""
+        for number in range(self._count):
+            if number % 64 == 0:
+                check()
+            first, last = struct.unpack("<II", self._stored.read_at(self._header + 4 * number, 8))
+            if first != last:
+                with self._lock:
+                    self._plain(number)
 
     def segments(self) -> Iterator[Segment]:
         """Yield one segment of data."""

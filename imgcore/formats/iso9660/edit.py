@@ -369,6 +369,7 @@ class TreeEditor:
         record = self.record
         old_size = low32(record.path_table_size)
         table = PathTable.decode(self.image._read_base(record.path_table_l * BLOCK, old_size))
+        before = dict(zip(("l", "m"), table.encode(), strict=True))
         for block in self._removed:
             table.remove(block)
         for one in moved:
@@ -391,6 +392,8 @@ class TreeEditor:
         for name, (place, data) in places.items():
             if not place:
                 continue
+            if name != "path_table_l" and bytes(self.image._read_base(place * BLOCK, old_size)) != before[name[-1]]:
+                continue  # something else is there: Linux and firmware read none of these, and others may use the place
             if blocks > -(-old_size // BLOCK):
                 place = self._allocate(blocks) - self._base
                 setattr(record, name, place if name.endswith("_l") else place.to_bytes(4, "big"))

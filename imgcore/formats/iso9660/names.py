@@ -99,8 +99,11 @@ def _made(name: bytes, suffix: bytes, rules: NamingRules, *, is_dir: bool) -> by
 
 
 def enhanced_names(names: Mapping[bytes, bool]) -> dict[bytes, bytes]:
-    """Return the names of an ISO 9660:1999 tree: any bytes, at most 207."""
-    return _unique(names, lambda name, suffix: name[: 207 - len(suffix)] + suffix, lambda name: name)
+    """Return the names of an ISO 9660:1999 tree: any bytes, at most 207, and not what stands for `..`."""
+    # A single byte of 1 is what stands for `..`.
+    return _unique(
+        names, lambda name, suffix: (b"_" if name == b"\1" else name)[: 207 - len(suffix)] + suffix, lambda name: name
+    )
 
 
 def joliet_names(names: Collection[bytes], most: int) -> dict[bytes, bytes]:

@@ -13,7 +13,8 @@ from imgcore.blob import BytesBlob, SliceBlob, read_all
 from imgcore.build.iso_lint import lint_iso
 from imgcore.build.iso_modify import Add, Edit, EspAdd, EspRemove, Remove, VolumeId, modify
 from imgcore.disk.partitions import partitions
-from imgcore.errors import Corrupt, NotRepresentable, PathError, Unsupported
+from imgcore.errors import Corrupt, FormatError, NotRepresentable, PathError, Unsupported
+from imgcore.events import Control
 from imgcore.formats import fat, iso9660
 from imgcore.formats.iso9660.boot import UEFI, Appended, Boot, BootImage
 from imgcore.formats.iso9660.layout import BLOCK
@@ -188,7 +189,7 @@ def test_of_two_esps_both_are_changed() -> None:
 def test_behind_a_gpt_uefi_looks_at_no_catalog() -> None:
     tree = Tree(Dir(children={**BASE.root.children, b"efi.img": file(esp(b"BOOTX64.EFI"))}))
     images = (BootImage(b"/efi.img", UEFI),)
-    other = {2: dataclasses.replace(APPENDED[2], gpt_kind=uuid.UUID("0fc63daf-8483-4772-8e79-3d69d8477de4"))}
+    other = {2: Appended(BytesBlob(bytes(1 << 20)), gpt_kind=uuid.UUID("0fc63daf-8483-4772-8e79-3d69d8477de4"))}
     for boot, expected in (
         (Boot(images=images), True),
         (Boot(images=images, table="gpt", appended=APPENDED), True),
@@ -242,3 +243,48 @@ def test_an_image_of_several_sessions_is_itself_without_a_change() -> None:
     struct.pack_into("<B3sB3sII", table, 446, 0, b"", 0x83, b"", start * 4, len(first) // 512)
     table[510:512] = b"\x55\xaa"
     assert IsoImage(BytesBlob(bytes(table)), Limits.default()).session == 0
+
+
+def test_a_path_table_that_is_another_things_place_is_left_alone() -> None:
+    made = bytearray(image())
+    block = IsoImage(BytesBlob(bytes(made)), Limits.default()).tree.lookup(b"/a").content.start // BLOCK  # type: ignore[union-attr]
+    for field in (144, 152):  # the optional tables: little-endian, big-endian
+        struct.pack_into("<I" if field == 144 else ">I", made, 16 * BLOCK + field, block)
+    out, _ = changed(bytes(made), Add(b"/new/dir/x", file(b"x")))
+    assert read_all(read(FORMAT, out).lookup(b"/a").content) == b"old"  # type: ignore[union-attr]
+    assert [one.message for one in FORMAT.check_blob(BytesBlob(out), Limits.default(), Control())] == []
+
+
+def test_a_name_that_stands_for_the_directory_above() -> None:
+    out = written(
+        FORMAT, Tree(Dir(children={b"\x01": Dir(Meta(0o755), {b"x": file(b"")}), b"_": file(b"")})), iso9660.Options(level=4)
+    )
+    assert [one.message for one in FORMAT.check_blob(BytesBlob(out), Limits.default(), Control())] == []
+    out, _ = changed(image(level=4), Add(b"/\x01", file(b"")))
+    assert [one.message for one in FORMAT.check_blob(BytesBlob(out), Limits.default(), Control())] == []
+
+
+@pytest.mark.parametrize(("old", "new"), [(b"SL", b"CL"), (b"SL", b"XX")])
+def test_check_says_what_a_reader_cannot_read(old: bytes, new: bytes) -> None:
+    made = written(FORMAT, Tree(Dir(children={b"l": Symlink(Meta(0o777), b"t" * 40)})), iso9660.Options(time=0))
+    at = made.index(old + b"\x2f")
+    bad = made[:at] + new + made[at + 2 :]
+    with pytest.raises(FormatError):
+        read(FORMAT, bad).lookup(b"/l")
+    assert any(one.severity == "error" for one in FORMAT.check_blob(BytesBlob(bad), Limits.default(), Control()))
+
+
+def test_a_bios_does_not_look_at_the_checksum_of_the_catalog() -> None:
+    tree = Tree(Dir(children={**BASE.root.children, b"loader": file(bytes(range(256)) * 20)}))
+    made = bytearray(bootable(Boot(images=(BootImage(b"/loader"), BootImage(2, UEFI)), table="gpt", appended=APPENDED), tree))
+    assert boots(bytes(made))["bios-cd"] and boots(bytes(made))["uefi-cd"]
+    catalog = next(at for at in range(0, len(made), BLOCK) if made[at] == 1 and made[at + 30 : at + 32] == b"\x55\xaa")
+    made[catalog + 5] ^= 1
+    found = {one.name: one for one in lint_iso(BytesBlob(bytes(made)))}
+    assert found["bios-cd"].boots and "checksum" in found["bios-cd"].warnings[0] and not found["uefi-cd"].boots
+
+
+def test_a_fat_with_a_loader_boots_whatever_its_type() -> None:
+    data = {2: dataclasses.replace(APPENDED[2], gpt_kind=uuid.UUID("ebd0a0a2-b9e5-4433-87c0-68b6b72699c7"))}
+    (found,) = [one for one in lint_iso(BytesBlob(bootable(Boot(table="gpt", appended=data)))) if one.name == "uefi-usb"]
+    assert found.boots and any("by its type" in text for text in found.warnings)
