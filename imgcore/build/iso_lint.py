@@ -252,6 +252,9 @@ def _uefi_usb(facts: _Facts) -> Target:
         warnings += [f"GPT: {text}" for text in gpt.problems]
         parts = [one for one in gpt.partitions if one.kind == ESP]
         for one in parts:
+            if any(other is not one and other.first <= one.last and one.first <= other.last for other in gpt.partitions):
+                wrong.append(f"GPT partition {one.number} overlaps another one: UEFI takes neither")
+                continue
             why = list(_esp_reasons(facts, one.first * 512, (one.last - one.first + 1) * 512, f"GPT partition {one.number}"))
             wrong += why
             if not why:

@@ -80,7 +80,7 @@ class _Plan:
             what = "an image that is cut: what is added would lie where its files were"
             raise Corrupt(what, structure="VolumeDescriptor", found=blob.size, allowed=f"at least {claimed} bytes")
         self._notes: list[str] = []
-        self._room = Room(blob, self._notes)
+        self._room = Room(self._image, self._notes)
         self._catalog = catalog_of(self._image)
         self._contents: list[tuple[int, Blob]] = []
         self._editors: list[TreeEditor] | None = None
@@ -198,10 +198,29 @@ class _Plan:
             if not places:
                 raise PathError("the image has no EFI system partition")
             self._esps = [self._esp_at(start) for start in dict.fromkeys(places)]
+            for one in self._esps:
+                self._refuse_shared(one.start)
             if len(self._esps) > 1:
                 where = " and ".join(str(one.start // BLOCK) for one in self._esps)
                 self._notes.append(f"the image has two EFI file systems, at blocks {where}: both were changed")
         return self._esps
+
+    def _refuse_shared(self, start: int) -> None:
+        """Raise NotRepresentable where several files have the bytes of an EFI file system: all of them would change."""
+        if start >= self._room.end * BLOCK:
+            return
+        found = []
+        for path, node in self._image.tree.walk():
+            if (
+                isinstance(node, File)
+                and isinstance(node.content, SliceBlob)
+                and node.content.start == start
+                and node.content.size
+            ):
+                found.append(path)
+        if len(found) > 1:
+            names = " and ".join(f"`{show(path)}`" for path in found[:2])
+            raise NotRepresentable(f"{names} have the same bytes: both would change", path=found[0])
 
     def _esp_at(self, start: int) -> _Esp:
         if start >= self._blob.size:
@@ -247,11 +266,10 @@ class _Plan:
     def _descriptors(self, delta: int, size: int) -> list[tuple[int, Blob]]:
         """Return the volume descriptors as they become."""
         out: list[tuple[int, Blob]] = []
-        grown = -(-size // BLOCK) - self._room.old_blocks
         for editor in self._trees():
             record, base = editor.record, editor.image.base
-            if delta or grown:
-                record.space_size = both32(min(max(low32(record.space_size) + (delta if base else grown), 0), 0xFFFFFFFF))
+            blocks = self._room.space_size(low32(record.space_size), delta, size, second=bool(base))
+            record.space_size = both32(min(max(blocks, 0), 0xFFFFFFFF))
             if self._volume_id is not None:
                 record.volume_id = self._label(editor, record)
             out.append((editor.descriptor.block * BLOCK, BytesBlob(record.pack())))

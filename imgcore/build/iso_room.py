@@ -17,7 +17,9 @@ from imgcore.disk.mbr import read_mbr
 from imgcore.disk.partitions import partitions
 from imgcore.errors import Corrupt, Unsupported
 from imgcore.formats.iso9660.catalog import Catalog
-from imgcore.formats.iso9660.layout import BLOCK, MAGIC
+from imgcore.formats.iso9660.extents import end_of_extents
+from imgcore.formats.iso9660.layout import BLOCK, MAGIC, low32
+from imgcore.formats.iso9660.reader import IsoImage
 
 __all__ = ["Room"]
 
@@ -29,8 +31,12 @@ _CYLINDER: Final = 64 * 32
 class Room:
     """The room of an image: `end` is the block behind the file system, `base` where its second tree begins, 0 for none."""
 
-    def __init__(self, blob: Blob, notes: list[str]) -> None:
-        self._blob, self._notes = blob, notes
+    def __init__(self, image: IsoImage, notes: list[str]) -> None:
+        """Take an image, and where to put sentences."""
+        self._image, self._blob, self._notes = image, image.blob, notes
+        blob = image.blob
+        self._volume = low32(image.primary.space_size)
+        self._root = image._root_item(image.primary).sections[0][0]
         self.old_blocks = -(-blob.size // BLOCK)
         self._gpt = self._read_gpt()
         self._end_of_data: int | None = None
@@ -53,41 +59,46 @@ class Room:
             return None
 
     def _second_base(self) -> int:
-        """Return the block at which a partition begins that is an ISO by itself, 0 where there is none."""
-        found = [one.first for one in self._gpt.partitions] if self._gpt is not None else []
-        found += [one.start for one in (read_mbr(self._blob) or {}).values() if one.kind != PROTECTIVE]
-        for start in found:
+        """Return the block at which a partition begins that shows the same files by a second tree, 0 where there is none.
+
+        It has the first tree in it. A partition with an ISO of its own, which was appended, comes behind that.
+        """
+        for start, _ in self._spans():
             base = start // _PER_BLOCK
-            if start and start % _PER_BLOCK == 0 and self._blob.read_at((base + 16) * BLOCK, 6) == b"\x01" + MAGIC:
+            if not start or start % _PER_BLOCK or base > self._root:
+                continue
+            if self._blob.read_at((base + 16) * BLOCK, 6) == b"\x01" + MAGIC:
                 return base
         return 0
+
+    def _spans(self) -> list[tuple[int, int]]:
+        """Return (first sector, sector behind the last) of all partitions but the protective one."""
+        spans = [(one.first, one.last + 1) for one in self._gpt.partitions] if self._gpt is not None else []
+        mbr = read_mbr(self._blob) or {}
+        return spans + [(one.start, one.start + one.sectors) for one in mbr.values() if one.kind != PROTECTIVE and one.sectors]
 
     def _end_of_files(self) -> int:
         """Return the block behind the file system, where there is room to be made."""
         if self.base:
             start = self.base * _PER_BLOCK
-            ends = [one.last + 1 for one in self._gpt.partitions if one.first == start] if self._gpt is not None else []
-            ends += [one.start + one.sectors for one in (read_mbr(self._blob) or {}).values() if one.start == start]
-            return -(-ends[0] // _PER_BLOCK)
-        held = self._end_of_holder()
-        return self._data_end() if held is None else held
-
-    def _end_of_holder(self) -> int | None:
-        """Return the block behind a partition that begins with the disk, where others are behind it; None for none.
-
-        Who mounts that partition sees the file system through it: what is new has to be inside.
-        """
+            ends = [end for first, end in self._spans() if first == start]
+            end = -(-ends[0] // _PER_BLOCK)
+            if end_of_extents(self._image) > end:
+                raise Unsupported("files behind the partition that has the file system", found=end_of_extents(self._image))
+            return end
+        end = self._data_end()
         spans = [(one.first, one.last + 1) for one in self._gpt.partitions] if self._gpt is not None else []
         spans += [
             (one.start, one.start + one.sectors) for one in (read_mbr(self._blob) or {}).values() if one.kind != PROTECTIVE
         ]
-        spans = [(first, end) for first, end in spans if end > first]
-        for _, end in [span for span in spans if span[0] == 0]:
-            block = -(-end // _PER_BLOCK)
-            others = [span for span in spans if span[1] > end]
-            if others and all(first >= block * _PER_BLOCK for first, _ in others):
+        holders = [span for span in spans if span[0] <= 16 * _PER_BLOCK < span[1]]
+        whole = [-(-span[1] // _PER_BLOCK) for span in holders if span[0] == 0]
+        # The volume, and what holds it; where a descriptor says too much (of isohybrid images it does), the partition alone.
+        for block in (max([self._volume, *(-(-span[1] // _PER_BLOCK) for span in holders)]), *whole):
+            behind = [first for first, last in spans if last > block * _PER_BLOCK and (first, last) not in holders]
+            if block < end and behind and min(behind) >= block * _PER_BLOCK and end_of_extents(self._image) <= block:
                 return block
-        return None
+        return end
 
     def _data_end(self) -> int:
         """Return the block behind everything but the copy of the GPT. Raises Unsupported."""
@@ -132,6 +143,17 @@ class Room:
             sectors += -sectors % _CYLINDER
         return sectors * 512
 
+    def space_size(self, old: int, delta: int, size: int, *, second: bool) -> int:
+        """Return the blocks that a descriptor says of an image that becomes `size` bytes; all that is new is among them.
+
+        `second`: of the tree that a partition begins with, which has the files alone.
+        """
+        if second:
+            return old + delta
+        if old >= self._data_end():
+            return max(old + -(-size // BLOCK) - self.old_blocks, self._next)
+        return max(old, self.end) + delta if delta else old
+
     def moved(self, delta: int) -> list[tuple[int, Blob]]:
         """Return what is behind the files, at its new place."""
         start, end = self.end * BLOCK, self._data_end() * BLOCK
@@ -148,6 +170,9 @@ class Room:
         def move(first: int, end: int) -> tuple[int, int]:
             if first >= limit:
                 return first + shift, end + shift
+            if first < limit < end and not first <= descriptors:
+                what = "a partition that lies across the end of the file system, where room is made"
+                raise Unsupported(what, offset=first * 512, found=f"sectors {first} to {end - 1}")
             holds = first <= descriptors < end and -(-end // _PER_BLOCK) * _PER_BLOCK >= limit
             return (first, end + shift) if end > limit or holds else (first, end)
 

@@ -80,7 +80,7 @@ def settle(journal: int, image: int, name: bytes, *, sync: bool) -> str | None:
         raise Corrupt("not a journal of an image", path=name)
     old_size, new_size, first = _SIZES.unpack_from(head, len(_MAGIC))
     found = _whole(journal)
-    if found is None:
+    if found is None or any(place + count > min(old_size, new_size) for place, count in found[0]["places"]):
         if os.fstat(image).st_size < old_size or _head_of(image, old_size) != first:
             return None  # another image, of which nothing is known and nothing was done
         os.ftruncate(image, old_size)
@@ -157,9 +157,29 @@ def _listing(journal: int) -> tuple[dict[str, Any], int] | None:
     if len(raw) < size or not size:
         return None
     try:
-        return json.loads(raw), _HEAD + 8 + size
+        listing = json.loads(raw)
     except ValueError:
         return None
+    return (listing, _HEAD + 8 + size) if _is_listing(listing) else None
+
+
+def _is_listing(found: Any) -> bool:
+    """Whether a listing is one that `fill` could have written."""
+    if not isinstance(found, dict) or not all(isinstance(found.get(key), str) for key in ("sha256", "old", "behind")):
+        return False
+    places, end, sectors = found.get("places"), 0, 0
+    if not isinstance(places, list) or type(found.get("size")) is not int:
+        return False
+    for place in places:
+        if not isinstance(place, list) or [type(one) for one in place] != [int, int] or place[0] < end or place[1] <= 0:
+            return False
+        if place[0] % SECTOR:
+            return False
+        end, sectors = place[0] + place[1], sectors - (-place[1] // SECTOR)
+    try:
+        return len(base64.b64decode(found["old"], validate=True)) == _DIGEST * sectors
+    except ValueError:
+        return False
 
 
 def _whole(journal: int) -> tuple[dict[str, Any], int] | None:

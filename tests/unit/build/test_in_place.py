@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -195,6 +196,26 @@ def test_a_journal_that_does_not_count_cuts_no_other_image(image: Path, other: b
     image.write_bytes(other)
     assert recover(image) == ("undone" if other == OLD[:8192] else None)
     assert image.read_bytes() == other and not is_half_changed(image)
+
+
+@pytest.mark.parametrize(
+    "listing",
+    [
+        "{}",
+        "[1]",
+        "null",
+        '{"places": [[-1, 512]]}',
+        '{"places": 1}',
+        '{"places": [[0, 512]], "old": "", "size": 1}',
+        "not json",
+    ],
+)
+def test_a_listing_that_is_none_is_not_applied(image: Path, listing: str) -> None:
+    text = listing.encode()
+    head = b"imgcore journal 2\n" + struct.pack("<QQ32s", 8192, 8192, bytes(32)) + struct.pack("<Q", len(text))
+    Path(os.fsdecode(journal_of(image))).write_bytes(head + text + b"committed\n")
+    assert recover(image) is None
+    assert image.read_bytes() == OLD[:8192] and not is_half_changed(image)
 
 
 @pytest.mark.parametrize("committed", [True, False])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import struct
 import uuid
+import zlib
 from collections.abc import Sequence
 
 import pytest
@@ -17,7 +18,7 @@ from imgcore.errors import Corrupt, FormatError, NotRepresentable, PathError, Un
 from imgcore.events import Control
 from imgcore.formats import fat, iso9660
 from imgcore.formats.iso9660.boot import UEFI, Appended, Boot, BootImage
-from imgcore.formats.iso9660.layout import BLOCK
+from imgcore.formats.iso9660.layout import BLOCK, both32, low32
 from imgcore.formats.iso9660.reader import IsoImage
 from imgcore.limits import Limits
 from imgcore.model import Dir, Meta, Node, Symlink, Tree, file
@@ -170,9 +171,26 @@ def test_a_partition_that_holds_the_file_system_grows_with_it() -> None:
     assert read_all(tree.lookup(b"/new").content) == big and len(tree.lookup(b"/more").children) == 200  # type: ignore[union-attr]
     assert spans[1].size <= spans[2].offset and any("moved by" in note for note in notes)
     assert read(fat.FORMAT, read_all(SliceBlob(BytesBlob(out), spans[2].offset, spans[2].size)))
-    assert {one.name: one.boots for one in lint_iso(BytesBlob(out))} == {
-        one.name: one.boots for one in lint_iso(BytesBlob(old))
-    }
+    assert boots(out) == boots(old)
+    assert volume(out) * BLOCK >= max(one.offset + one.size for one in partitions(BytesBlob(out)))
+
+
+def volume(data: bytes) -> int:
+    return low32(IsoImage(BytesBlob(data), Limits.default()).primary.space_size)
+
+
+@pytest.mark.parametrize("table", ["mbr", "gpt"])
+def test_what_is_new_is_inside_of_the_volume(table: str) -> None:
+    """As other tools write it: the descriptor's volume ends before the partition that is appended."""
+    made = bytearray(bootable(Boot(images=(BootImage(2, UEFI),), table=table, appended=APPENDED)))  # type: ignore[arg-type]
+    behind = next(one for one in partitions(BytesBlob(bytes(made))) if one.number == 2)
+    struct.pack_into("<Q", made, 16 * BLOCK + 80, both32(behind.offset // BLOCK))
+    out, _ = changed(bytes(made), Add(b"/new", file(bytes(5 * BLOCK))))
+    new = read(FORMAT, out).lookup(b"/new")
+    spans = {one.number: one for one in partitions(BytesBlob(out))}
+    assert new.content.start + 5 * BLOCK <= volume(out) * BLOCK <= spans[2].offset  # type: ignore[union-attr]
+    assert read_all(read(FORMAT, out[: volume(out) * BLOCK]).lookup(b"/new").content) == bytes(5 * BLOCK)  # type: ignore[union-attr]
+    assert boots(out) == boots(bytes(made))
 
 
 def test_of_two_esps_both_are_changed() -> None:
@@ -288,3 +306,51 @@ def test_a_fat_with_a_loader_boots_whatever_its_type() -> None:
     data = {2: dataclasses.replace(APPENDED[2], gpt_kind=uuid.UUID("ebd0a0a2-b9e5-4433-87c0-68b6b72699c7"))}
     (found,) = [one for one in lint_iso(BytesBlob(bootable(Boot(table="gpt", appended=data)))) if one.name == "uefi-usb"]
     assert found.boots and any("by its type" in text for text in found.warnings)
+
+
+def test_an_iso_in_a_partition_of_its_own_is_left_alone() -> None:
+    other = written(FORMAT, Tree(Dir(children={b"a": file(b"theirs")})), iso9660.Options(time=0, volume_id="SUB"))
+    old = bootable(Boot(table="mbr", appended={2: Appended(BytesBlob(other), mbr_kind=0x83)}))
+    out, _ = changed(old, VolumeId("NEW"), Add(b"/new", file(b"new")), Remove(b"/a"))
+    second = next(one for one in partitions(BytesBlob(out)) if one.number == 2)
+    assert out[second.offset : second.offset + second.size].startswith(other)
+    assert b"/new" in read(FORMAT, out) and b"/a" not in read(FORMAT, out)
+
+
+def test_partitions_that_overlap_are_not_torn() -> None:
+    made = bytearray(bootable(Boot(images=(BootImage(2, UEFI),), table="mbr", appended=APPENDED)))
+    second = next(one for one in partitions(BytesBlob(bytes(made))) if one.number == 2)
+    end = second.offset // 512
+    for number, kind, first, count in ((0, 0x83, 0, end), (2, 0x83, end - 8, 16)):
+        struct.pack_into("<B3sB3sII", made, 446 + 16 * number, 0, b"", kind, b"", first, count)
+    before = bytes(made)
+    result = modify(BytesBlob(before), [Add(b"/new", file(b"new"))])
+    out = read_all(result.blob())
+    assert out[second.offset : second.offset + second.size] == before[second.offset : second.offset + second.size]
+    assert read_all(read(FORMAT, out).lookup(b"/new").content) == b"new"  # type: ignore[union-attr]
+
+
+def test_an_esp_whose_bytes_another_file_has_too_is_refused() -> None:
+    both = file(esp(b"BOOTX64.EFI"))
+    tree = Tree(Dir(children={**BASE.root.children, b"efi.img": both, b"backup.img": file(esp(b"BOOTX64.EFI"))}))
+    made = written(FORMAT, tree, iso9660.Options(time=0, dedup=True, boot=Boot(images=(BootImage(b"/efi.img", UEFI),))))
+    with pytest.raises(NotRepresentable, match="have the same bytes"):
+        changed(made, EspAdd(b"/x", BytesBlob(b"x")))
+    assert b"/new" in read(FORMAT, changed(made, Add(b"/new", file(b"")))[0])
+
+
+def test_a_gpt_whose_partitions_overlap_boots_nothing() -> None:
+    made = bytearray(bootable(Boot(images=(BootImage(2, UEFI),), table="gpt", appended=APPENDED)))
+    assert boots(bytes(made))["uefi-usb"]
+    entries = int.from_bytes(made[512 + 72 : 512 + 80], "little") * 512
+    first = int.from_bytes(made[entries + 128 + 32 : entries + 128 + 40], "little")
+    made[entries : entries + 128] = made[entries + 128 : entries + 256]
+    struct.pack_into("<QQ", made, entries + 32, first - 8, first + 8)  # another one reaches into the ESP
+    length = 128 * int.from_bytes(made[512 + 80 : 512 + 84], "little")
+    struct.pack_into("<I", made, 512 + 88, zlib.crc32(made[entries : entries + length]))
+    struct.pack_into("<I", made, 512 + 16, 0)
+    struct.pack_into("<I", made, 512 + 16, zlib.crc32(made[512 : 512 + 92]))
+    (found,) = [one for one in lint_iso(BytesBlob(bytes(made))) if one.name == "uefi-usb"]
+    assert not found.boots and any("overlaps" in text for text in found.reasons)
+    with pytest.raises(Unsupported, match="lies across"):
+        changed(bytes(made), Add(b"/new", file(b"new")))
