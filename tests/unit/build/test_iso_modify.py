@@ -339,13 +339,13 @@ def test_an_esp_whose_bytes_another_file_has_too_is_refused() -> None:
     assert b"/new" in read(FORMAT, changed(made, Add(b"/new", file(b"")))[0])
 
 
-def test_a_gpt_whose_partitions_overlap_boots_nothing() -> None:
-    made = bytearray(bootable(Boot(images=(BootImage(2, UEFI),), table="gpt", appended=APPENDED)))
-    assert boots(bytes(made))["uefi-usb"]
+def test_a_gpt_whose_partitions_overlap_boots_nothing_and_is_not_torn() -> None:
+    boot = Boot(images=(BootImage(2, UEFI),), table="gpt", appended=APPENDED, partition_offset=16)
+    made = bytearray(bootable(boot))
+    assert boots(bytes(made))["uefi-usb"] and b"/new" in read(FORMAT, changed(bytes(made), Add(b"/new", file(b"new")))[0])
     entries = int.from_bytes(made[512 + 72 : 512 + 80], "little") * 512
-    first = int.from_bytes(made[entries + 128 + 32 : entries + 128 + 40], "little")
-    made[entries : entries + 128] = made[entries + 128 : entries + 256]
-    struct.pack_into("<QQ", made, entries + 32, first - 8, first + 8)  # another one reaches into the ESP
+    last = int.from_bytes(made[entries + 40 : entries + 48], "little")
+    struct.pack_into("<Q", made, entries + 40, last + 8)  # the first partition reaches into the ESP
     length = 128 * int.from_bytes(made[512 + 80 : 512 + 84], "little")
     struct.pack_into("<I", made, 512 + 88, zlib.crc32(made[entries : entries + length]))
     struct.pack_into("<I", made, 512 + 16, 0)
