@@ -9,8 +9,7 @@ from __future__ import annotations
 import stat
 from collections import Counter
 from collections.abc import Iterator
-from types import TracebackType
-from typing import Final, NamedTuple, Self
+from typing import Final, NamedTuple
 
 from imgcore.blob import EMPTY, Blob, SliceBlob, Spool, read_chunks
 from imgcore.codec import StreamDecoder, detect_stream
@@ -18,6 +17,7 @@ from imgcore.errors import Corrupt, NotThisFormat
 from imgcore.events import Control
 from imgcore.formats.archive import Deferred, TreeBuilder, Window, member_path
 from imgcore.formats.base import Finding, LayoutItem
+from imgcore.formats.common import BlobImage
 from imgcore.formats.cpio.layout import TRAILER, NewcHeader, Numbers, OdcHeader, byte_sum, numbers_of
 from imgcore.formats.cpio.magic import CRC, NEWC, ODC
 from imgcore.limits import Limits
@@ -117,7 +117,7 @@ class _Group(Deferred):
         self.content: Blob = EMPTY
 
 
-class CpioImage:
+class CpioImage(BlobImage):
     """An open cpio; see `formats.base.Image`."""
 
     def __init__(self, blob: Blob, limits: Limits) -> None:
@@ -301,15 +301,7 @@ class CpioImage:
     def close(self) -> None:
         """Close the decompressed parts, and the blob if it can be closed."""
         self._close_spools()
-        close = getattr(self.blob, "close", None)
-        if close is not None:
-            close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
+        super().close()
 
 
 def _next_part(blob: Blob, at: int) -> int | None:

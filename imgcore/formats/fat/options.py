@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Self
+from typing import Final, Self
 
+from imgcore.formats.common import values_from_text
 from imgcore.limits import parse_size
 from imgcore.model import Capabilities
 from imgcore.values import value_class
@@ -74,15 +75,7 @@ class Options:
 
     def with_settings(self, settings: Mapping[str, str]) -> Self:
         """Return these options with the named fields set from text; raises ValueError."""
-        values: dict[str, Any] = {}
-        for key, text in settings.items():
-            name = key.replace("-", "_")
-            if name not in _FROM_TEXT:
-                raise ValueError(f"fat has no option `{key}`; known: {', '.join(sorted(_FROM_TEXT))}")
-            try:
-                values[name] = _FROM_TEXT[name](text)
-            except ValueError as error:
-                raise ValueError(f"`{key}={text}`: {error}") from None
+        values = values_from_text("fat", _FROM_TEXT, settings)
         return dataclasses.replace(self, **values)
 
 

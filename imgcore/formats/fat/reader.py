@@ -10,13 +10,13 @@ from __future__ import annotations
 import threading
 from array import array
 from collections.abc import Iterator, Mapping
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from imgcore.blob import Blob, Segment
 from imgcore.errors import Corrupt, context, show
 from imgcore.events import Control
 from imgcore.formats.base import Finding, LayoutItem
+from imgcore.formats.common import BlobImage
 from imgcore.formats.fat.boot_sector import read_boot_sector
 from imgcore.formats.fat.entries import Entry, entries_of, unpack_time
 from imgcore.formats.fat.layout import (
@@ -41,7 +41,7 @@ def open_image(blob: Blob, limits: Limits | None = None) -> FatImage:
     return FatImage(blob, limits or Limits.default())
 
 
-class FatImage:
+class FatImage(BlobImage):
     """An open volume; see `formats.base.Image`."""
 
     def __init__(self, blob: Blob, limits: Limits) -> None:
@@ -218,18 +218,6 @@ class FatImage:
         from imgcore.formats.fat.check import check_blob
 
         return check_blob(self.blob, self.limits, control or Control())
-
-    def close(self) -> None:
-        """Close the blob, if it can be closed."""
-        close = getattr(self.blob, "close", None)
-        if close is not None:
-            close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
 
 
 class _Content:

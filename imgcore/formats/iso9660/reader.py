@@ -10,13 +10,13 @@ from __future__ import annotations
 import stat
 import threading
 from collections.abc import Iterator, Mapping
-from types import TracebackType
-from typing import Final, Literal, NamedTuple, Self, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from imgcore.blob import Blob
 from imgcore.errors import Corrupt, NotThisFormat, Unsupported, context
 from imgcore.events import Control
 from imgcore.formats.base import Finding, LayoutItem
+from imgcore.formats.common import BlobImage
 from imgcore.formats.iso9660.content import ZisofsBlob, content_of
 from imgcore.formats.iso9660.dates import parse_short
 from imgcore.formats.iso9660.layout import (
@@ -122,7 +122,7 @@ def last_session(blob: Blob) -> int:
     return start
 
 
-class IsoImage:
+class IsoImage(BlobImage):
     """An open image; see `formats.base.Image`.
 
     `world` chooses what is shown, None is what Linux would. `base` is the block that positions are counted from; `session` the
@@ -364,18 +364,6 @@ class IsoImage:
         from imgcore.formats.iso9660.check import check_blob
 
         return check_blob(self.blob, self.limits, control or Control())
-
-    def close(self) -> None:
-        """Close the blob, if it can be closed."""
-        close = getattr(self.blob, "close", None)
-        if close is not None:
-            close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
 
 
 class _Children(Mapping[bytes, Node]):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Final, Literal, Self
 
 from imgcore.engine.protocol import Tails, minimum_memory
+from imgcore.formats.common import values_from_text
 from imgcore.formats.squashfs import layout
 from imgcore.formats.squashfs.layout import MAX_IDS
 from imgcore.limits import parse_size
@@ -210,16 +211,7 @@ class Options:
 
     def with_settings(self, settings: Mapping[str, str]) -> Self:
         """Return these options with the named fields set from text; raises ValueError."""
-        values: dict[str, Any] = {}
-        for key, text in settings.items():
-            name = key.replace("-", "_")
-            if name not in _FROM_TEXT:
-                known = ", ".join(sorted(_FROM_TEXT))
-                raise ValueError(f"squashfs has no option `{key}`; known: {known}")
-            try:
-                values[name] = _FROM_TEXT[name](text)
-            except ValueError as error:
-                raise ValueError(f"`{key}={text}`: {error}") from None
+        values = values_from_text("squashfs", _FROM_TEXT, settings)
         share = values.get("dict_size")
         if share is not None and not isinstance(share, int):  # a part of a block
             size = share * values.get("block_size", self.block_size)

@@ -12,8 +12,7 @@ from __future__ import annotations
 import struct
 import threading
 from collections.abc import Iterator, Mapping
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from imgcore.blob import Blob
 from imgcore.blob.cache import BlockCache
@@ -21,6 +20,7 @@ from imgcore.codec import get_decoder
 from imgcore.errors import Corrupt, NotThisFormat, PathError, Unsupported, context
 from imgcore.events import Control
 from imgcore.formats.base import Finding, LayoutItem
+from imgcore.formats.common import BlobImage
 from imgcore.formats.squashfs import layout
 from imgcore.formats.squashfs.content import FileContent
 from imgcore.formats.squashfs.dir_reader import bad_name, read_listing
@@ -62,7 +62,7 @@ def read_superblock(blob: Blob) -> Superblock:
     return Superblock.unpack_from(raw)
 
 
-class SquashfsImage:
+class SquashfsImage(BlobImage):
     """An open squashfs image; see `formats.base.Image`. `on_stored` is told of each compressed block that is decoded."""
 
     def __init__(self, blob: Blob, limits: Limits, on_stored: OnStored | None = None) -> None:
@@ -330,18 +330,6 @@ class SquashfsImage:
         if not isinstance(node, Dir) or not isinstance(node.children, _Children):
             raise PathError("not a directory", path=path)
         return node.children.size
-
-    def close(self) -> None:
-        """Close the blob, if it can be closed."""
-        close = getattr(self.blob, "close", None)
-        if close is not None:
-            close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
 
 
 class _Children(Mapping[bytes, Node]):

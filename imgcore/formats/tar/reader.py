@@ -7,14 +7,14 @@ import binascii
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from imgcore.blob import EMPTY, Blob, SliceBlob
 from imgcore.errors import Corrupt, context, show
 from imgcore.events import Control
 from imgcore.formats.archive import TreeBuilder, member_path
 from imgcore.formats.base import Finding, LayoutItem
+from imgcore.formats.common import BlobImage
 from imgcore.formats.tar.acl import acl_from_text
 from imgcore.formats.tar.layout import BLOCK, TYPE_NAMES, checksum_fits
 from imgcore.formats.tar.members import Ending, Member, MemberReader
@@ -83,7 +83,7 @@ def xattrs_of(member: Member) -> Mapping[bytes, bytes]:
     return out or NO_XATTRS
 
 
-class TarImage:
+class TarImage(BlobImage):
     """An open tar; see `formats.base.Image`."""
 
     def __init__(self, blob: Blob, limits: Limits) -> None:
@@ -179,15 +179,3 @@ class TarImage:
         from imgcore.formats.tar.check import check_blob
 
         return check_blob(self.blob, self.limits, control or Control())
-
-    def close(self) -> None:
-        """Close the blob, if it can be closed."""
-        close = getattr(self.blob, "close", None)
-        if close is not None:
-            close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
