@@ -19,7 +19,8 @@ from imgcore.formats.iso9660.dates import LONG_UNSET, parse_long
 from imgcore.formats.iso9660.describe import catalog_of
 from imgcore.formats.iso9660.digest import stored_digest, verify
 from imgcore.formats.iso9660.layout import BLOCK, FIRST_DESCRIPTOR, MAGIC, BootRecord, VolumeDescriptor, low16, low32
-from imgcore.formats.iso9660.reader import Descriptor, IsoImage
+from imgcore.formats.iso9660.reader import IsoImage
+from imgcore.formats.iso9660.sessions import Descriptor
 from imgcore.limits import Limits
 
 __all__ = ["check_blob"]

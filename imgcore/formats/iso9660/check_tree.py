@@ -13,8 +13,9 @@ from imgcore.formats.iso9660.content import ZisofsBlob
 from imgcore.formats.iso9660.dates import parse_short
 from imgcore.formats.iso9660.layout import BLOCK, DirRecord, VolumeDescriptor, low32
 from imgcore.formats.iso9660.plan import by_bytes, by_stem
-from imgcore.formats.iso9660.reader import Descriptor, IsoImage
+from imgcore.formats.iso9660.reader import IsoImage
 from imgcore.formats.iso9660.records import Item, bad_name, read_records
+from imgcore.formats.iso9660.sessions import Descriptor
 from imgcore.formats.iso9660.susp_reader import Rock, parse
 from imgcore.model import File, join
 

@@ -31,8 +31,9 @@ from imgcore.formats.iso9660.layout import (
 from imgcore.formats.iso9660.names import NamingRules, candidates, enhanced_names, joliet_names, plain_name
 from imgcore.formats.iso9660.path_table import PathTable
 from imgcore.formats.iso9660.plan import by_bytes, by_stem
-from imgcore.formats.iso9660.reader import Descriptor, IsoImage
+from imgcore.formats.iso9660.reader import IsoImage
 from imgcore.formats.iso9660.records import read_records
+from imgcore.formats.iso9660.sessions import Descriptor
 from imgcore.formats.iso9660.susp_reader import entries, parse
 from imgcore.model import Dir, Node, join, split
 from imgcore.wire import chain
