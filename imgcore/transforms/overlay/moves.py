@@ -36,9 +36,10 @@ def rename(upper: Upper, walk: Walk, old: Path, new: Path, how: RenameHow, now_n
     if not new.is_name:
         code = errno.EEXIST if how == "no replace" else errno.EBUSY
         raise fail(code, "the root, or not the name of a directory", new.text)
-    source, target = walk.spot(old), walk.spot(new)
-    if source.found is None:
+    source = walk.spot(old)
+    if source.found is None:  # which Linux says before it looks at the other name
         raise fail(errno.ENOENT, "no such path", old.text)
+    target = walk.spot(new)
     if how == "no replace" and target.found is not None:
         raise fail(errno.EEXIST, "there is something of that name", new.text)
     if how == "exchange" and target.found is None:

@@ -311,3 +311,13 @@ def test_dots_in_a_path_lead_where_linux_goes() -> None:
     overlay.chmod("/d/sub/..", 0o700)
     overlay.rename("d/./x", "/../y")
     assert overlay.listdir("/d/sub/../..") == [b"d", b"f", b"n", b"y"] and overlay.lookup("/d").meta.mode == 0o700
+
+
+@pytest.mark.parametrize("how", ["replace", "no replace", "exchange"])
+def test_what_is_not_there_is_said_before_the_other_name_is_looked_at(how: str) -> None:
+    """The other name is one of a file whose lower data is missing, which by itself is an error."""
+    lost = File(Meta(0o644, xattrs={b"trusted.overlay.metacopy": b""}), BytesBlob(b"x"))
+    mount = Writable([Tree(Dir(children={b"b": lost}))], now_ns=0)
+    with pytest.raises(OverlayError) as caught:
+        mount.rename("/a", "/b", how=how)  # type: ignore[arg-type]
+    assert caught.value.errno == errno.ENOENT
