@@ -34,8 +34,8 @@ _ARCHIVES: Final = ("tar", "cpio", "zip")  # what stands for a directory
 def extension_name(path: str, kind: KindName = "sysext", systemd: SystemdVersion = NEWEST) -> bytes:
     """Return the name of the extension that is stored at a path."""
     text = os.path.basename(os.path.abspath(path))
-    suffix = ".raw"
-    if not text.endswith(suffix) and not os.path.isdir(path):
+    suffix = "" if os.path.isdir(path) else ".raw"
+    if suffix and not text.endswith(suffix):
         known = formats.by_suffix(text)
         suffix = "" if known is None else known.suffix_of(text) or ""
     name = os.fsencode(text[: len(text) - len(suffix)] if suffix and text.lower().endswith(suffix) else text)

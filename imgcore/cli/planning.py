@@ -16,6 +16,7 @@ from imgcore.build.source import open_source
 from imgcore.build.spec import SourceSpec
 from imgcore.cli.command import Run
 from imgcore.errors import context
+from imgcore.hosts import look_at
 from imgcore.limits import Limits
 from imgcore.model import Tree
 from imgcore.sysext.architecture import architecture_of_machine
@@ -138,12 +139,28 @@ def open_host(run: Run, source: SourceSpec, limits: Limits, stack: contextlib.Ex
     return stack.enter_context(open_source(source, limits=limits, stdin=run.stdin(), control=run.control)).tree
 
 
+def _looked_at(run: Run, source: SourceSpec, limits: Limits, stack: contextlib.ExitStack) -> Tree:
+    """Return the tree of the host, of a directory only as far as somebody looks."""
+    top = host_directory(source)
+    return open_host(run, source, limits, stack) if top is None else look_at(top, limits=limits)
+
+
 def plan_of(
-    run: Run, host: SourceSpec, extensions: Sequence[SourceSpec], kind: Any, values: dict[str, Any], stack: contextlib.ExitStack
+    run: Run,
+    host: SourceSpec,
+    extensions: Sequence[SourceSpec],
+    kind: Any,
+    values: dict[str, Any],
+    stack: contextlib.ExitStack,
+    *,
+    whole: bool = True,
 ) -> Plan:
-    """Return what systemd decides about extensions that are not in the host. Raises UsageError."""
+    """Return what systemd decides about extensions that are not in the host. Raises UsageError.
+
+    `whole`: all of the host will be read; else only what is looked at has to be readable.
+    """
     options, limits = options_of(values), values["limits"]
-    tree = open_host(run, host, limits, stack)
+    tree = open_host(run, host, limits, stack) if whole else _looked_at(run, host, limits, stack)
     try:
         opened = open_extensions(extensions, stack, kind=kind, systemd=options.systemd, limits=limits, control=run.control)
         return plan_extensions(tree, opened, kind=kind, options=options)
@@ -154,7 +171,7 @@ def plan_of(
 def plan_of_root(run: Run, root: SourceSpec, kind: Any, values: dict[str, Any], stack: contextlib.ExitStack) -> Plan:
     """Return what systemd decides about the extensions that are in a root. Raises UsageError."""
     options = options_of(values)
-    tree = open_host(run, root, values["limits"], stack)
+    tree = _looked_at(run, root, values["limits"], stack)
     listing = None
     if (top := host_directory(root)) is not None:
 

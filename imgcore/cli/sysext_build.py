@@ -72,11 +72,16 @@ def build_command(run: Run, source: SourceSpec, dest: str, kind: KindName, limit
     os-release. What is outside of the hierarchies (/usr and /opt, of confext /etc) is packed and warned of: it is never
     merged.
     """
-    name = _name(run, dest, kind)
+    try:
+        name = _name(run, dest, kind, values["format_name"])
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
     wanted = _wanted(kind, values)
     with run.work() as control, contextlib.ExitStack() as stack:
         tree = stack.enter_context(open_source(source, limits=limits, stdin=run.stdin(), control=control)).tree
         try:
+            chosen = choose_format(dest, values["format_name"])
+            options = format_options(chosen, {**values, "memory": None}, dest, None)
             globs = Globs(values["exclude"])
             made = extension_tree(leave_out(tree, globs), name, wanted, kind=kind)
             for glob in globs.unused():
@@ -84,8 +89,6 @@ def build_command(run: Run, source: SourceSpec, dest: str, kind: KindName, limit
             if made.renamed is not None:
                 run.output.note(f"renamed `{show(made.renamed)}` to `{show(made.release)}`")
             _warn_outside(run, made.tree, kind)
-            chosen = choose_format(dest, values["format_name"])
-            options = format_options(chosen, {**values, "memory": None}, dest, None)
             epoch = source_date_epoch()
             clock = values["clock"] or (Clock() if epoch is None else Clock.clamp(epoch * 10**9))
             report = pack(
@@ -105,7 +108,7 @@ def build_command(run: Run, source: SourceSpec, dest: str, kind: KindName, limit
     return None
 
 
-def _name(run: Run, dest: str, kind: KindName) -> bytes:
+def _name(run: Run, dest: str, kind: KindName, format_name: str | None) -> bytes:
     """Return the extension's name. Raises UsageError for one that systemd passes over, or that no merge survives."""
     name = extension_name(dest, kind)
     if not is_extension_name(name):
@@ -113,6 +116,7 @@ def _name(run: Run, dest: str, kind: KindName) -> bytes:
     if bad := bad_characters(name):
         shown = " ".join(bad.decode())
         raise click.UsageError(f"`{show(dest)}`: with {shown} in its name, systemd could not merge any extension beside it")
+    choose_format(dest, format_name)  # says what is none before anything is said about the name
     if not dest.endswith(".raw"):
         run.output.note(f"warning: systemd looks for {show(name)}.raw, and would pass over `{show(dest)}`")
     return name

@@ -56,6 +56,10 @@ def lint_command(
     Exit code 1: there is an error; 3: an EXT cannot be read.
     """
     version = SystemdVersion(int(systemd))
+    if as_sarif and run.output.as_json:
+        raise click.UsageError("--sarif and --json exclude each other")
+    if kind == "confext" and not version.confext:
+        raise click.UsageError(f"systemd {version.number} has no confext")
     with contextlib.ExitStack() as stack:
         tree = None if host is None else open_host(run, host, limits, stack)
         try:

@@ -55,7 +55,7 @@ def command(
     with contextlib.ExitStack() as stack:
         if kind == "overlay":
             return _tell(run, full, explain(stack_of(run, [host, *extensions], values, limits, stack), full), ())
-        made = plan_of(run, host, extensions, kind, {**values, "limits": limits}, stack)
+        made = plan_of(run, host, extensions, kind, {**values, "limits": limits}, stack, whole=False)
         merged = merge_plan(made)
         notes = [*left_out(made), *_holders(made, full)]
         found = merged.at(full)

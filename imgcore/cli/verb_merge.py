@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from imgcore.build.pack import choose_format, pack
 from imgcore.build.spec import SourceSpec
@@ -19,7 +20,7 @@ from imgcore.cli.packing import parse_compression, parse_losses, parse_settings
 from imgcore.cli.planning import decision_options, plan_of
 from imgcore.cli.stacking import KIND, overlay_flags, require_of_kind, stack_of
 from imgcore.cli.verb_pack import format_options, show_report, target
-from imgcore.errors import NotRepresentable, TargetExists, show
+from imgcore.errors import NotRepresentable, OutputError, TargetExists, show
 from imgcore.limits import Limits
 from imgcore.model import Loss, Tree, manifest_lines
 from imgcore.sysext.merging import MergedHost, merge_plan
@@ -82,10 +83,11 @@ def command(
     --allow-loss lookup says that it may be missing.
     """
     require_of_kind(kind)
-    if dest == "-" and manifest:
-        raise click.UsageError("--manifest and DEST `-` both go to standard output")
+    _require_places(dest, html, [host, *extensions], manifest=manifest)
     if html is not None and os.path.lexists(html) and not values["replace"]:
         raise TargetExists("exists already", path=html, hint="--force replaces it")
+    if dest is not None:
+        _require_dest(dest, values)
     with run.work(), contextlib.ExitStack() as stack:
         quiet = manifest or dest == "-"
         code, views, tree = 0, [], None
@@ -97,7 +99,8 @@ def command(
             made = plan_of(run, host, extensions, kind, {**values, "limits": limits}, stack)
             code = say_decisions(run, made, on_stderr=quiet)
             if made.blocked or made.unsupported:
-                run.output.note("nothing is merged" + ("" if dest is None else f", and `{show(dest)}` is not written"))
+                why = "nothing is merged" if made.blocked else "what systemd would do is not known"
+                run.output.note(why + ("" if dest is None else f", and `{show(dest)}` is not written"))
                 if html is not None:
                     _page(html, made.root, [], made)
                 return code
@@ -118,6 +121,43 @@ def command(
         if dest is not None:
             _write(run, tree, dest, values, limits, losses)
     return code
+
+
+def _require_places(dest: str | None, html: str | None, inputs: Sequence[SourceSpec], *, manifest: bool) -> None:
+    """Raise UsageError for places that exclude each other, and flags of DEST without a DEST."""
+    if dest == "-" and manifest:
+        raise click.UsageError("--manifest and DEST `-` both go to standard output")
+    if html == "-":
+        raise click.UsageError("--html needs a file")
+    if dest is not None and html is not None and os.path.realpath(dest) == os.path.realpath(html):
+        raise click.UsageError("DEST and --html are one file")
+    for place in (dest, html):
+        for one in inputs:
+            if place is not None and os.path.exists(place) and os.path.exists(one.path) and os.path.samefile(place, one.path):
+                raise click.UsageError(f"`{show(place)}` is read, so that it cannot be replaced")
+    context = click.get_current_context()
+    mine = {one.name: one.opts[-1] for one in context.command.params}
+    for name in (
+        ("format_name", "compression", "block_size", "settings", "jobs", "no_sync", "allow_loss") if dest is None else ()
+    ):
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"{mine[name]} has no effect without -o")
+
+
+def _require_dest(dest_text: str, values: dict[str, Any]) -> None:
+    """Raise UsageError, TargetExists for a DEST that cannot be written, before anything else is."""
+    try:
+        dest = target(dest_text)
+        kind = choose_format(dest, values["format_name"])
+        format_options(kind, {**values, "memory": None}, None if dest_text == "-" else dest_text, None)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    if dest_text == "-":
+        return
+    if not os.path.isdir(os.path.dirname(os.path.realpath(dest_text))):
+        raise OutputError("no such directory", path=os.path.dirname(dest_text))
+    if os.path.lexists(dest_text) and not values["replace"] and os.path.isfile(dest_text):
+        raise TargetExists("target exists", path=dest_text, hint="--force replaces it")
 
 
 def _page(path: str, tree: Tree, views: Sequence[tuple[bytes, Merged]], plan: Plan | None) -> None:

@@ -6,12 +6,13 @@ import importlib
 from typing import TYPE_CHECKING
 
 from imgcore.hosts.directory import Mounts, meta_at, node_at, scan
+from imgcore.hosts.lazily import look_at
 
 if TYPE_CHECKING:
     from imgcore.hosts.extract import unpack
     from imgcore.hosts.unpacking import UnpackReport
 
-__all__ = ["Mounts", "UnpackReport", "meta_at", "node_at", "scan", "unpack"]
+__all__ = ["Mounts", "UnpackReport", "look_at", "meta_at", "node_at", "scan", "unpack"]
 
 
 def __getattr__(name: str) -> object:

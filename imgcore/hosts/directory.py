@@ -34,7 +34,7 @@ from imgcore.hosts.columns import table_of
 from imgcore.limits import Limits
 from imgcore.model import NO_XATTRS, Device, Dir, File, Meta, Node, Pipe, Socket, Symlink, Table, Tree
 
-__all__ = ["Mounts", "meta_at", "node_at", "scan"]
+__all__ = ["Mounts", "meta_at", "meta_of", "node_at", "scan"]
 
 Mounts: TypeAlias = Literal["cross", "empty", "skip"]
 """What becomes of a directory that another file system is mounted on: scanned, left empty, or left out."""
@@ -120,6 +120,11 @@ def meta_at(path: str | bytes | os.PathLike[str], *, xattrs: bool = True) -> Met
     except OSError as error:
         raise SourceUnreadable(f"cannot open: {error.strerror}", path=os.fsencode(path)) from None
     return _Scan(xattrs, frozenset(), Control()).meta(found, name, -1, name)
+
+
+def meta_of(found: os.stat_result, path: bytes) -> Meta:
+    """Return the metadata of what was found at a path, extended attributes included. Raises SourceUnreadable, SourceChanged."""
+    return _Scan(True, frozenset(), Control()).meta(found, path, -1, path)
 
 
 class _Todo(NamedTuple):

@@ -122,7 +122,7 @@ def hierarchy_of(
         layers += [layer] if layer is not None else []
         blocks += [block] if block is not None else []
     used = [layer.name for layer in layers]
-    writes = writes_of(root, path, host, mode)
+    writes = writes_of(root, path, host, mode, follows=systemd.makes_linked_directories)
     merged = bool(layers) or (mode != "no" and systemd.mutable_alone)
     if merged and writes.trouble:
         fix = f"repair {_text(writes.path or b'')}, or merge with --mutable no"
@@ -140,7 +140,13 @@ def hierarchy_of(
     if merged and not layers and writes.upper == "none" and not writes.trouble:
         found = "nothing on the host, in the extensions or in a mutable directory"
         blocks.append(
-            Block("empty", path, found, "two layers, since Linux mounts no single one", f"make {_text(path)} on the host")
+            Block(
+                "empty",
+                path,
+                found,
+                "two layers, since Linux mounts no single one",
+                f"put something into {_text(path)} of the host",
+            )
         )
     options = _options(kind, used, path, host, has_host, writes, prefix)
     if merged and options > MOST_OPTIONS:

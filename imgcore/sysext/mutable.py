@@ -80,8 +80,11 @@ class Writes:
     trouble: str = ""
 
 
-def writes_of(tree: Tree, hierarchy: bytes, host: Place | None, mode: MutableMode) -> Writes:
-    """Return what happens to writes; `host` is where the hierarchy is on the host, None where it is missing."""
+def writes_of(tree: Tree, hierarchy: bytes, host: Place | None, mode: MutableMode, *, follows: bool = True) -> Writes:
+    """Return what happens to writes; `host` is where the hierarchy is on the host, None where it is missing.
+
+    `follows`: a directory that is missing is made where a link leads.
+    """
     if mode == "no":
         return Writes()
     if mode == "ephemeral":
@@ -93,6 +96,8 @@ def writes_of(tree: Tree, hierarchy: bytes, host: Place | None, mode: MutableMod
     except PathError as error:
         return Writes(path=path, trouble=f"{path.decode()}: {error.message}")
     if found is None:
+        if mode == "yes" and not follows and chase(tree, path, follow_last=False) is not None:
+            return Writes(path=path, trouble=f"{path.decode()} is a link that leads nowhere")
         if mode == "yes":
             return Writes("directory", path, created=True)
         return Writes(upper)

@@ -116,6 +116,11 @@ class SystemdVersion:
         return self.number >= 258
 
     @property
+    def makes_linked_directories(self) -> bool:
+        """A mutable directory that is missing is made where a dangling link leads; before, the link was in the way."""
+        return self.number >= 258
+
+    @property
     def mutable_alone(self) -> bool:
         """A mutable hierarchy is merged without any extension too."""
         return self.number >= 258

@@ -232,3 +232,64 @@ def test_what_a_tree_does_wrong_is_a_conflict_with_a_place(imgcore_cli: Cli, pla
     (releases / "extension-release.b").write_bytes(b"ID=\0\n")
     result = imgcore_cli(*words, "--force")
     assert result.code == 3 and "/usr/lib/extension-release.d/extension-release.b" in result.err
+
+
+# --- hosts that cannot be read whole, and places
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="another user's directory")
+def test_what_has_nothing_to_do_with_extensions_is_not_read(
+    imgcore_cli: Cli, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build(imgcore_cli, "hello", "root/var/lib/extensions/hello.raw", "--id", "_any")
+    (place / "root/proc/1").mkdir(parents=True)
+    real = os.listdir
+
+    def listdir(path: bytes) -> list[bytes]:
+        assert not os.fsencode(path).startswith(os.fsencode(place / "root/proc")), "looked at"
+        return real(path)
+
+    monkeypatch.setattr(os, "listdir", listdir)
+    for verb in ("list", "status", "plan", "merge", "refresh", "unmerge"):
+        assert imgcore_cli("sysext", verb, "--root", "root").code == 0
+    assert imgcore_cli("explain", "/usr/bin/hello", "root", "root/var/lib/extensions/hello.raw").code == 0
+
+
+def test_a_directory_keeps_its_whole_name(imgcore_cli: Cli, place: Path) -> None:
+    release = put(place / "a.raw/usr/lib/extension-release.d/extension-release.a", "ID=_any\n")
+    assert "ignored   a.raw [release]" in imgcore_cli("merge", "host", "a.raw", "--systemd", "252").out
+    assert "accepted  a.raw [id]" in imgcore_cli("merge", "host", "a.raw", "--systemd", "257").out
+    release.rename(release.with_name("extension-release.a.raw"))
+    assert "accepted  a.raw [id]" in imgcore_cli("merge", "host", "a.raw", "--systemd", "252").out
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["-o", "same.tar", "--html", "same.tar"], 2, "are one file"),
+        (["-o", "same.tar", "--html", "./same.tar", "--force"], 2, "are one file"),
+        (["--html", "hello.raw", "--force"], 2, "is read, so that it cannot be replaced"),
+        (["-o", "hello.raw", "--force"], 2, "is read, so that it cannot be replaced"),
+        (["--html", "-"], 2, "needs a file"),
+        (["--html", "page.html", "-o", "x.frob"], 2, "x.frob"),
+        (["--html", "page.html", "-o", "nodir/x.raw"], 6, "no such directory"),
+        (["--html", "page.html", "-o", "there.raw"], 2, "target exists"),
+        (["--format", "tar"], 2, "--format has no effect without -o"),
+        (["--allow-loss", "lookup"], 2, "--allow-loss has no effect without -o"),
+    ],
+)
+def test_places_that_cannot_be(imgcore_cli: Cli, place: Path, words: list[str], code: int, said: str) -> None:
+    build(imgcore_cli, "hello", "hello.raw", "--id", "_any")
+    put(place / "there.raw", "mine")
+    before = (place / "hello.raw").read_bytes()
+    result = imgcore_cli("merge", "host", "hello.raw", *words)
+    assert (result.code, said in result.err) == (code, True), result.err
+    assert (place / "hello.raw").read_bytes() == before and (place / "there.raw").read_text() == "mine"
+    assert not (place / "page.html").exists() and not (place / "same.tar").exists() and not (place / "-").exists()
+
+
+def test_what_lint_and_build_refuse_before_they_say_more(imgcore_cli: Cli, place: Path) -> None:
+    assert imgcore_cli("sysext", "lint", "hello", "--sarif", "--json").code == 2
+    assert imgcore_cli("sysext", "lint", "hello", "--kind", "confext", "--systemd", "252").code == 2
+    result = imgcore_cli("sysext", "build", "hello", "-o", "x.frob", "--id", "_any")
+    assert result.code == 2 and "renamed" not in result.err and "looks for" not in result.err

@@ -236,3 +236,17 @@ def _(root: Root) -> None:
     root.extension("a")
     root.write("usr/.systemd-sysext/extensions", "old\n")
     root.write("usr/.systemd-sysext/dev", "0:1\n")
+
+
+# --- a mutable directory that is a link which leads nowhere
+
+for mode, v257, v262 in (("auto", "a", "a"), ("yes", "ABORT", "a"), ("import", "a", "a"), ("ephemeral", "a", "a")):
+    for target in ("/nope", "nope"):
+        again(
+            f"mutable {mode}: the directory dangles to {target}",
+            on_host("var/lib/extensions.mutable/usr", target),
+            "-",
+            v257,
+            v262,
+            arguments=[f"--mutable={mode}"],
+        )
