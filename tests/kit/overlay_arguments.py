@@ -45,6 +45,15 @@ LOWER = Tree(
 EXT4 = (1 << 44) - 4096
 """The largest file of an ext4 with blocks of 4 KiB."""
 
+UPPERS = [
+    (["bb", "a"], "a", False),
+    (["bb", "./a"], "a", False),
+    (["b/c", "a"], "b", False),
+    (["bb", "a"], "b", True),
+    (["b", "a"], "b/c", True),
+    (["b", "a"], "bb", True),
+]
+"""Lower layers, an upper one, and whether Linux mounts them."""
 OVERLAPPING = [
     ["b", "./b"],
     ["b", "b/"],

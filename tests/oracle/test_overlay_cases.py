@@ -11,7 +11,7 @@ import pytest
 from imgcore.transforms.overlay import mount_options
 from tests.kit import overlay_stacks
 from tests.kit.oracles import needs_mount, run, tool
-from tests.kit.overlay_arguments import APART, EXT4, EXT4_SIZES, OVERLAPPING, ROWS, Row, kernel_row, our_row
+from tests.kit.overlay_arguments import APART, EXT4, EXT4_SIZES, OVERLAPPING, ROWS, UPPERS, Row, kernel_row, our_row
 from tests.kit.overlay_cases import GROUPS, spec_of
 from tests.oracle.overlay_fuzz import compare_writes, show_writes, tmpfs
 
@@ -69,6 +69,24 @@ def test_linux_mounts_what_does_not_overlap(lowers: list[str], tmp_path: Path, m
     else:
         overlay_stacks.unmount()
     assert said == ("ELOOP" if lowers in OVERLAPPING else "mounted")
+
+
+@pytest.mark.parametrize(("lowers", "upper", "fine"), UPPERS)
+def test_linux_and_an_upper_layer_inside(
+    lowers: list[str], upper: str, fine: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needs_mount()
+    monkeypatch.chdir(tmp_path)
+    for name in ("a", "b/c", "bb", "m", "w"):
+        os.makedirs(name)
+    said = "mounted"
+    try:
+        overlay_stacks.mount(os.fsdecode(mount_options(lowers, upper=upper, work="w")))
+    except OSError as error:
+        said = errno.errorcode[error.errno]
+    else:
+        overlay_stacks.unmount()
+    assert said == ("mounted" if fine else "ELOOP")
 
 
 def _wrong(rows: list[Row], **options: int) -> list[str]:

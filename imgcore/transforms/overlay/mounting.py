@@ -89,6 +89,11 @@ def check_mount(
                 shown = " and ".join(f"`{path.decode('utf-8', 'backslashreplace')}`" for path in (other, one))
                 _refuse(errno.ELOOP, f"layers overlap: {shown}")
 
+    for one in below if upper is not None else ():
+        # A lower layer may hold the upper one, and not the other way round.
+        if _is_below(one, os.fsencode(upper or b"")):
+            _refuse(errno.ELOOP, f"a lower layer inside of the upper one: `{one.decode('utf-8', 'backslashreplace')}`")
+
 
 def _paths(given: Sequence[HostPath]) -> list[bytes]:
     """Return paths as bytes. Raises TypeError for one path where several are meant."""
@@ -99,10 +104,14 @@ def _paths(given: Sequence[HostPath]) -> list[bytes]:
 
 def _overlap(path: bytes, other: bytes) -> bool:
     """Whether one path is the other, however it is written, or below it."""
+    return _is_below(path, other) or _is_below(other, path)
+
+
+def _is_below(path: bytes, other: bytes) -> bool:
+    """Whether a path is another one, however it is written, or below it."""
     one, two = (posixpath.normpath(text).split(b"/") for text in (path, other))
     one, two = ([name for name in names if name not in (b"", b".")] for names in (one, two))
-    size = min(len(one), len(two))
-    return one[:size] == two[:size] and path.startswith(b"/") == other.startswith(b"/")
+    return one[: len(two)] == two and path.startswith(b"/") == other.startswith(b"/")
 
 
 def _refuse(code: int, message: str, hint: str | None = None) -> None:

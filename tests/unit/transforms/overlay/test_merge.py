@@ -26,7 +26,7 @@ from imgcore.transforms.overlay import (
     without_unseen,
 )
 from imgcore.transforms.overlay.options import settle
-from tests.kit.overlay_arguments import APART, OVERLAPPING
+from tests.kit.overlay_arguments import APART, OVERLAPPING, UPPERS
 
 WHITEOUT = char_device(0, 0)
 EMPTY = Tree(Dir())
@@ -255,6 +255,16 @@ def test_layers_overlap_however_they_are_written(lowers: list[str]) -> None:
 @pytest.mark.parametrize("lowers", APART)
 def test_layers_that_only_look_alike_do_not(lowers: list[str]) -> None:
     check_mount(lowers)
+
+
+@pytest.mark.parametrize(("lowers", "upper", "fine"), UPPERS)
+def test_an_upper_layer_may_be_inside_of_a_lower_one(lowers: list[str], upper: str, fine: bool) -> None:
+    if fine:
+        check_mount(lowers, upper=upper, work="w")
+        return
+    with pytest.raises(OverlayError) as caught:
+        check_mount(lowers, upper=upper, work="w")
+    assert caught.value.errno == errno.ELOOP
 
 
 @pytest.mark.parametrize("lowers", [["", "a"], ["a", ""]])
