@@ -191,6 +191,14 @@ class AtomicFile(_DescriptorSink):
         if mode is not None:
             fchmod(fd, mode)
 
+    def skip(self, size: int) -> None:
+        """Append so many zeros, as a hole."""
+        try:
+            resize(self._fd, self._position + size)
+        except OSError as error:
+            raise _output_error(error, self._path) from None
+        self._position += size
+
     def __enter__(self) -> Self:
         return self
 
