@@ -141,7 +141,7 @@ class DebImage(BlobImage):
             "arch": package.arch,
             "control": self._stream(self.members[1], b"control.tar") or "none",
             "data": self._stream(self._data_member, b"data.tar") or "none",
-            "fields": {name: show(value) for name, value in package.fields.items()},
+            "fields": {name: show(value.replace("\n", "")) for name, value in package.fields.items()},
             "conffiles": [show(b"/" + path) for path in package.conffiles],
             "scripts": [script.name for script in package.scripts],
             "triggers": [show(line) for line in package.triggers],
