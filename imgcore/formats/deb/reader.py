@@ -92,8 +92,7 @@ class DebImage(BlobImage):
         stream = self._stream(member, name)
         packed = SliceBlob(self.blob, member.data, member.size)
         if stream is None:
-            with context(structure=name.decode()):
-                return TarImage(packed, self.limits)
+            return self._opened(packed, member, name)
         found = detect_stream(packed.read_at(0, HEAD_SIZE))
         if found != stream:
             raise Corrupt(
@@ -108,9 +107,14 @@ class DebImage(BlobImage):
         for data in bounded_stream(stream, read_chunks(packed, _CHUNK), self.limits, start=member.data):
             spool.append(data)
             self.limits.require("max_stream", spool.size)
-        spool.seal()
+        return self._opened(spool.seal(), member, name)
+
+    def _opened(self, blob: Blob, member: Member, name: bytes) -> TarImage:
         with context(structure=name.decode()):
-            return TarImage(spool, self.limits)
+            try:
+                return TarImage(blob, self.limits)
+            except NotThisFormat:
+                raise Corrupt(f"{name.decode()} is no tar", offset=member.data) from None
 
     def _files(self) -> TarImage:
         """Return data.tar, undone once."""
