@@ -28,7 +28,7 @@ def parse_xml(chunks: Iterable[bytes], begin: Begin, end: End, limits: Limits, w
 
     Names are without their name space. Raises Corrupt with the line, LimitExceeded, and what the two functions raise.
     """
-    parser = expat.ParserCreate(namespace_separator=_SEPARATOR)
+    parser = expat.ParserCreate("UTF-8", namespace_separator=_SEPARATOR)  # whatever the document says
     parser.buffer_text = True
     texts: list[list[str]] = []
     sizes: list[int] = []

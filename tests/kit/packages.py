@@ -143,7 +143,8 @@ class Rpm:
         }
         if self.epoch is not None:
             found[Tag.EPOCH] = Kind.INT32, [self.epoch]
-        own = [f"{self.name} = {self.epoch or 0}:{self.version}-{self.release}", *self.provides]
+        epoch = "" if self.epoch is None else f"{self.epoch}:"
+        own = [f"{self.name} = {epoch}{self.version}-{self.release}", *self.provides]
         for kind, wanted in (
             ("PROVIDE", own),
             ("REQUIRE", self.requires),

@@ -127,9 +127,18 @@ class Header:
         if entry.type not in kinds:
             allowed = " or ".join(sorted(kind.name for kind in kinds))
             raise self.wrong(tag, "value of another type", found=Kind(entry.type).name, allowed=allowed)
-        self._held += entry.count * _VALUE_COST
-        self._limits.require("max_metadata", self._held)
+        self.charge(entry.count * _VALUE_COST)
         return entry
+
+    def charge(self, size: int) -> None:
+        """Count bytes that are made of the header. Raises LimitExceeded."""
+        self._held += size
+        self._limits.require("max_metadata", self._held)
+
+    def require_path(self, size: int) -> None:
+        """Raise LimitExceeded for a path that is too long, and count its bytes."""
+        self._limits.require("max_path", size)
+        self.charge(size)
 
     def texts(self, tag: int) -> list[bytes]:
         """Return the strings of a tag, none where it is not there. Raises Corrupt."""

@@ -239,6 +239,9 @@ def _paths(header: Header) -> list[bytes]:
         raise header.wrong(Tag.DIRINDEXES, "as many values as there are files", found=len(index), allowed=len(names))
     if max(index) >= len(folders):
         raise header.wrong(Tag.DIRINDEXES, "no such directory", found=max(index), allowed=f"below {len(folders)}")
+    lengths = [len(folder) for folder in folders]
+    for number, name in zip(index, names, strict=True):  # a long directory may be that of many names
+        header.require_path(lengths[number] + len(name))
     return [folders[number] + name for number, name in zip(index, names, strict=True)]
 
 

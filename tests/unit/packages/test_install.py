@@ -48,7 +48,9 @@ def test_the_order_does_not_matter() -> None:
     for some in (packages, packages[::-1]):
         with install(opened(*some)) as made:
             assert made.tree["/d"].meta.mode == 0o700 and made.tree["/d/f"].meta.mtime_ns == 0o700 * 10**9
-            assert made.warnings == ("a-1.0-1.x86_64 and b-1.0-1.x86_64 say different things of the directory /d: the first holds",)
+            assert made.warnings == (
+                "a-1.0-1.x86_64 and b-1.0-1.x86_64 say different things of the directory /d: the first holds",
+            )
 
 
 DIFFERENT = {
@@ -85,7 +87,9 @@ def test_owners_come_from_base_packages_and_the_caller() -> None:
     users = rpm("users", Entry(b"/usr/lib/sysusers.d/u.conf", b"u app 500\n"))
     wanted = rpm("w", *(Entry(b"/" + name, user=name, group=name) for name in (b"app", b"web", b"none", b"mine")))
     events: list[Event] = []
-    with install(opened(users, wanted), base=base, accounts=Accounts({"mine": 7}, {"mine": 8}), control=Control(events.append)) as made:
+    with install(
+        opened(users, wanted), base=base, accounts=Accounts({"mine": 7}, {"mine": 8}), control=Control(events.append)
+    ) as made:
         owners = {path: (node.meta.uid, node.meta.gid) for path, node in made.tree.walk() if len(path) < 6 and path != b"/"}
         assert owners == {b"/app": (500, 500), b"/web": (33, 34), b"/none": (0, 0), b"/mine": (7, 8), b"/usr": (0, 0)}
         assert made.warnings == tuple(f"w-1.0-1.x86_64: {kind} `none` is not known: root instead" for kind in ("user", "group"))

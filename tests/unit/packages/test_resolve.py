@@ -65,7 +65,9 @@ def problems(wanted: str, *sources: Made, **more: object) -> tuple[str, ...]:
 
 
 def test_closure() -> None:
-    source = Made({"a-1": "requires b;requires cap(x)", "b-1": "requires c >= 1", "c-1": "requires a", "d-1": "provides cap(x)"})
+    source = Made(
+        {"a-1": "requires b;requires cap(x)", "b-1": "requires c >= 1", "c-1": "requires a", "d-1": "provides cap(x)"}
+    )
     assert isinstance(source, PackageSource)
     assert names("a", source) == ["a-1", "b-1", "c-1", "d-1"]
     found = resolve(["a"], [source], arch="x86_64")
@@ -146,10 +148,18 @@ def test_conflicts_and_obsoletions() -> None:
 
 def test_files() -> None:
     source = Made(
-        {"a-1": "requires /usr/bin/tool", "b-1": "requires /bin/tool", "t-1": "", "e-1": "provides /opt/x", "c-1": "requires /opt/x"},
+        {
+            "a-1": "requires /usr/bin/tool",
+            "b-1": "requires /bin/tool",
+            "t-1": "",
+            "e-1": "provides /opt/x",
+            "c-1": "requires /opt/x",
+        },
         {b"/usr/bin/tool": "t"},
     )
-    assert names("a", source) == ["a-1", "t-1"] and names("b", source) == ["b-1", "t-1"] and names("c", source) == ["c-1", "e-1"]
+    assert (
+        names("a", source) == ["a-1", "t-1"] and names("b", source) == ["b-1", "t-1"] and names("c", source) == ["c-1", "e-1"]
+    )
     assert names("/usr/bin/tool", source) == ["t-1"]
     assert problems("/usr/bin/none", source)
 

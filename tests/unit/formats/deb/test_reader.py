@@ -23,7 +23,9 @@ FILES = {"/usr/bin/a": b"program", "/etc/demo.conf": b"key=1\n"}
 
 
 def data_tar() -> bytes:
-    made = tree({**{name: file(data, mode=0o4755) for name, data in FILES.items()}, "/usr/bin/l": symlink("a"), "/d": directory()})
+    made = tree(
+        {**{name: file(data, mode=0o4755) for name, data in FILES.items()}, "/usr/bin/l": symlink("a"), "/d": directory()}
+    )
     return written(tar.FORMAT, made)
 
 
