@@ -9,6 +9,7 @@
     ├─ TreeError                the tree, not the bytes
     │   ├─ NotRepresentable     the target format cannot hold it; `losses` lists all of it
     │   ├─ MergeConflict        two sources disagree about one path
+    │   ├─ DependencyError      packages that cannot be installed together; `problems` lists all of it
     │   ├─ OverlayError         what Linux's overlayfs answers with an error, whose number it has
     │   └─ PathError            no such path, or not what the caller asked for
     ├─ SourceError              the input could not be read as it was found
@@ -36,6 +37,7 @@ __all__ = [
     "Cancelled",
     "ConfigError",
     "Corrupt",
+    "DependencyError",
     "FormatError",
     "ImgcoreError",
     "LimitExceeded",
@@ -189,6 +191,14 @@ class NotRepresentable(TreeError):
 
 class MergeConflict(TreeError):
     """Two sources disagree about one path."""
+
+
+class DependencyError(TreeError):
+    """Packages cannot be installed together: something is missing, could be several, or is in conflict; `problems` are all."""
+
+    def __init__(self, message: str, *, problems: Sequence[str] = (), hint: str | None = None):
+        super().__init__(message, hint=hint)
+        self.problems = tuple(problems)
 
 
 class OverlayError(TreeError):

@@ -63,14 +63,19 @@ class PackPlan:
 
 def choose_format(dest: object, name: str | None) -> Format:
     """Return the format called `name`, or the one that the suffix of the path `dest` stands for. Raises ValueError."""
+    written = [known for known in formats.FORMATS if known.writable]
+    found = None
     if name is not None:
-        return formats.by_name(name)
-    known = ", ".join(suffix for known in formats.FORMATS for suffix in known.suffixes)
-    if not isinstance(dest, (str, bytes, os.PathLike)):
+        found = formats.by_name(name)
+    elif not isinstance(dest, (str, bytes, os.PathLike)):
         raise ValueError("a format has to be named where the target is no path")
-    found = formats.by_suffix(os.fsdecode(dest))
+    else:
+        found = formats.by_suffix(os.fsdecode(dest))
     if found is None:
-        raise ValueError(f"no format for `{os.fsdecode(dest)}`: name one, or use a suffix of {known}")
+        known = ", ".join(suffix for known in written for suffix in known.suffixes)
+        raise ValueError(f"no format for `{os.fsdecode(dest)}`: name one, or use a suffix of {known}")  # type: ignore[arg-type]
+    if not found.writable:
+        raise ValueError(f"{found.name} is only read, not written; choose one of {', '.join(known.name for known in written)}")
     return found
 
 

@@ -19,8 +19,8 @@ from imgcore.blob import Blob, FileBlob, SliceBlob, Spool, read_chunks
 from imgcore.build.half_changed import is_half_changed
 from imgcore.build.listing_source import LISTINGS, is_manifest, read_listing
 from imgcore.build.spec import Part, SourceSpec
-from imgcore.codec import detect_stream
-from imgcore.codec.stream_detect import HEAD_SIZE
+from imgcore.codec.bounded import bounded_stream
+from imgcore.codec.stream_detect import HEAD_SIZE, detect_stream
 from imgcore.engine import Engine
 from imgcore.errors import NotThisFormat, PathError, SourceUnreadable, Unsupported, context, show
 from imgcore.events import Control, Warned
@@ -33,9 +33,7 @@ __all__ = ["AnyPath", "Source", "find_format", "open_blob", "open_raw_blob", "op
 
 AnyPath: TypeAlias = "str | bytes | os.PathLike[str] | os.PathLike[bytes]"
 _CHUNK = 256 << 10
-_SMALL_STREAM = 1 << 30  # up to here, what a compressed stream becomes is no bomb
 _DISK = "gpt"  # the kind of a source that is a disk, by its one root or usr partition
-_LEAST_MEMORY = 64 << 20  # for the window or dictionary of a compressed stream
 
 
 class Source:
@@ -277,21 +275,7 @@ def plain_blob(blob: Blob, limits: Limits, control: Control, stack: contextlib.E
     name = detect_stream(blob.read_at(0, HEAD_SIZE))
     if name is None or formats.detect(blob) is not None:
         return blob, None
-    return _spooled(_decoded(name, read_chunks(blob, _CHUNK), limits), limits, control, stack), name
-
-
-def _decoded(name: str, chunks: Iterator[bytes], limits: Limits) -> Iterator[bytes]:
-    """Yield what a compressed stream gives; one that becomes absurdly long is LimitExceeded, at its offset."""
-    from imgcore.codec import StreamDecoder  # late: with it come all the libraries
-
-    decoder = StreamDecoder(name, chunks, memory=max(_LEAST_MEMORY, limits.max_metadata // 8))
-    size = 0
-    for data in decoder:
-        size += len(data)
-        if size > _SMALL_STREAM:
-            with context(offset=decoder.position):
-                limits.require("max_ratio", size // max(decoder.position, 1))
-        yield data
+    return _spooled(bounded_stream(name, read_chunks(blob, _CHUNK), limits), limits, control, stack), name
 
 
 def _spooled(pieces: Iterable[bytes], limits: Limits, control: Control, stack: contextlib.ExitStack) -> Spool:
@@ -322,7 +306,7 @@ def _first_blob(
     chunks = itertools.chain([head] if head else [], chunks)
     name = detect_stream(head[:HEAD_SIZE])
     with context(image="standard input"):
-        pieces = chunks if name is None else _decoded(name, chunks, limits)
+        pieces = chunks if name is None else bounded_stream(name, chunks, limits)
         return _spooled(pieces, limits, control, stack), name
 
 
@@ -366,6 +350,8 @@ def _open_image(
         blob = _without_table(blob, kind)
         form = find_format(blob, None if kind == _DISK else kind, name)
         image = stack.enter_context(form.open(blob, limits))
+        for warning in getattr(image, "warnings", ()):
+            control.emit(Warned(warning))
         return Source(name, image.tree, image, form, stack.close, stream or found[1])
 
 

@@ -8,8 +8,10 @@ from typing import Final
 from imgcore.blob import Blob
 from imgcore.formats.base import FileHints, Finding, Format, Hints, Image, LayoutItem, Magic, Options, Report
 from imgcore.formats.cpio import FORMAT as CPIO
+from imgcore.formats.deb import FORMAT as DEB
 from imgcore.formats.fat import FORMAT as FAT
 from imgcore.formats.iso9660 import FORMAT as ISO9660
+from imgcore.formats.rpm import FORMAT as RPM
 from imgcore.formats.squashfs import FORMAT as SQUASHFS
 from imgcore.formats.tar import FORMAT as TAR
 
@@ -29,7 +31,7 @@ __all__ = [
     "detect",
 ]
 
-FORMATS: Final[tuple[Format, ...]] = (SQUASHFS, ISO9660, FAT, TAR, CPIO)
+FORMATS: Final[tuple[Format, ...]] = (SQUASHFS, ISO9660, FAT, TAR, CPIO, RPM, DEB)
 
 
 def by_name(name: str) -> Format:

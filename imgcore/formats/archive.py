@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Final
 
 from imgcore.blob import Blob
-from imgcore.errors import Corrupt, FormatError, LimitExceeded, show
+from imgcore.errors import Corrupt, ImgcoreError, LimitExceeded, show
 from imgcore.formats.base import Finding
 from imgcore.limits import Limits
 from imgcore.model import Dir, Meta, Node, Tree
@@ -246,7 +246,7 @@ class TreeBuilder:
         return Tree(root, self._limits, time_step_ns=time_step_ns)
 
 
-def finding_of(error: FormatError, rule: str) -> Finding:
+def finding_of(error: ImgcoreError, rule: str) -> Finding:
     """Return the finding that says what `error` says; what follows it in the archive cannot be read."""
     path = error.path if isinstance(error.path, bytes) or error.path is None else error.path.encode()
     found, allowed = (None if value is None else str(value) for value in (error.found, error.allowed))

@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol, Self, TypeAlias
 
 from imgcore.blob import Blob, Sink
 from imgcore.engine import Engine
+from imgcore.errors import Unsupported
 from imgcore.events import Control
 from imgcore.limits import Limits
 from imgcore.model import Capabilities, FileHints, Hints, Loss, Tree
@@ -30,6 +31,7 @@ __all__ = [
     "Report",
     "Severity",
     "deferred",
+    "not_written",
 ]
 
 Severity: TypeAlias = Literal["error", "warning"]
@@ -46,6 +48,15 @@ def deferred(place: str) -> Callable[..., Any]:
         return getattr(importlib.import_module(module), name)(*arguments)
 
     return call
+
+
+def not_written(name: str) -> Callable[..., Report]:
+    """Return what stands for the writer of a format that is only read: a function that raises Unsupported."""
+
+    def refuse(*arguments: object) -> Report:
+        raise Unsupported(f"{name} is a format that is only read")
+
+    return refuse
 
 
 @value_class
@@ -175,6 +186,7 @@ class Format:
         magics: where it is recognised.
         recognise: says whether a blob without such bytes is in this format, for formats that have none.
         suffix_settings: what a suffix says beyond the format, as `Options.with_settings` takes it.
+        writable: whether there is a writer; without one `write` raises Unsupported.
         default_options: the options when none are given.
         capabilities: what it can hold.
         open: (blob, limits) to Image; raises NotThisFormat, Corrupt, Unsupported.
@@ -195,6 +207,7 @@ class Format:
     limitations: tuple[str, ...] = ()
     recognise: Callable[[Blob], bool] | None = None
     suffix_settings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    writable: bool = True
 
     def suffix_of(self, name: str) -> str | None:
         """Return the longest of the suffixes that `name` ends in, whatever its case."""

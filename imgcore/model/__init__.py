@@ -1,5 +1,6 @@
 """The tree model: nodes, trees, manifests, differences, capabilities. Everything else turns something into a Tree or back."""
 
+from imgcore.model.accounts import Accounts
 from imgcore.model.build import block_device, char_device, directory, file, symlink, tree
 from imgcore.model.builder import TreeBuilder
 from imgcore.model.capability import LOSS_KINDS, Capabilities, Loss, LossKind, checked, find_losses, project
@@ -29,6 +30,7 @@ __all__ = [
     "LOSS_KINDS",
     "NO_XATTRS",
     "POSIX_CLASSES",
+    "Accounts",
     "Capabilities",
     "Change",
     "ChangeKind",
