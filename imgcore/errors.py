@@ -225,6 +225,10 @@ class VerificationFailed(ImgcoreError):
     """Something read back does not match what it has to be."""
 
 
+class ConfigError(ImgcoreError):
+    """A file of definitions or settings says something that cannot be followed; `structure` names file and line."""
+
+
 class Cancelled(ImgcoreError):
     """The caller asked to stop."""
 

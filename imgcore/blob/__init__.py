@@ -4,7 +4,7 @@ from imgcore.blob.base import Blob, Segment, read_all, read_chunks
 from imgcore.blob.file import FileBlob, HostFile, Identity, open_host
 from imgcore.blob.held import held_file
 from imgcore.blob.memory import EMPTY, BytesBlob, SliceBlob, ZeroBlob
-from imgcore.blob.sink import AtomicFile, MemorySink, PlainFile, Sink, StreamSink, open_sink
+from imgcore.blob.sink import AtomicFile, MemorySink, PlainFile, ScratchSink, Sink, StreamSink, open_sink
 from imgcore.blob.spool import Spool
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "Identity",
     "MemorySink",
     "PlainFile",
+    "ScratchSink",
     "Segment",
     "Sink",
     "SliceBlob",

@@ -21,7 +21,7 @@ from typing import BinaryIO, Protocol, Self
 from imgcore.blob.faked import fchmod, is_faked, open_existing, pread, pwrite, resize
 from imgcore.errors import OutputError, SourceChanged, SourceUnreadable, TargetExists
 
-__all__ = ["AtomicFile", "MemorySink", "PlainFile", "Sink", "StreamSink", "append_from", "open_sink"]
+__all__ = ["AtomicFile", "MemorySink", "PlainFile", "ScratchSink", "Sink", "StreamSink", "append_from", "open_sink"]
 
 _COPY = 1 << 20
 _KERNEL_COPY = 64 << 20
@@ -191,6 +191,14 @@ class AtomicFile(_DescriptorSink):
         if mode is not None:
             fchmod(fd, mode)
 
+    def skip(self, size: int) -> None:
+        """Append so many zeros, as a hole."""
+        try:
+            resize(self._fd, self._position + size)
+        except OSError as error:
+            raise _output_error(error, self._path) from None
+        self._position += size
+
     def __enter__(self) -> Self:
         return self
 
@@ -359,6 +367,22 @@ class StreamSink(_DescriptorSink):
             if self._close:
                 with contextlib.suppress(OSError):  # it was flushed above, or that error is on its way
                     self._stream.close()
+
+
+class ScratchSink(_DescriptorSink):
+    """An image in an unnamed temporary file, which is gone when the sink is left."""
+
+    def __init__(self) -> None:
+        import tempfile  # late, as above
+
+        self._file = tempfile.TemporaryFile(prefix="imgcore-")  # noqa: SIM115 - __exit__ closes it
+        super().__init__(self._file.fileno(), b"temporary file")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._file.close()
 
 
 class MemorySink:

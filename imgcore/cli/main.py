@@ -28,6 +28,8 @@ VERBS: Final = {
     "explain": "tell why a path of a merged host is as it is",
     "sysext": "decide, check and build extensions of systemd",
     "iso": "make, explain and change ISO 9660 images that boot",
+    "repart": "write a disk image from definitions of partitions (repart.d)",
+    "ddi": "make and check discoverable disk images",
     "check": "find everything in an image that breaks the rules",
     "cache": "show or prune a cache of compressed blocks",
     "shims": "write scripts that stand for mksquashfs and unsquashfs",
