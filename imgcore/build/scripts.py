@@ -57,6 +57,7 @@ class Surroundings:
         output: the descriptor that it prints to.
         search: directories of the host with programs, before those of the system; it sees them where they are.
         directory: where it starts.
+        role: what it is called in /work.
     """
 
     environment: Mapping[str, str]
@@ -65,6 +66,7 @@ class Surroundings:
     output: int = 2
     search: Sequence[Path] = field(default_factory=tuple)
     directory: str = "/work/src"
+    role: str = "script"
 
 
 def run_script(
@@ -90,7 +92,7 @@ def run_script(
     for name, text in _SHIMS.items():
         (place / "bin" / name).write_text(text)
         (place / "bin" / name).chmod(0o755)
-    binds = [Bind(place / "bin", "/work/bin"), Bind(script, f"/work/{_role(script)}"), *around.binds]
+    binds = [Bind(place / "bin", "/work/bin"), Bind(script, f"/work/{around.role}"), *around.binds]
     binds += [Bind(path, str(path)) for path in around.search]
     before = None
     if tree is not None:
@@ -103,7 +105,7 @@ def run_script(
         "binds": [(str(one.source.resolve()), one.target, one.mode) for one in binds],
         "network": around.network,
         "directory": around.directory,
-        "command": [f"/work/{_role(script)}", *arguments],
+        "command": [f"/work/{around.role}", *arguments],
         "environment": _environment(around),
     }
     _run(job, script, around.output, control)
@@ -111,10 +113,6 @@ def run_script(
         return None
     now = os.stat(place / "bin" / "restorecon").st_mtime_ns
     return _Reading(tree, before, hosts.scan(place / "tree", control=control), now).result()
-
-
-def _role(script: Path) -> str:
-    return "script-" + "".join(char if char.isalnum() or char in "._-" else "_" for char in script.name)
 
 
 def _environment(around: Surroundings) -> dict[str, str]:
