@@ -69,10 +69,13 @@ class PackageRequest:
 
 
 class InstallPackages(Protocol):
-    """Installs packages: a tree in, the tree with them out. Raises ImgcoreError."""
+    """Finds packages and what they need, and gives what they bring."""
 
-    def __call__(self, tree: Tree, request: PackageRequest, *, control: Control) -> Tree:
-        """Return `tree` with the packages and what they need."""
+    def __call__(self, base: Tree, request: PackageRequest, *, stack: contextlib.ExitStack, control: Control) -> Tree:
+        """Return what the packages bring to `base`, as a tree of its own. Raises ImgcoreError.
+
+        What its contents are read from stays open until `stack` is closed.
+        """
         ...
 
 
@@ -239,8 +242,8 @@ class _Build:
         directories = [*image.words("PackageDirectories"), *image.words("VolatilePackageDirectories")]
         words = (image.text(name) for name in ("Distribution", "Release", "Architecture"))
         request = PackageRequest(tuple(names), tuple(map(Path, directories)), *words)
-        tree = install(tree, request, control=self._control)
-        tree = exclude(tree, list(_STATE))
+        brought = install(tree, request, stack=self._stack, control=self._control)
+        tree = exclude(copy_in(tree, brought), list(_STATE))
         return tree if image.words("BaseTrees") else _first_boot(tree)
 
     def _install_tree(self, tree: Tree, source: Path, target: str | None) -> Tree:

@@ -107,7 +107,7 @@ def command(
     The language is that of mkosi 25.3; `--json summary` prints what `mkosi --json summary` does. What cannot be built is
     refused by its name, with file and line, before anything is done. Options with a mkosi setting's name are mkosi's.
     """
-    place = Path(values["directory"])
+    place = Path(directory)
     given = [*_given(values), *assignments]
     if values["seed"] is not None:
         given.append(("Seed", values["seed"]))
