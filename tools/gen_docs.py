@@ -195,9 +195,9 @@ def mkosi_settings() -> str:
     """Return the table of mkosi's settings, and what is done with each."""
     out = ["# The settings of mkosi\n\n", NOTE]
     out.append(
-        "All settings of mkosi 25.3, and what `imgcore mkosi` does with each ([mkosi.md](mkosi.md)). A *refused* setting is an error"
-        " with file and\nline when an image is built that sets it, within what is said of it; one that is *accepted* has no effect"
-        " on what is in an image.\nAll are read and shown by `--json summary`.\n\n"
+        "All settings of mkosi 25.3, and what `imgcore mkosi` does with each ([mkosi.md](mkosi.md)). A *refused* setting is an"
+        " error with\nfile and line when an image is built that sets it, within what is said of it; one that is *accepted* has no"
+        " effect on what is in\nan image. All are read and shown by `--json summary`.\n\n"
     )
     when = {
         "packages": " (with packages)",
@@ -209,9 +209,8 @@ def mkosi_settings() -> str:
         out.append(f"## [{section}]\n\n| setting | scope | default | |\n|---|---|---|---|\n")
         for one in (row for row in SETTINGS if row.section == section):
             names = ", ".join(f"`{name}`" for name in (*one.paths, *one.globs))
-            said = (
-                one.support + (when.get(one.when, "") if one.support == "refused" else "") + (f": {one.why}" if one.why else "")
-            )
+            limits = when.get(one.when, "") if one.support == "refused" else ""
+            said = one.support + limits + (f": {one.why}" if one.why else "")
             note = f"; set by {names}" if names else ""
             default = "depends" if one.factory is not None else "" if one.default is None else f"`{default_text(one.default)}`"
             out.append(f"| {one.name} | {one.scope} | {default} | {said}{note} |\n")

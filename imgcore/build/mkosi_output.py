@@ -95,7 +95,7 @@ def _write_archive(tree: Tree, image: Image, path: Path, how: Writing, control: 
 
 
 def _level(image: Image, name: str) -> int | None:
-    """Return the level of a compression. Raises Corrupt for one that it does not have."""
+    """Return the level of a compression. Raises ConfigError for one that it does not have."""
     level = image.number("CompressLevel")
     try:
         return stream_level(name, level, single=image.text("Format") == "cpio")

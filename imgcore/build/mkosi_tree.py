@@ -246,7 +246,7 @@ def clean_metadata(tree: Tree, image: Image) -> Tree:
 
 
 def remove_files(tree: Tree, image: Image) -> Tree:
-    """Return `tree` without what RemoveFiles= names. Raises Corrupt for a pattern that names the root, or nothing."""
+    """Return `tree` without what RemoveFiles= names. Raises ConfigError for a pattern that names the root, or nothing."""
     globs = []
     for pattern in image.words("RemoveFiles"):
         parts = [part for part in Path(pattern).parts if part != "/"]

@@ -72,7 +72,7 @@ def _settings_of_mkosi(function: Callable[..., int | None]) -> Callable[..., int
         "imgcore mkosi --json summary",
         "imgcore mkosi --allow-scripts --force --format tar",
     ),
-    codes=(3, 4, 5),
+    codes=(1, 3, 4, 5),
 )
 @click.argument("action", type=click.Choice(["build", "summary"]), default="build", metavar="[build|summary]")
 @click.option(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from imgcore.errors import Corrupt
+from imgcore.errors import ConfigError
 from imgcore.mkosi.names import DISTRIBUTIONS, architecture_of_machine
 from imgcore.values import field, value_class
 
@@ -21,7 +21,7 @@ _VARIABLE: Final = re.compile(r"\$(\w+|\{[^}]*\})", re.ASCII)
 
 
 def _no_program(path: Path) -> str:
-    raise Corrupt(
+    raise ConfigError(
         "a program whose output would be the value",
         path=str(path),
         hint="programs of a configuration run with --allow-scripts only",
@@ -89,10 +89,10 @@ class Place:
     file: Path | None = None
     line: int = 0
 
-    def fail(self, message: str, *, hint: str | None = None, allowed: object = None) -> Corrupt:
+    def fail(self, message: str, *, hint: str | None = None, allowed: object = None) -> ConfigError:
         """Return the error to raise about a value that stands here."""
         path = None if self.file is None else str(self.file)
-        return Corrupt(message, path=path, line=self.line or None, hint=hint, allowed=allowed)
+        return ConfigError(message, path=path, line=self.line or None, hint=hint, allowed=allowed)
 
     def expand(self, text: str) -> str:
         """Return `text` with $NAME and ${NAME} replaced by variables that there are."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from imgcore.errors import Corrupt
+from imgcore.errors import ConfigError
 from imgcore.mkosi.host import Host, Place, Value
 from imgcore.mkosi.names import EXTENSIONS
 from imgcore.mkosi.paths import read_text
@@ -93,7 +93,7 @@ class Configuration:
 def load(host: Host, arguments: Sequence[tuple[str, str]] = ()) -> Configuration:
     """Read the configuration in `host.directory`; `arguments` are settings with their text, as of a command line.
 
-    Raises Corrupt, with file and line, for everything that is wrong in it, and LimitExceeded.
+    Raises ConfigError, with file and line, for everything that is wrong in it, and LimitExceeded.
     """
     warnings: list[str] = []
     cli = Layer()
@@ -126,7 +126,7 @@ def _read_subimages(
     if not directory.exists():
         return []
     if not directory.is_dir():
-        raise Corrupt("not a directory", path=str(directory))
+        raise ConfigError("not a directory", path=str(directory))
     for setting in SETTINGS:
         if setting.scope == "universal":
             cli.values[setting.name] = copy.deepcopy(values[setting.name])
@@ -142,7 +142,7 @@ def _read_subimages(
             continue
         name = path.name.removesuffix(".conf")
         if not name:
-            raise Corrupt("an image without a name", path=str(path))
+            raise ConfigError("an image without a name", path=str(path))
         image = _read_subimage(host, cli, name, path, values, places, warnings)
         if image is not None:
             found.append(image)
@@ -176,7 +176,7 @@ def _read_subimage(
 
 
 def _ordered(images: list[Image], main: Image) -> list[Image]:
-    """Return what the main image depends on, what is depended on first. Raises Corrupt."""
+    """Return what the main image depends on, what is depended on first. Raises ConfigError."""
     graph = {str(one.name): one.words("Dependencies") for one in images}
     needed: set[str] = set()
     queue = [("main image", one) for one in main.words("Dependencies")]
@@ -184,7 +184,7 @@ def _ordered(images: list[Image], main: Image) -> list[Image]:
         asking, name = queue.pop(0)
         if name not in graph:
             near = nearest(name, graph)
-            raise Corrupt(
+            raise ConfigError(
                 f"the {asking} depends on `{name}`, which is no image here", hint=f"did you mean `{near}`?" if near else None
             )
         if name not in needed:
@@ -193,12 +193,12 @@ def _ordered(images: list[Image], main: Image) -> list[Image]:
     try:
         order = list(graphlib.TopologicalSorter({name: graph[name] for name in graph if name in needed}).static_order())
     except graphlib.CycleError as error:
-        raise Corrupt(f"images depend on each other: {' -> '.join(error.args[1])}") from None
+        raise ConfigError(f"images depend on each other: {' -> '.join(error.args[1])}") from None
     return sorted((one for one in images if one.name in needed), key=lambda one: order.index(str(one.name)))
 
 
 def _finished(host: Host, image: Image) -> Image:
-    """Return the image with what follows from several settings at once. Raises Corrupt for those that exclude each other."""
+    """Return the image with what follows from several settings . Raises ConfigError for those that do not go together."""
     values = image.values
     build = values["BuildDirectory"]
     name = "~".join(image.text(one) for one in ("Distribution", "Release", "Architecture"))

@@ -15,7 +15,7 @@ import textwrap
 from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
-from imgcore.errors import Corrupt
+from imgcore.errors import ConfigError
 
 __all__ = ["Entry", "read_ini"]
 
@@ -41,7 +41,7 @@ class _Open:
 def read_ini(text: str, only: Collection[str] = ()) -> Iterator[Entry]:
     """Yield the entries of a file, those of other sections than `only` left out where that is not empty.
 
-    Raises Corrupt, with the line: for a line that is neither a section nor a setting, and for a setting outside of a section.
+    Raises ConfigError, with the line, for one that is neither a section nor a setting, and for a setting outside of a section.
     """
     section, open_setting = "", None
     number = 0
@@ -62,14 +62,14 @@ def read_ini(text: str, only: Collection[str] = ()) -> Iterator[Entry]:
             section = _section(line, number)
             continue
         if not section:
-            raise Corrupt(
+            raise ConfigError(
                 "a setting before any section", line=number, found=f"`{line}`", hint="begin with a line such as [Content]"
             )
         if only and section not in only:
             continue
         name, equals, value = line.partition("=")
         if not equals or not name:
-            raise Corrupt("neither a section nor a setting", line=number, found=f"`{line}`", allowed="NAME=VALUE")
+            raise ConfigError("neither a section nor a setting", line=number, found=f"`{line}`", allowed="NAME=VALUE")
         open_setting = _Open(name.strip(), value.strip(), number)
     if open_setting is not None:
         yield Entry(section, open_setting.name, open_setting.value, open_setting.line)
@@ -80,5 +80,5 @@ def read_ini(text: str, only: Collection[str] = ()) -> Iterator[Entry]:
 def _section(line: str, number: int) -> str:
     name = line[1:-1].strip()
     if line[-1] != "]" or not name:
-        raise Corrupt("not the name of a section", line=number, found=f"`{line}`", allowed="[NAME]")
+        raise ConfigError("not the name of a section", line=number, found=f"`{line}`", allowed="[NAME]")
     return name

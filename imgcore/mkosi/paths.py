@@ -37,7 +37,7 @@ def path_of(
     must_be_directory: bool = False,
     secret: bool = False,
 ) -> Path:
-    """Return the path that a text names. Raises Corrupt for one that is required and not there."""
+    """Return the path that a text names. Raises ConfigError for one that is required and not there."""
     if variables:
         said = at.expand(said)
     whole = at.path(said)
@@ -52,7 +52,7 @@ def path_of(
 
 
 def require_secret(path: Path, at: Place) -> None:
-    """Raise Corrupt for a file that holds a secret and may be read, or changed, by everybody."""
+    """Raise ConfigError for a file that holds a secret and may be read, or changed, by everybody."""
     if path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o007:
         raise at.fail(f"`{path}` holds a secret, and everybody may read or change it", hint="chmod o= makes it the owner's")
 
@@ -114,7 +114,7 @@ def tree_item(*, required: bool = False, directory: bool = False, absolute: bool
 
 
 def read_text(path: Path, at: Place) -> str:
-    """Return the text of a file. Raises Corrupt."""
+    """Return the text of a file. Raises ConfigError."""
     try:
         return path.read_bytes().decode()
     except UnicodeDecodeError:
@@ -122,7 +122,7 @@ def read_text(path: Path, at: Place) -> str:
 
 
 def said_by(path: Path, at: Place) -> str:
-    """Return what a file says, or what it prints where it is a program. Raises Corrupt."""
+    """Return what a file says, or what it prints where it is a program. Raises ConfigError."""
     if os.access(path, os.X_OK):
         return at.host.run(path)
     found = read_text(path, at)

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from imgcore.errors import Corrupt, LimitExceeded, context
+from imgcore.errors import ConfigError, LimitExceeded, context
 from imgcore.mkosi.host import Host, Place, Value
 from imgcore.mkosi.ini import read_ini
 from imgcore.mkosi.matching import MACHINE
@@ -39,7 +39,7 @@ class Layer:
         self.resets: set[str] = set()
 
     def set(self, setting: Setting, said: str, at: Place) -> None:
-        """Take a text for a setting. Raises Corrupt."""
+        """Take a text for a setting. Raises ConfigError."""
         found = parsed(setting.parse, said, self.values.get(setting.name), at)
         if found is None:
             self.resets.add(setting.name)
@@ -64,7 +64,7 @@ class Reader:
     # --- values ---
 
     def value(self, name: str) -> Value:
-        """Return what a setting is so far. Raises Corrupt where its default cannot be found."""
+        """Return what a setting is so far. Raises ConfigError where its default cannot be found."""
         setting = BY_NAME[name]
         ours, theirs = self.cli.values, self.config.values
         mine = ours.get(name)
@@ -103,7 +103,7 @@ class Reader:
         try:
             return setting.factory(asked)
         except (ValueError, KeyError) as error:
-            raise Corrupt(f"no default for {name}=: {error}", hint=f"set {name}=") from None
+            raise ConfigError(f"no default for {name}=: {error}", hint=f"set {name}=") from None
 
     # --- text ---
 
@@ -145,7 +145,7 @@ class Reader:
     def read(self, path: Path, cwd: Path, *, profiles: bool = False, local: bool = False) -> bool:
         """Read a file, or a directory that has mkosi.conf and what belongs to it; return whether its conditions hold.
 
-        `cwd` is what relative paths are relative to. Raises Corrupt, and LimitExceeded for a configuration that includes
+        `cwd` is what relative paths are relative to. Raises ConfigError, and LimitExceeded for a configuration that includes
         itself by way of links.
         """
         self._depth += 1
@@ -154,7 +154,7 @@ class Reader:
         try:
             return self._read(path, cwd, profiles, local)
         except (OSError, RuntimeError) as error:
-            raise Corrupt(f"cannot read: {getattr(error, 'strerror', None) or error}", path=str(path)) from None
+            raise ConfigError(f"cannot read: {getattr(error, 'strerror', None) or error}", path=str(path)) from None
         finally:
             self._depth -= 1
 
@@ -218,12 +218,12 @@ class Reader:
             for name in setting.globs:
                 directory, _, glob = name.rpartition("/")
                 if (cwd / directory).exists() and not (cwd / directory).is_dir():
-                    raise Corrupt("not a directory", path=str(cwd / directory))
+                    raise ConfigError("not a directory", path=str(cwd / directory))
                 for path in sorted((cwd / directory).glob(glob)):
                     self.config.set(setting, f"{directory}/{path.name}", Place(self.host, cwd, path))
 
     def _entries(self, path: Path, cwd: Path, only: Sequence[str]) -> Iterator[tuple[str, str, str, Place]]:
-        """Yield (section, name, value, place) of a file. Raises Corrupt."""
+        """Yield (section, name, value, place) of a file. Raises ConfigError."""
         with context(path=str(path)):
             for entry in read_ini(read_text(path, Place(self.host, cwd, path)), only):
                 yield entry.section, entry.name, entry.value, Place(self.host, cwd, path, entry.line)
@@ -266,7 +266,7 @@ class Reader:
                 self._enter(path, cwd)
 
     def read_includes(self, at: Place) -> None:
-        """Read what `Include=` names and was not read yet. Raises Corrupt."""
+        """Read what `Include=` names and was not read yet. Raises ConfigError."""
         for layer in (self.cli, self.config):
             wanted = layer.values.get("Include")
             for name in list(wanted) if isinstance(wanted, list) else []:

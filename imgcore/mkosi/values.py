@@ -1,7 +1,7 @@
 """How the text of a setting becomes its value.
 
 A parser is a function of (text, the value so far, place). Text None asks for the value of a setting that nobody set, the
-empty text resets: a parser returns None for it, and lists begin anew. Every parser raises Corrupt with the place; what
+empty text resets: a parser returns None for it, and lists begin anew. Every parser raises ConfigError with the place; what
 Python's own conversions raise is turned into that by `parsed`.
 """
 
@@ -58,7 +58,7 @@ _FALSE = {"0", "false", "no", "n", "f", "off", "never"}
 
 
 def parsed(parse: Parse, said: str | None, old: Value, at: Place) -> Value:
-    """Return what `parse` makes of the text. Raises Corrupt, whatever goes wrong."""
+    """Return what `parse` makes of the text. Raises ConfigError, whatever goes wrong."""
     try:
         return parse(said, old, at)
     except (ValueError, ArithmeticError) as error:
@@ -78,7 +78,7 @@ def _maybe(said: str) -> bool | None:
 
 
 def boolean_of(said: str, at: Place) -> bool:
-    """Return yes or no. Raises Corrupt."""
+    """Return yes or no. Raises ConfigError."""
     found = _maybe(said)
     if found is None:
         raise at.fail(f"`{said}` is neither yes nor no")
@@ -93,7 +93,7 @@ def boolean(said: str | None, old: Value, at: Place) -> Value:
 
 
 def feature_of(said: str, at: Place) -> str:
-    """Return auto, enabled or disabled. Raises Corrupt."""
+    """Return auto, enabled or disabled. Raises ConfigError."""
     if said in ("auto", "enabled", "disabled"):
         return said
     return "enabled" if boolean_of(said, at) else "disabled"
@@ -195,7 +195,7 @@ def filename(said: str | None, old: Value, at: Place) -> Value:
 
 
 def profile_name(said: str, at: Place) -> Value:
-    """Return the name of a profile. Raises Corrupt for a path."""
+    """Return the name of a profile. Raises ConfigError for a path."""
     if not _plain_name(said):
         raise at.fail(f"`{said}` is not the name of a profile")
     return said

@@ -18,7 +18,7 @@ import pytest
 from imgcore.build.mkosi_image import BuiltImage, MkosiSettings, PackageRequest, build_images
 from imgcore.build.mkosi_output import Writing
 from imgcore.build.source import open_source
-from imgcore.errors import Corrupt, MergeConflict, SourceError, TargetExists, Unsupported
+from imgcore.errors import ConfigError, MergeConflict, SourceError, TargetExists, Unsupported
 from imgcore.events import Control, Event, Warned
 from imgcore.formats.squashfs import Options
 from imgcore.mkosi import Host, load
@@ -349,9 +349,9 @@ def test_metadata_of_package_managers(tmp_path: Path) -> None:
 
 
 def test_patterns_that_name_nothing(tmp_path: Path) -> None:
-    with pytest.raises(Corrupt, match="names no file of the image"):
+    with pytest.raises(ConfigError, match="names no file of the image"):
         build(tmp_path, {"mkosi.conf": OUT + "Format=tar\n[Content]\nRemoveFiles=/../x\n"})
-    with pytest.raises(Corrupt, match="zstd has levels"):
+    with pytest.raises(ConfigError, match="zstd has levels"):
         build(tmp_path, {"mkosi.conf": OUT + "Format=tar\nCompressLevel=99\n"})
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from imgcore.errors import Corrupt, LimitExceeded
+from imgcore.errors import ConfigError, LimitExceeded
 from imgcore.mkosi import SETTINGS, Host, load
 from tests.kit.mkosi import write_files
 
@@ -33,7 +33,7 @@ def _load(directory: Path, text: str, **more: str) -> object:
     ],
 )
 def test_places(tmp_path: Path, text: str, line: int, message: str, hint: str | None) -> None:
-    with pytest.raises(Corrupt, match=re.escape(message)) as found:
+    with pytest.raises(ConfigError, match=re.escape(message)) as found:
         _load(tmp_path, text)
     assert found.value.line == line
     assert found.value.path == str(tmp_path / "mkosi.conf")
@@ -43,7 +43,7 @@ def test_places(tmp_path: Path, text: str, line: int, message: str, hint: str | 
 
 def test_dependencies_that_are_not_there(tmp_path: Path) -> None:
     write_files(tmp_path, {"mkosi.images/tools.conf": "[Config]\nDependencies=bsae\n", "mkosi.images/base.conf": ""})
-    with pytest.raises(Corrupt, match="image `tools` depends on `bsae`") as found:
+    with pytest.raises(ConfigError, match="image `tools` depends on `bsae`") as found:
         load(Host(tmp_path.resolve()))
     assert found.value.hint == "did you mean `base`?"
 
@@ -57,7 +57,7 @@ def test_a_directory_inside_of_itself(tmp_path: Path) -> None:
 
 def test_programs_are_not_run(tmp_path: Path) -> None:
     write_files(tmp_path, {"mkosi.version": "#!/bin/sh\necho 1.2\n"})
-    with pytest.raises(Corrupt, match="a program whose output"):
+    with pytest.raises(ConfigError, match="a program whose output"):
         load(Host(tmp_path.resolve()))
     found = load(Host(tmp_path.resolve(), run=lambda path: f"{path.name}\n"))
     assert found.images[-1].text("ImageVersion") == "mkosi.version"
@@ -66,7 +66,7 @@ def test_programs_are_not_run(tmp_path: Path) -> None:
 def test_a_secret_that_all_may_read(tmp_path: Path) -> None:
     write_files(tmp_path, {"mkosi.rootpw": "x"})
     (tmp_path / "mkosi.rootpw").chmod(0o644)
-    with pytest.raises(Corrupt, match="holds a secret"):
+    with pytest.raises(ConfigError, match="holds a secret"):
         load(Host(tmp_path.resolve()))
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from imgcore.errors import Corrupt
+from imgcore.errors import ConfigError
 from tests.kit.mkosi import ours, write_files
 from tests.kit.mkosi_cases import CASES, EXAMPLES, Case
 
@@ -25,7 +25,7 @@ def _filled(value: object, directory: Path) -> object:
 def test_case(case: Case, tmp_path: Path) -> None:
     directory = write_files(tmp_path.resolve() / "c", case.files)
     if case.expected is None:
-        with pytest.raises(Corrupt):
+        with pytest.raises(ConfigError):
             ours(directory, case.arguments)
         return
     images = {str(one["Image"] or ""): one for one in ours(directory, case.arguments)}
