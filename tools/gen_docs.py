@@ -196,8 +196,8 @@ def mkosi_settings() -> str:
     out = ["# The settings of mkosi\n\n", NOTE]
     out.append(
         "All settings of mkosi 25.3, and what `imgcore mkosi` does with each ([mkosi.md](mkosi.md)). A *refused* setting is an"
-        " error with\nfile and line when an image is built that sets it, within what is said of it; one that is *accepted* has no"
-        " effect on what is in\nan image. All are read and shown by `--json summary`.\n\n"
+        " error with\nfile and line when an image is built that sets it, within what is said of it; one that is *accepted* has"
+        " no effect on what is in\nan image. All are read and shown by `--json summary`.\n\n"
     )
     when = {
         "packages": " (with packages)",

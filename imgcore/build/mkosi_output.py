@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from imgcore.build.ddi import DdiSettings, RepartVersion, build_ddi
 from imgcore.build.ddi_tree import DdiKind
 from imgcore.build.mkosi_tree import API_FILE_SYSTEMS
 from imgcore.build.pack import EngineName, pack
+from imgcore.build.scripts import discard
 from imgcore.build.signing import load_signer
 from imgcore.codec.stream_levels import stream_level
 from imgcore.codec.stream_writer import StreamCompressor
@@ -182,7 +182,7 @@ def put_in_place(image: Image, staging: Path, directory: Path) -> Sequence[Path]
             if mode is not None and path.is_file() and not path.is_symlink():
                 path.chmod(mode)
             if target.is_dir() and not target.is_symlink():
-                shutil.rmtree(target)
+                discard(target)
             elif path.is_dir() and not path.is_symlink() and os.path.lexists(target):
                 target.unlink()
             os.replace(path, target)

@@ -87,6 +87,7 @@ class ScriptRunner:
             "MKOSI_UID": str(os.getuid()),
             "MKOSI_GID": str(os.getgid()),
             "MKOSI_CONFIG": "/work/config.json",
+            "SYSTEMD_OFFLINE": "0",
             **({"PROFILES": " ".join(profiles)} if profiles else {}),
             **more,
             **image.mapping("Environment"),
@@ -96,7 +97,9 @@ class ScriptRunner:
         around = [Bind(config, "/work/config.json"), Bind(self.staging, "/work/out", "rw"), *binds, *self._sources()]
         search = tuple(Path(path) for path in image.words("ExtraSearchPaths"))
         network = image.flag("WithNetwork")
-        return Surroundings(environment, around, network=network, output=self.output, search=search, role=role)
+        epoch = image.number("SourceDateEpoch")
+        time = None if epoch is None else epoch * 10**9
+        return Surroundings(environment, around, network, self.output, search, role=role, time_ns=time)
 
     def _sources(self) -> list[Bind]:
         """Return what lies in $SRCDIR, that above others first; of ephemeral sources what is changed is lost."""

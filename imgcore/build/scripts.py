@@ -58,6 +58,7 @@ class Surroundings:
         search: directories of the host with programs, before those of the system; it sees them where they are.
         directory: where it starts.
         role: what it is called in /work.
+        time_ns: the time of what it makes; None: that of the tree's newest.
     """
 
     environment: Mapping[str, str]
@@ -67,6 +68,7 @@ class Surroundings:
     search: Sequence[Path] = field(default_factory=tuple)
     directory: str = "/work/src"
     role: str = "script"
+    time_ns: int | None = None
 
 
 def run_script(
@@ -112,7 +114,7 @@ def run_script(
     if tree is None or before is None:
         return None
     now = os.stat(place / "bin" / "restorecon").st_mtime_ns
-    return _Reading(tree, before, hosts.scan(place / "tree", control=control), now).result()
+    return _Reading(tree, before, hosts.scan(place / "tree", control=control), now, around.time_ns).result()
 
 
 def _environment(around: Surroundings) -> dict[str, str]:
@@ -179,10 +181,10 @@ def discard(directory: Path) -> None:
 class _Reading:
     """What a script made of a tree: the tree as it was, as it was unpacked, and as it is now."""
 
-    def __init__(self, tree: Tree, before: Tree, after: Tree, start_ns: int) -> None:
+    def __init__(self, tree: Tree, before: Tree, after: Tree, start_ns: int, time_ns: int | None) -> None:
         self._tree, self._before, self._after = tree, before, after
         self._start = start_ns
-        self._newest = max((node.meta.mtime_ns for _, node in tree.walk()), default=0)
+        self._time = time_ns if time_ns is not None else max(node.meta.mtime_ns for _, node in tree.walk())
         self._made: dict[int, Node] = {}
         user, group = os.geteuid(), os.getegid()
         self._ids = (user, group) if user != 0 else (-1, -1)
@@ -231,7 +233,7 @@ class _Reading:
         else:
             kept = {}
         ours = {"uid": 0 if now.uid == self._ids[0] else now.uid, "gid": 0 if now.gid == self._ids[1] else now.gid}
-        time = self._newest if now.mtime_ns >= self._start else now.mtime_ns
+        time = self._time if now.mtime_ns >= self._start else now.mtime_ns
         return dataclasses.replace(now, **{**ours, "mtime_ns": time, **kept})
 
 

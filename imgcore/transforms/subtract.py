@@ -22,6 +22,7 @@ from imgcore.model import Device, Dir, Meta, Node, Tree, Whiteout, join
 from imgcore.transforms.overlay import layer_between, merge
 from imgcore.transforms.overlay.arguments import require_one_of
 from imgcore.transforms.overlay.layer_diff import Differ
+from imgcore.values import value_class
 
 __all__ = ["SubtractRule", "subtract"]
 
@@ -71,6 +72,21 @@ def _bare(path: bytes, node: Node) -> Node | None:
     return dataclasses.replace(node, opaque=False) if isinstance(node, Dir) and node.opaque else node
 
 
+@value_class(eq=False, frozen=False)
+class _Level:
+    """A directory while it is walked: the base's one, what is left of it, its names still to look at.
+
+    `touched` says that something in it is not what the base has, so that an upper layer would have the directory.
+    """
+
+    path: bytes
+    node: Dir
+    base: Dir | None
+    left: dict[bytes, Node]
+    names: list[bytes]
+    touched: bool
+
+
 class _Subtraction:
     """One walk over a tree and its base: below `places` names decide, elsewhere content and metadata do."""
 
@@ -81,52 +97,55 @@ class _Subtraction:
 
     def of(self, tree: Tree, base: Tree) -> Dir:
         """Return the root of what is left."""
-        root = dataclasses.replace(tree.root, children={})
-        # Each level: path, directory, the base's one, what is left of it, its names still to look at. A directory is known to
-        # be needed when all below it was seen, so it is added to its parent when its level is left.
-        stack: list[tuple[bytes, Dir, Dir | None, dict[bytes, Node], list[bytes]]] = [
-            (b"/", tree.root, base.root, {}, list(tree.root.children))
-        ]
+        # A directory is known to be needed when all below it was seen, so it is added to its parent when its level is left.
+        stack = [self._level(b"/", tree.root, base.root)]
         while True:
-            path, node, below, left, names = stack[-1]
-            if names:
-                self._look(join(path, names[-1]), node.children[names[-1]], names.pop(), below, left, stack)
+            level = stack[-1]
+            if level.names:
+                self._look(level, level.names.pop(), stack)
                 continue
             stack.pop()
             if not stack:
-                return dataclasses.replace(root, children=left)
-            if left or self._stays(path, node, below):
-                name = path[path.rfind(b"/") + 1 :]
-                stack[-1][3][name] = dataclasses.replace(node, meta=self._meta(path, node, below), children=left)
+                return dataclasses.replace(tree.root, children=level.left)
+            stays = self._stays(level)
+            if level.left or stays:
+                name = level.path[level.path.rfind(b"/") + 1 :]
+                meta = self._meta(level.path, level.node, level.base)
+                stack[-1].left[name] = dataclasses.replace(level.node, meta=meta, children=level.left)
+            stack[-1].touched |= stays
 
-    def _look(
-        self,
-        path: bytes,
-        node: Node,
-        name: bytes,
-        base: Dir | None,
-        left: dict[bytes, Node],
-        stack: list[tuple[bytes, Dir, Dir | None, dict[bytes, Node], list[bytes]]],
-    ) -> None:
+    @staticmethod
+    def _level(path: bytes, node: Dir, base: Dir | None) -> _Level:
+        gone = base is not None and any(name not in node.children for name in base.children)
+        return _Level(path, node, base, {}, list(node.children), gone)
+
+    def _look(self, level: _Level, name: bytes, stack: list[_Level]) -> None:
         self._differ.control.check()
-        old = None if base is None else base.children.get(name)
+        node, path = level.node.children[name], join(level.path, name)
+        old = None if level.base is None else level.base.children.get(name)
         by_name = self._by_name(path)
         if isinstance(node, Dir):
             if by_name and old is not None and not isinstance(old, Dir):
                 raise MergeConflict("a directory, where the base has something else", path=path)
-            stack.append((path, node, old if isinstance(old, Dir) else None, {}, list(node.children)))
-        elif old is None or not (by_name or (not isinstance(old, Dir) and self._differ.same(old, node))):
-            left[name] = node
+            stack.append(self._level(path, node, old if isinstance(old, Dir) else None))
+            return
+        same = old is not None and not isinstance(old, Dir) and self._differ.same(old, node)
+        level.touched |= not same
+        if old is None or not (by_name or same):
+            level.left[name] = node
 
     def _by_name(self, path: bytes) -> bool:
         """Whether a name that the base has too is enough to go."""
         return any(place == b"/" or path == place or path.startswith(place + b"/") for place in self._places)
 
-    def _stays(self, path: bytes, node: Dir, base: Dir | None) -> bool:
+    def _stays(self, level: _Level) -> bool:
         """Whether a directory of which nothing is left is there all the same."""
         if self._prune:
             return False
-        return base is None or (not self._by_name(path) and not self._differ.same_meta(base.meta, node.meta))
+        base = level.base
+        if base is None or not self._differ.same_meta(base.meta, level.node.meta):
+            return True
+        return level.touched and self._by_name(level.path)
 
     def _meta(self, path: bytes, node: Dir, base: Dir | None) -> Meta:
         if base is None or not self._by_name(path):
