@@ -27,6 +27,7 @@ VERBS: Final = {
     "merge": "merge extensions over a host, as systemd or overlayfs would",
     "explain": "tell why a path of a merged host is as it is",
     "sysext": "decide, check and build extensions of systemd",
+    "mkosi": "build the images of a mkosi configuration, without mkosi",
     "iso": "make, explain and change ISO 9660 images that boot",
     "repart": "write a disk image from definitions of partitions",
     "ddi": "make and check discoverable disk images",
