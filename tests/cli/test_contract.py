@@ -38,6 +38,7 @@ CODES = {
     "TargetExists": 2,
     "VerificationFailed": 7,
     "ConfigError": 2,
+    "DependencyError": 4,
     "Cancelled": 130,
 }
 
