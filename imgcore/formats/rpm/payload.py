@@ -7,32 +7,34 @@ is compared with its digest in the header before it is given out, and the compre
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import hashlib
 import stat
 import threading
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Iterator
+from typing import Final, TypeAlias
 
 from imgcore.blob import EMPTY, Blob, Segment, SliceBlob, Spool, read_chunks
 from imgcore.codec import HEAD_SIZE, detect_stream
 from imgcore.codec.bounded import bounded_stream
+from imgcore.engine.threads import Behind
 from imgcore.errors import Corrupt, ImgcoreError, Unsupported, VerificationFailed
 from imgcore.formats.archive import Window
 from imgcore.formats.cpio.layout import TRAILER, NewcHeader, Numbers, byte_sum, numbers_of
 from imgcore.formats.cpio.magic import CRC, NEWC
-from imgcore.formats.rpm.digests import file_algorithm, payload_digests
+from imgcore.formats.rpm.digests import digest_of, file_algorithm, payload_digests
 from imgcore.formats.rpm.header import Header
 from imgcore.formats.rpm.layout import STRIPPED, Tag
 from imgcore.formats.rpm.package import Package, PackageFile
 from imgcore.limits import Limits
 
-if TYPE_CHECKING:
-    from _hashlib import HASH
-
 __all__ = ["Payload", "PayloadFile", "hard_links"]
 
+_Do: TypeAlias = "Callable[[Callable[[bytes], None], bytes], None]"
+
 _CHUNK: Final = 256 << 10
+_WORTH_A_THREAD: Final = 1 << 20  # bytes of a payload
 _STREAMS: Final = frozenset(("gzip", "bzip2", "xz", "lzma", "zstd"))
 _STRIPPED_SIZE: Final = 16  # magic and eight digits, filled up to four bytes
 _HEX: Final = frozenset(b"0123456789abcdefABCDEF")
@@ -85,7 +87,9 @@ class Payload:
         self.links = hard_links(package.files)
         self._lock = threading.Lock()
         self._contents: dict[int, Blob] | None = None
+        self._plain: Blob | None = None
         self._spool: Spool | None = None
+        self._verified: set[int] = set()
         self._failed: ImgcoreError | None = None
         self._closed = False
 
@@ -106,15 +110,24 @@ class Payload:
         return name
 
     def content(self, number: int) -> Blob:
-        """Return the content of a file. Raises Corrupt, Unsupported, VerificationFailed, LimitExceeded, OutputError."""
+        """Return the content of a file, which was compared with its digest.
+
+        Raises Corrupt, Unsupported, VerificationFailed, LimitExceeded, OutputError.
+        """
         contents = self._contents
-        return (self._load() if contents is None else contents).get(number, EMPTY)
+        if contents is None:
+            contents = self._load()
+        content = contents.get(number, EMPTY)
+        if self._verify and number not in self._verified:
+            self._require_digest(number, content)
+            self._verified.update(self.links.get(number, (number,)))
+        return content
 
     def unpacked(self) -> Blob:
         """Return the whole cpio; raises as `content`."""
         self._load()
-        assert self._spool is not None
-        return self._spool
+        assert self._plain is not None
+        return self._plain
 
     def close(self) -> None:
         """Remove the temporary file; twice is fine."""
@@ -131,48 +144,58 @@ class Payload:
                 raise copy.copy(self._failed)
             if self._closed:
                 raise ValueError("the package was closed")
-            spool = Spool()
             try:
-                contents = self._unpack(spool)
+                plain = self._unpack()
+                places = _Walk(plain, self._files, self.links, self._limits).places()
             except ImgcoreError as error:
                 self._failed = copy.copy(error)
-                spool.close()
+                if self._spool is not None:
+                    self._spool.close()
                 raise
-            except BaseException:
-                spool.close()
-                raise
-            self._spool, self._contents = spool, contents
-            return contents
+            self._plain = plain
+            self._contents = {
+                number: SliceBlob(plain, at, self._files[number].size)
+                for number, at in places.items()
+                if self._files[number].size
+            }
+            return self._contents
 
-    def _unpack(self, spool: Spool) -> dict[int, Blob]:
+    def _unpack(self) -> Blob:
+        """Return the cpio: in the package itself, or undone into a temporary file."""
         kind = self._header.text(Tag.PAYLOADFORMAT) or "cpio"
         if kind != "cpio":
             raise Unsupported("payload of another kind", structure="header", field="PAYLOADFORMAT", found=kind, allowed="cpio")
         start, name = self._header.end, self.stream
-        digests = payload_digests(self._signature, self._header) if self._verify else []
-        hashes = [digest.start(self._header) for digest in digests[:1]]
-        rest = SliceBlob(self._blob, start, self._blob.size - start)
-        chunks = _hashed(rest, hashes)
-        # What stands behind the stream is nobody's: of v3 and v4 packages only digests would tell.
-        pieces = chunks if name is None else bounded_stream(name, chunks, self._limits, start=start, strict=False)
-        for data in pieces:
-            spool.append(data)
-            self._limits.require("max_stream", spool.size)
-        for _ in chunks:  # what the stream did not need is part of the digest
-            pass
-        spool.seal()
-        for digest, made in zip(digests, hashes, strict=False):
-            digest.require(made.hexdigest())
-        places = _Walk(spool, self._files, self.links, self._limits).places()
-        contents: dict[int, Blob] = {
-            number: SliceBlob(spool, at, self._files[number].size) for number, at in places.items() if self._files[number].size
-        }
-        if self._verify:
-            self._require_digests(contents)
-        return contents
+        packed = SliceBlob(self._blob, start, self._blob.size - start)
+        digest = next(iter(payload_digests(self._signature, self._header)), None) if self._verify else None
+        if name is None:
+            if digest is not None:
+                digest.require(digest_of(digest, packed, self._header))
+            return packed
+        self._spool = spool = Spool()
+        try:
+            made = None if digest is None else digest.start(self._header)
+            with _side(packed.size) as do:
+                chunks = read_chunks(packed, _CHUNK) if made is None else _told(packed, made.update, do)
+                # What stands behind the stream is nobody's: of v3 and v4 packages only digests would tell.
+                total = 0
+                for data in bounded_stream(name, chunks, self._limits, start=start, strict=False):
+                    total += len(data)
+                    self._limits.require("max_stream", total)
+                    do(spool.append, data)
+                for _ in chunks:  # what the stream did not need is part of the digest
+                    pass
+            spool.seal()
+            if digest is not None and made is not None:
+                digest.require(made.hexdigest())
+        except BaseException:
+            spool.close()
+            raise
+        return spool
 
-    def _require_digests(self, contents: dict[int, Blob]) -> None:
-        for number, found, wanted in self.wrong_digests(contents):
+    def _require_digest(self, number: int, content: Blob) -> None:
+        found = self._wrong_digest(number, content)
+        if found is not None:
             raise VerificationFailed(
                 "content of a file does not fit its digest",
                 path=self._files[number].path,
@@ -180,37 +203,44 @@ class Payload:
                 structure="header",
                 field="FILEDIGESTS",
                 found=found,
-                allowed=wanted,
+                allowed=self._files[number].digest,
             )
 
-    def wrong_digests(self, contents: dict[int, Blob] | None = None) -> Iterator[tuple[int, str, str]]:
-        """Yield (number, digest that was found, digest in the header) of every file whose content is another."""
-        name = file_algorithm(self._algorithm)
-        if name is None:
-            return
-        contents = self._load() if contents is None else contents
-        done: dict[int, str] = {}
-        for number, file in enumerate(self._files):
-            if not file.digest or not stat.S_ISREG(file.mode) or file.is_ghost:
-                continue
-            first = self.links.get(number, [number])[0]
-            found = done.get(first)
-            if found is None:
-                total = hashlib.new(name, usedforsecurity=False)
-                for data in read_chunks(contents.get(number, EMPTY)):
-                    total.update(data)
-                found = total.hexdigest()
-                if first != number or number in self.links:
-                    done[first] = found
-            if found != file.digest.lower():
-                yield number, found, file.digest
+    def _wrong_digest(self, number: int, content: Blob) -> str | None:
+        """Return the digest of a content that has another one in the header, else None."""
+        file, name = self._files[number], file_algorithm(self._algorithm)
+        if name is None or not file.digest or not stat.S_ISREG(file.mode) or file.is_ghost:
+            return None
+        total = hashlib.new(name, usedforsecurity=False)
+        for data in read_chunks(content):
+            total.update(data)
+        return None if total.hexdigest() == file.digest.lower() else total.hexdigest()
+
+    def wrong_digests(self) -> Iterator[tuple[int, str]]:
+        """Yield (number, digest that was found) of every file whose content is another; of hard links the first."""
+        contents = self._load()
+        for number in range(len(self._files)):
+            if self.links.get(number, (number,))[0] == number:
+                found = self._wrong_digest(number, contents.get(number, EMPTY))
+                if found is not None:
+                    yield number, found
 
 
-def _hashed(blob: Blob, hashes: list[HASH]) -> Iterator[bytes]:
+def _told(blob: Blob, tell: Callable[[bytes], None], do: _Do) -> Iterator[bytes]:
+    """Yield the pieces of a blob, of each of which `tell` is told."""
     for data in read_chunks(blob, _CHUNK):
-        for one in hashes:
-            one.update(data)
+        do(tell, data)
         yield data
+
+
+@contextlib.contextmanager
+def _side(size: int) -> Iterator[_Do]:
+    """Give what does calls meanwhile, on another thread where that is worth it; they are done when the block is left."""
+    if size < _WORTH_A_THREAD:
+        yield lambda call, data: call(data)
+        return
+    with Behind() as behind:
+        yield behind.do
 
 
 class _Walk:
