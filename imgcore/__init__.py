@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Final
 __version__: Final = "0.1.0"
 
 if TYPE_CHECKING:
-    from imgcore import errors, formats, listings, transforms
+    from imgcore import errors, formats, listings, packages, transforms
     from imgcore.blob import (
         Blob,
         BytesBlob,
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from imgcore.errors import (
         Cancelled,
         Corrupt,
+        DependencyError,
         FormatError,
         ImgcoreError,
         LimitExceeded,
@@ -66,7 +67,7 @@ if TYPE_CHECKING:
         show,
     )
     from imgcore.events import Advanced, Control, Event, Finished, Planned, Warned
-    from imgcore.formats import FileHints, Finding, Format, Hints, Image, Report, cpio, fat, iso9660, squashfs, tar
+    from imgcore.formats import FileHints, Finding, Format, Hints, Image, Report, cpio, deb, fat, iso9660, rpm, squashfs, tar
     from imgcore.hosts import UnpackReport, scan
     from imgcore.limits import Limits
     from imgcore.listings import (
@@ -80,6 +81,7 @@ if TYPE_CHECKING:
         read_pseudo_file,
     )
     from imgcore.model import (
+        Accounts,
         Capabilities,
         Change,
         Device,
@@ -144,8 +146,9 @@ _MODULES: Final = {
     "imgcore.build.spec": "SourceSpec parse_source",
     "imgcore.build.unpack": "unpack",
     "imgcore.errors": (
-        "Cancelled Corrupt FormatError ImgcoreError LimitExceeded MergeConflict NotRepresentable NotThisFormat OutputError"
-        " PathError SourceChanged SourceError SourceUnreadable TargetExists TreeError Unsupported VerificationFailed show"
+        "Cancelled Corrupt DependencyError FormatError ImgcoreError LimitExceeded MergeConflict NotRepresentable"
+        " NotThisFormat OutputError PathError SourceChanged SourceError SourceUnreadable TargetExists TreeError"
+        " Unsupported VerificationFailed show"
     ),
     "imgcore.events": "Advanced Control Event Finished Planned Warned",
     "imgcore.formats": "FileHints Finding Format Hints Image Report",
@@ -155,7 +158,7 @@ _MODULES: Final = {
         "Files PseudoEntry apply_pseudo apply_xattr_dump parse_pseudo read_manifest read_pack_file read_pseudo_file"
     ),
     "imgcore.model": (
-        "Capabilities Change Device Dir Entry File Loss Meta Node Pipe Socket Symlink Tree TreeBuilder"
+        "Accounts Capabilities Change Device Dir Entry File Loss Meta Node Pipe Socket Symlink Tree TreeBuilder"
         " Whiteout block_device char_device"
         " diff directory file find_losses manifest_lines project symlink tree type_name"
     ),
@@ -170,15 +173,19 @@ _PLACES: Final = {name: (module, name) for module, names in _MODULES.items() for
     "errors": ("imgcore.errors", ""),
     "formats": ("imgcore.formats", ""),
     "listings": ("imgcore.listings", ""),
+    "packages": ("imgcore.packages", ""),
     "transforms": ("imgcore.transforms", ""),
     "cpio": ("imgcore.formats.cpio", ""),
+    "deb": ("imgcore.formats.deb", ""),
     "fat": ("imgcore.formats.fat", ""),
     "iso9660": ("imgcore.formats.iso9660", ""),
+    "rpm": ("imgcore.formats.rpm", ""),
     "squashfs": ("imgcore.formats.squashfs", ""),
     "tar": ("imgcore.formats.tar", ""),
 }
 
 __all__ = [
+    "Accounts",
     "Advanced",
     "Blob",
     "BytesBlob",
@@ -188,6 +195,7 @@ __all__ = [
     "Clock",
     "Control",
     "Corrupt",
+    "DependencyError",
     "Device",
     "Dir",
     "Entry",
@@ -260,6 +268,7 @@ __all__ = [
     "change_root",
     "char_device",
     "cpio",
+    "deb",
     "dereference",
     "diff",
     "directory",
@@ -278,6 +287,7 @@ __all__ = [
     "only",
     "open",
     "pack",
+    "packages",
     "parse_pseudo",
     "parse_source",
     "place_tree",
@@ -290,6 +300,7 @@ __all__ = [
     "read_manifest",
     "read_pack_file",
     "read_pseudo_file",
+    "rpm",
     "scan",
     "set_capabilities",
     "set_xattrs",

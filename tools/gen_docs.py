@@ -123,7 +123,7 @@ def members(kind: type) -> Iterator[str]:
 def api() -> str:
     """Return the reference of everything in `imgcore.__all__`."""
     out = ["# API reference\n\n", NOTE, "Everything here is importable from `imgcore`. Examples are in `examples/`.\n\n"]
-    modules = (imgcore.listings, imgcore.transforms)
+    modules = (imgcore.listings, imgcore.packages, imgcore.transforms)
     found = [(name, getattr(imgcore, name)) for name in sorted(imgcore.__all__)]
     for module in modules:
         prefix = module.__name__.removeprefix("imgcore.")
@@ -148,6 +148,7 @@ def formats() -> str:
         caps = known.capabilities
         rows = [
             ("suffixes", " ".join(known.suffixes)),
+            ("written", "yes" if known.writable else "no"),
             ("node types", ", ".join(sorted(caps.types))),
             ("hard links", "yes" if caps.hardlinks else "no"),
             ("extended attributes", ", ".join(prefix.decode() + "*" for prefix in caps.xattr_prefixes) or "none"),

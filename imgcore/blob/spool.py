@@ -79,8 +79,21 @@ class Spool(FileBlob):
             self._sealed = True
         return self
 
+    def flush(self) -> int:
+        """Return up to where the bytes can be read before `seal`: in whole blocks, what is behind them waits."""
+        if not self._sealed and self._pending_size >= _BLOCK:
+            self._flush()
+            try:
+                if self._memory is None:
+                    os.ftruncate(self._fd, self._written)  # it may end in a hole
+                else:
+                    self._memory.extend(bytes(self._written - len(self._memory)))
+            except OSError as error:
+                raise _refused(error) from None
+        return self._size if self._sealed else self._written
+
     def read_at(self, at: int, size: int) -> bytes:
-        """Return bytes of what was written."""
+        """Return bytes of what was written; before `seal` of what `flush` said."""
         if self._memory is None:
             return super().read_at(at, size)
         if self._closed:

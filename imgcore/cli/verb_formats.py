@@ -41,6 +41,7 @@ def _values(known: Format) -> dict[str, object]:
         "name": known.name,
         "title": known.title,
         "suffixes": list(known.suffixes),
+        "writable": known.writable,
         "options": {field.name: getattr(known.default_options, field.name) for field in options},
         **held,
         "limitations": list(known.limitations),

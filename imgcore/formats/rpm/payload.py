@@ -1,8 +1,10 @@
-"""The payload of a package: a compressed cpio, undone into a temporary file when a content is first asked for.
+"""The payload of a package: a compressed cpio, undone into a temporary file as far as somebody asks for a content.
 
 What a file is stands in the header; the payload has only contents. Its members are those of newc (070701), of crc (070702),
 or stripped ones (07070X and the file's number in the header). Of hard links the last member has the content. Every content
-is compared with its digest in the header before it is given out, and the compressed payload with the header's.
+is compared with its digest in the header before it is given out; before the last one is, the rest is read, and the payload
+compared with the header's digest of it. So several threads that want contents undo and write at the same time. Of a package
+whose header or files have no digest all is undone first.
 """
 
 from __future__ import annotations
@@ -18,24 +20,21 @@ from imgcore.blob import EMPTY, Blob, Segment, SliceBlob, Spool, read_chunks
 from imgcore.codec import HEAD_SIZE, detect_stream
 from imgcore.codec.bounded import bounded_stream
 from imgcore.errors import Corrupt, ImgcoreError, Unsupported, VerificationFailed
-from imgcore.formats.archive import Window
-from imgcore.formats.cpio.layout import TRAILER, NewcHeader, Numbers, byte_sum, numbers_of
 from imgcore.formats.cpio.magic import CRC, NEWC
-from imgcore.formats.rpm.digests import file_algorithm, payload_digests
+from imgcore.formats.rpm.digests import Digest, file_algorithm, header_digests, payload_digests
 from imgcore.formats.rpm.header import Header
 from imgcore.formats.rpm.layout import STRIPPED, Tag
-from imgcore.formats.rpm.package import Package, PackageFile
+from imgcore.formats.rpm.members import Walk, hard_links
+from imgcore.formats.rpm.package import Package
 from imgcore.limits import Limits
 
 if TYPE_CHECKING:
     from _hashlib import HASH
 
-__all__ = ["Payload", "PayloadFile", "hard_links"]
+__all__ = ["Payload", "PayloadFile"]
 
 _CHUNK: Final = 256 << 10
 _STREAMS: Final = frozenset(("gzip", "bzip2", "xz", "lzma", "zstd"))
-_STRIPPED_SIZE: Final = 16  # magic and eight digits, filled up to four bytes
-_HEX: Final = frozenset(b"0123456789abcdefABCDEF")
 
 
 class PayloadFile:
@@ -62,15 +61,6 @@ class PayloadFile:
         return content.segments_in(at, size) if isinstance(content, SliceBlob) else content.segments()
 
 
-def hard_links(files: tuple[PackageFile, ...]) -> dict[int, list[int]]:
-    """Return the numbers of all files of each inode that has several names, by the number of each of them."""
-    groups: dict[tuple[int, int], list[int]] = {}
-    for number, file in enumerate(files):
-        if file.inode and stat.S_ISREG(file.mode) and not file.is_ghost:
-            groups.setdefault((file.device, file.inode), []).append(number)
-    return {number: group for group in groups.values() if len(group) > 1 for number in group}
-
-
 class Payload:
     """The payload of a package; thread-safe. It lies in `blob` from the end of the main header on."""
 
@@ -84,8 +74,9 @@ class Payload:
         self._verify = verify
         self.links = hard_links(package.files)
         self._lock = threading.Lock()
-        self._contents: dict[int, Blob] | None = None
-        self._spool: Spool | None = None
+        self._contents: dict[int, Blob] = {}  # what may be given out
+        self._verified: set[int] = set()
+        self._stage: _Undoing | None = None
         self._failed: ImgcoreError | None = None
         self._closed = False
 
@@ -106,73 +97,81 @@ class Payload:
         return name
 
     def content(self, number: int) -> Blob:
-        """Return the content of a file. Raises Corrupt, Unsupported, VerificationFailed, LimitExceeded, OutputError."""
-        contents = self._contents
-        return (self._load() if contents is None else contents).get(number, EMPTY)
+        """Return the content of a file, which was compared with its digest.
+
+        Raises Corrupt, Unsupported, VerificationFailed, LimitExceeded, OutputError.
+        """
+        content = self._contents.get(number)
+        if content is None:
+            content = self._find(number)
+        if self._verify and number not in self._verified:
+            self._require_digest(number, content)
+            self._verified.update(self.links.get(number, (number,)))
+        return content
 
     def unpacked(self) -> Blob:
         """Return the whole cpio; raises as `content`."""
-        self._load()
-        assert self._spool is not None
-        return self._spool
+        with self._lock:
+            return self._undone(None).plain
 
     def close(self) -> None:
         """Remove the temporary file; twice is fine."""
         with self._lock:
             self._closed = True
-            if self._spool is not None:
-                self._spool.close()
+            if self._stage is not None:
+                self._stage.close()
 
-    def _load(self) -> dict[int, Blob]:
+    def _find(self, number: int) -> Blob:
         with self._lock:
-            if self._contents is not None:
-                return self._contents
-            if self._failed is not None:
-                raise copy.copy(self._failed)
-            if self._closed:
-                raise ValueError("the package was closed")
-            spool = Spool()
-            try:
-                contents = self._unpack(spool)
-            except ImgcoreError as error:
-                self._failed = copy.copy(error)
-                spool.close()
-                raise
-            except BaseException:
-                spool.close()
-                raise
-            self._spool, self._contents = spool, contents
-            return contents
+            found = self._contents.get(number)
+            if found is not None:
+                return found
+            stage = self._undone(number)
+            for one in stage.walk.places.keys() - self._contents.keys():
+                self._contents[one] = SliceBlob(stage.plain, stage.walk.places[one], self._files[one].size)
+            return self._contents[number]
 
-    def _unpack(self, spool: Spool) -> dict[int, Blob]:
+    def _undone(self, number: int | None) -> _Undoing:
+        """Undo as much as the content of a file needs, all of it for None or where not all is digested."""
+        if self._failed is not None:
+            raise copy.copy(self._failed)
+        if self._closed:
+            raise ValueError("the package was closed")
+        try:
+            if self._stage is None:
+                self._stage = self._start()
+            stage = self._stage
+            every = number is None or not stage.by_itself
+            while not stage.done and (every or number not in stage.walk.places or stage.has_all):
+                stage.step()
+        except ImgcoreError as error:
+            self._failed = copy.copy(error)
+            if self._stage is not None:
+                self._stage.close()
+            raise
+        return stage
+
+    def _is_digested(self) -> bool:
+        """Return whether the header and all contents have digests: then each content can be told by itself."""
+        if not self._verify or not header_digests(self._signature) or file_algorithm(self._algorithm) is None:
+            return False
+        return all(file.digest or not stat.S_ISREG(file.mode) or file.is_ghost for file in self._files)
+
+    def _start(self) -> _Undoing:
         kind = self._header.text(Tag.PAYLOADFORMAT) or "cpio"
         if kind != "cpio":
             raise Unsupported("payload of another kind", structure="header", field="PAYLOADFORMAT", found=kind, allowed="cpio")
-        start, name = self._header.end, self.stream
-        digests = payload_digests(self._signature, self._header) if self._verify else []
-        hashes = [digest.start(self._header) for digest in digests[:1]]
-        rest = SliceBlob(self._blob, start, self._blob.size - start)
-        chunks = _hashed(rest, hashes)
-        # What stands behind the stream is nobody's: of v3 and v4 packages only digests would tell.
-        pieces = chunks if name is None else bounded_stream(name, chunks, self._limits, start=start, strict=False)
-        for data in pieces:
-            spool.append(data)
-            self._limits.require("max_stream", spool.size)
-        for _ in chunks:  # what the stream did not need is part of the digest
-            pass
-        spool.seal()
-        for digest, made in zip(digests, hashes, strict=False):
-            digest.require(made.hexdigest())
-        places = _Walk(spool, self._files, self.links, self._limits).places()
-        contents: dict[int, Blob] = {
-            number: SliceBlob(spool, at, self._files[number].size) for number, at in places.items() if self._files[number].size
-        }
-        if self._verify:
-            self._require_digests(contents)
-        return contents
+        start, stream = self._header.end, self.stream
+        packed = SliceBlob(self._blob, start, self._blob.size - start)
+        plain: Blob = packed if stream is None else Spool()
+        walk = Walk(plain, self._files, self.links, self._limits)
+        digest = next(iter(payload_digests(self._signature, self._header)), None) if self._verify else None
+        made = None if digest is None else digest.start(self._header)
+        return _Undoing(packed, stream, plain, walk, self._limits, start, digest, made, self._is_digested())
 
-    def _require_digests(self, contents: dict[int, Blob]) -> None:
-        for number, found, wanted in self.wrong_digests(contents):
+    def _require_digest(self, number: int, content: Blob) -> None:
+        found = self._wrong_digest(number, content)
+        if found is not None:
             raise VerificationFailed(
                 "content of a file does not fit its digest",
                 path=self._files[number].path,
@@ -180,142 +179,98 @@ class Payload:
                 structure="header",
                 field="FILEDIGESTS",
                 found=found,
-                allowed=wanted,
+                allowed=self._files[number].digest,
             )
 
-    def wrong_digests(self, contents: dict[int, Blob] | None = None) -> Iterator[tuple[int, str, str]]:
-        """Yield (number, digest that was found, digest in the header) of every file whose content is another."""
-        name = file_algorithm(self._algorithm)
-        if name is None:
-            return
-        contents = self._load() if contents is None else contents
-        done: dict[int, str] = {}
+    def _wrong_digest(self, number: int, content: Blob) -> str | None:
+        """Return the digest of a content that has another one in the header, else None."""
+        file, name = self._files[number], file_algorithm(self._algorithm)
+        if name is None or not file.digest or not stat.S_ISREG(file.mode) or file.is_ghost:
+            return None
+        total = hashlib.new(name, usedforsecurity=False)
+        for data in read_chunks(content):
+            total.update(data)
+        return None if total.hexdigest() == file.digest.lower() else total.hexdigest()
+
+    def wrong_digests(self) -> Iterator[tuple[int, str]]:
+        """Yield (number, digest that was found) of every file whose content is another; of hard links the first."""
+        self.unpacked()
         for number, file in enumerate(self._files):
-            if not file.digest or not stat.S_ISREG(file.mode) or file.is_ghost:
-                continue
-            first = self.links.get(number, [number])[0]
-            found = done.get(first)
-            if found is None:
-                total = hashlib.new(name, usedforsecurity=False)
-                for data in read_chunks(contents.get(number, EMPTY)):
-                    total.update(data)
-                found = total.hexdigest()
-                if first != number or number in self.links:
-                    done[first] = found
-            if found != file.digest.lower():
-                yield number, found, file.digest
+            if self.links.get(number, (number,))[0] == number and stat.S_ISREG(file.mode) and not file.is_ghost:
+                found = self._wrong_digest(number, self._find(number) if file.size else EMPTY)
+                if found is not None:
+                    yield number, found
 
 
-def _hashed(blob: Blob, hashes: list[HASH]) -> Iterator[bytes]:
-    for data in read_chunks(blob, _CHUNK):
-        for one in hashes:
-            one.update(data)
-        yield data
+class _Undoing:
+    """A payload that is undone step by step.
 
+    Attributes:
+        plain: the cpio, as far as it is there; in the package itself where that is not compressed.
+        walk: the walk over its members.
+        by_itself: whether a content may be given out before all is there.
+        done: whether all is there, and was compared with its digest.
+    """
 
-class _Walk:
-    """A walk over the members of the cpio in `blob`."""
-
-    def __init__(self, blob: Blob, files: tuple[PackageFile, ...], links: dict[int, list[int]], limits: Limits) -> None:
-        self._window = Window(blob)
-        self._blob = blob
-        self._files = files
-        self._links = links
+    def __init__(
+        self,
+        packed: Blob,
+        stream: str | None,
+        plain: Blob,
+        walk: Walk,
+        limits: Limits,
+        start: int,
+        digest: Digest | None,
+        made: HASH | None,
+        by_itself: bool,
+    ) -> None:
+        self.plain = plain
+        self.walk = walk
+        self.by_itself = by_itself
+        self.done = False
+        self._digest = digest
+        self._made = made
         self._limits = limits
-        self._numbers = {file.path.lstrip(b"/"): number for number, file in enumerate(files)}
+        self._there = 0
+        self._chunks = self._told(packed)
+        # What stands behind the stream is nobody's: of v3 and v4 packages only digests would tell.
+        self._pieces = self._chunks
+        if stream is not None:
+            self._pieces = bounded_stream(stream, self._chunks, limits, start=start, strict=False)
 
-    def places(self) -> dict[int, int]:
-        """Return where the content of each file begins that has one. Raises Corrupt, LimitExceeded."""
-        found: dict[int, int] = {}
-        seen: set[int] = set()
-        at = 0
-        while True:
-            offset, (number, size, data) = at, self._member(at)
-            if number is None:
-                break
-            file = self._files[number]
-            if number in seen:
-                raise self._wrong("file is in the payload twice", offset, file.path)
-            seen.add(number)
-            if data + size > self._blob.size:
-                raise self._wrong(
-                    "payload is cut: it ends before the content of a file does", offset, file.path, found=self._blob.size - data
-                )
-            if stat.S_ISLNK(file.mode):
-                if self._window.read(data, size) != file.target:
-                    raise self._wrong("symbolic link has another target than in the header", offset, file.path)
-            elif size and stat.S_ISREG(file.mode) and not file.is_ghost:
-                for one in self._links.get(number, [number]):
-                    if self._files[one].size != size:
-                        raise self._wrong(
-                            "content has another size than in the header",
-                            offset,
-                            self._files[one].path,
-                            found=f"{size} bytes",
-                            allowed=f"{self._files[one].size} bytes",
-                        )
-                    found[one] = data
-            elif size and not file.is_ghost:
-                raise self._wrong("content of something that is no file", offset, file.path, found=f"{size} bytes")
-            at = -(-(data + size) // 4) * 4
-        for number, file in enumerate(self._files):
-            if file.size and number not in found and stat.S_ISREG(file.mode) and not file.is_ghost:
-                raise self._wrong("content of a file is not in the payload", at, file.path)
-        return found
+    def _told(self, packed: Blob) -> Iterator[bytes]:
+        """Yield the pieces of the payload as it is in the package, and digest them."""
+        for data in read_chunks(packed, _CHUNK):
+            if self._made is not None:
+                self._made.update(data)
+            yield data
 
-    def _wrong(
-        self, message: str, offset: int, path: bytes | None = None, *, found: object = None, allowed: object = None
-    ) -> Corrupt:
-        return Corrupt(message, path=path, offset=offset, structure="payload", found=found, allowed=allowed)
+    @property
+    def has_all(self) -> bool:
+        """Whether every content was met: then the rest is for the digest."""
+        return len(self.walk.places) == len(self.walk.wanted)
 
-    def _member(self, at: int) -> tuple[int | None, int, int]:
-        """Return (number of the file, None for the end, size of its content, where that begins) of the member at `at`."""
-        magic = self._window.read(at, 6)
-        if magic == STRIPPED:
-            return self._stripped(at)
-        if magic not in (NEWC, CRC):
-            message = "payload ends without TRAILER!!!" if not magic.strip(b"\0") else "no member where one has to be"
-            raise self._wrong(message, at, found=repr(magic)[2:-1])
-        numbers = numbers_of(self._window.read(at, NewcHeader.SIZE), at)
-        self._limits.require("max_path", numbers.namesize)
-        raw = self._window.read(at + NewcHeader.SIZE, numbers.namesize)
-        name, end, _ = raw.partition(b"\0")
-        if not end or len(raw) < numbers.namesize:
-            raise self._wrong("name is cut or has no end", at, name[:256])
-        data = -(-(at + NewcHeader.SIZE + numbers.namesize) // 4) * 4
-        if name == TRAILER:
-            return None, 0, data
-        number = self._numbers.get(b"" if name == b"." else name.removeprefix(b".").removeprefix(b"/"))
-        if number is None:
-            raise self._wrong("payload has a file that the header has not", at, name[:256])
-        if stat.S_IFMT(numbers.mode) != stat.S_IFMT(self._files[number].mode):
-            raise self._wrong("file is of another type than in the header", at, name[:256], found=f"{numbers.mode:#o}")
-        if magic == CRC and stat.S_ISREG(numbers.mode):
-            self._require_sum(at, data, numbers, name)
-        return number, numbers.filesize, data
+    def step(self) -> None:
+        """Undo one piece more. Raises what undoing and the walk raise, and VerificationFailed at the end."""
+        data = next(self._pieces, None)
+        spool = self.plain if isinstance(self.plain, Spool) else None
+        if data is not None:
+            self._there += len(data)
+            self._limits.require("max_stream", self._there)
+            if spool is not None:
+                spool.append(data)
+            self.walk.advance(self._there if spool is None else spool.flush(), False)
+            return
+        for _ in self._chunks:  # what the stream did not need is part of the digest
+            pass
+        if spool is not None:
+            spool.seal()
+        self.walk.advance(self._there, True)
+        if self._digest is not None and self._made is not None:
+            self._digest.require(self._made.hexdigest())
+        self.done = True
 
-    def _require_sum(self, at: int, data: int, numbers: Numbers, name: bytes) -> None:
-        if data + numbers.filesize > self._blob.size:
-            return  # which is said better by the caller
-        part = SliceBlob(self._blob, data, numbers.filesize)
-        total = sum(byte_sum(piece) for piece in read_chunks(part)) & 0xFFFFFFFF
-        if numbers.filesize and total != numbers.check:
-            raise self._wrong(
-                "checksum of a file does not fit", at, name[:256], found=f"{total:08x}", allowed=f"{numbers.check:08x}"
-            )
-
-    def _stripped(self, at: int) -> tuple[int, int, int]:
-        raw = self._window.read(at, _STRIPPED_SIZE)
-        digits = raw[6:14]
-        if len(raw) < _STRIPPED_SIZE or not _HEX.issuperset(digits):
-            raise self._wrong("member is cut or has no number", at, found=repr(raw)[2:-1])
-        number = int(digits, 16)
-        if number >= len(self._files):
-            raise self._wrong("member of a file that is not there", at, found=number, allowed=f"below {len(self._files)}")
-        file = self._files[number]
-        size = 0
-        if stat.S_ISLNK(file.mode):
-            size = len(file.target)
-        elif stat.S_ISREG(file.mode) and number == self._links.get(number, [number])[-1]:
-            size = file.size
-        return number, size, at + _STRIPPED_SIZE
+    def close(self) -> None:
+        """Remove the temporary file; twice is fine."""
+        if isinstance(self.plain, Spool):
+            self.plain.close()

@@ -99,3 +99,23 @@ def test_threads_read_at_once() -> None:
         for thread in threads:
             thread.join()
     assert wrong == []
+
+
+def test_what_was_flushed_can_be_read_before_the_end() -> None:
+    with Spool() as spool:
+        assert spool.flush() == 0
+        written = b""
+        for number in range(40):
+            data = bytes(30_000) if number % 3 else bytes([number + 1]) * 50_000
+            spool.append(data)
+            written += data
+            there = spool.flush()
+            assert there % (64 << 10) == 0 and len(written) - there < 64 << 10
+            assert spool.read_at(0, there) == written[:there]
+            assert sum(segment.size for segment in spool.segments_in(0, there)) == there
+        spool.append(bytes(200_000))  # holes at the end
+        written += bytes(200_000)
+        there = spool.flush()
+        assert spool.read_at(0, there) == written[:there]
+        spool.seal()
+        assert spool.flush() == len(written) and spool.read_at(0, len(written)) == written

@@ -128,7 +128,8 @@ def test_digests_of_files(algorithm: int) -> None:
     package = Rpm(files, algorithm=algorithm)
     wrong = package.but(payload=package.cpio().replace(b"right", b"wrong"))
     with opened(wrong) as image, pytest.raises(VerificationFailed, match="content of a file") as caught:
-        content(image, "/b")
+        assert content(image, "/b") == b"other"
+        content(image, "/a")
     assert caught.value.path == b"/a" and caught.value.field == "FILEDIGESTS" and caught.value.offset is not None
     assert [(one.rule, one.path) for one in findings(wrong)] == [("file-digest", b"/a")]
     with rpm.open_image(BytesBlob(wrong.build()), verify=False) as image:

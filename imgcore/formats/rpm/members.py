@@ -1,0 +1,168 @@
+"""The members of a package's payload, walked over as the cpio comes: where the content of each file of the header lies."""
+
+from __future__ import annotations
+
+import stat
+from typing import Final
+
+from imgcore.blob import Blob, SliceBlob, read_chunks
+from imgcore.errors import Corrupt
+from imgcore.formats.cpio.layout import TRAILER, NewcHeader, Numbers, byte_sum, numbers_of
+from imgcore.formats.cpio.magic import CRC, NEWC
+from imgcore.formats.rpm.layout import STRIPPED
+from imgcore.formats.rpm.package import PackageFile
+from imgcore.limits import Limits
+
+__all__ = ["Walk", "hard_links"]
+
+_STRIPPED_SIZE: Final = 16  # magic and eight digits, filled up to four bytes
+_HEX: Final = frozenset(b"0123456789abcdefABCDEF")
+
+
+def hard_links(files: tuple[PackageFile, ...]) -> dict[int, list[int]]:
+    """Return the numbers of all files of each inode that has several names, by the number of each of them."""
+    groups: dict[tuple[int, int], list[int]] = {}
+    for number, file in enumerate(files):
+        if file.inode and stat.S_ISREG(file.mode) and not file.is_ghost:
+            groups.setdefault((file.device, file.inode), []).append(number)
+    return {number: group for group in groups.values() if len(group) > 1 for number in group}
+
+
+class Walk:
+    """A walk over the members of a cpio, of which `blob` has more and more.
+
+    Attributes:
+        places: where the content of each file begins that was met; all names of a hard link are there at once.
+        wanted: numbers of the files that have a content.
+        ended: whether the trailer was met.
+    """
+
+    def __init__(self, blob: Blob, files: tuple[PackageFile, ...], links: dict[int, list[int]], limits: Limits) -> None:
+        self._blob = blob
+        self._files = files
+        self._links = links
+        self._limits = limits
+        self._numbers = {file.path.lstrip(b"/"): number for number, file in enumerate(files)}
+        self._seen: set[int] = set()
+        self._at = 0
+        self.ended = False
+        self.places: dict[int, int] = {}
+        self.wanted = [
+            number for number, file in enumerate(files) if file.size and stat.S_ISREG(file.mode) and not file.is_ghost
+        ]
+
+    def _read(self, at: int, size: int) -> bytes:
+        return self._blob.read_at(at, size)
+
+    def advance(self, there: int, last: bool) -> None:
+        """Go on as far as there are `there` bytes of the cpio; with `last` they are all. Raises Corrupt, LimitExceeded."""
+        while not self.ended and (last or self._whole_head(there)):
+            offset, (number, size, data) = self._at, self._member(self._at, there)
+            if number is None:
+                self.ended = True
+                self._require_all()
+                return
+            if data + size > there:
+                if not last:
+                    return
+                message = "payload is cut: it ends before the content of a file does"
+                raise self._wrong(message, offset, self._files[number].path, found=f"{max(0, there - data)} bytes")
+            self._take(number, size, data, offset)
+            self._at = -(-(data + size) // 4) * 4
+
+    def _whole_head(self, there: int) -> bool:
+        """Return whether the next member's header and name are among the bytes that are there."""
+        if there < self._at + _STRIPPED_SIZE:
+            return False
+        if self._read(self._at, 6) == STRIPPED:
+            return True
+        if there < self._at + NewcHeader.SIZE:
+            return False
+        size = self._read(self._at + 94, 8)
+        longest = int(size, 16) if _HEX.issuperset(size) else 0
+        return there >= self._at + NewcHeader.SIZE + min(longest, self._limits.max_path + 1)
+
+    def _take(self, number: int, size: int, data: int, offset: int) -> None:
+        """Know where the content of a file is."""
+        file = self._files[number]
+        if number in self._seen:
+            raise self._wrong("file is in the payload twice", offset, file.path)
+        self._seen.add(number)
+        if stat.S_ISLNK(file.mode):
+            if self._read(data, size) != file.target:
+                raise self._wrong("symbolic link has another target than in the header", offset, file.path)
+        elif size and stat.S_ISREG(file.mode) and not file.is_ghost:
+            for one in self._links.get(number, [number]):
+                if self._files[one].size != size:
+                    raise self._wrong(
+                        "content has another size than in the header",
+                        offset,
+                        self._files[one].path,
+                        found=f"{size} bytes",
+                        allowed=f"{self._files[one].size} bytes",
+                    )
+                self.places[one] = data
+        elif size and not file.is_ghost:
+            raise self._wrong("content of something that is no file", offset, file.path, found=f"{size} bytes")
+
+    def _require_all(self) -> None:
+        for number in self.wanted:
+            if number not in self.places:
+                raise self._wrong("content of a file is not in the payload", self._at, self._files[number].path)
+
+    def _wrong(
+        self, message: str, offset: int, path: bytes | None = None, *, found: object = None, allowed: object = None
+    ) -> Corrupt:
+        return Corrupt(message, path=path, offset=offset, structure="payload", found=found, allowed=allowed)
+
+    def _member(self, at: int, there: int) -> tuple[int | None, int, int]:
+        """Return (number of the file, None for the end, size of its content, where that begins) of the member at `at`."""
+        magic = self._read(at, 6)
+        if magic == STRIPPED:
+            return self._stripped(at)
+        if magic not in (NEWC, CRC):
+            message = "payload ends without TRAILER!!!" if not magic.strip(b"\0") else "no member where one has to be"
+            raise self._wrong(message, at, found=repr(magic)[2:-1])
+        numbers = numbers_of(self._read(at, NewcHeader.SIZE), at)
+        self._limits.require("max_path", numbers.namesize)
+        raw = self._read(at + NewcHeader.SIZE, numbers.namesize)
+        name, end, _ = raw.partition(b"\0")
+        if not end or len(raw) < numbers.namesize:
+            raise self._wrong("name is cut or has no end", at, name[:256])
+        data = -(-(at + NewcHeader.SIZE + numbers.namesize) // 4) * 4
+        if name == TRAILER:
+            return None, 0, data
+        number = self._numbers.get(b"" if name == b"." else name.removeprefix(b".").removeprefix(b"/"))
+        if number is None:
+            raise self._wrong("payload has a file that the header has not", at, name[:256])
+        if stat.S_IFMT(numbers.mode) != stat.S_IFMT(self._files[number].mode):
+            raise self._wrong("file is of another type than in the header", at, name[:256], found=f"{numbers.mode:#o}")
+        if magic == CRC and stat.S_ISREG(numbers.mode):
+            self._require_sum(at, data, there, numbers, name)
+        return number, numbers.filesize, data
+
+    def _require_sum(self, at: int, data: int, there: int, numbers: Numbers, name: bytes) -> None:
+        if data + numbers.filesize > there:
+            return  # it has not come yet, or is cut, which the caller says better
+        part = SliceBlob(self._blob, data, numbers.filesize)
+        total = sum(byte_sum(piece) for piece in read_chunks(part)) & 0xFFFFFFFF
+        if numbers.filesize and total != numbers.check:
+            raise self._wrong(
+                "checksum of a file does not fit", at, name[:256], found=f"{total:08x}", allowed=f"{numbers.check:08x}"
+            )
+
+    def _stripped(self, at: int) -> tuple[int, int, int]:
+        raw = self._read(at, _STRIPPED_SIZE)
+        digits = raw[6:14]
+        if len(raw) < _STRIPPED_SIZE or not _HEX.issuperset(digits):
+            raise self._wrong("member is cut or has no number", at, found=repr(raw)[2:-1])
+        number = int(digits, 16)
+        if number >= len(self._files):
+            raise self._wrong("member of a file that is not there", at, found=number, allowed=f"below {len(self._files)}")
+        file = self._files[number]
+        size = 0
+        if stat.S_ISLNK(file.mode):
+            size = len(file.target)
+        elif stat.S_ISREG(file.mode) and number == self._links.get(number, [number])[-1]:
+            size = file.size
+        return number, size, at + _STRIPPED_SIZE
