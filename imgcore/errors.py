@@ -16,6 +16,7 @@
     │   └─ SourceUnreadable     the operating system refused
     ├─ OutputError              the operating system refused to write, or the target exists
     │   └─ TargetExists
+    ├─ ConfigError              a file of settings or definitions cannot be followed
     ├─ VerificationFailed       a digest, signature or read-back does not match
     └─ Cancelled                the caller asked to stop
 
@@ -33,6 +34,7 @@ from collections.abc import Iterator, Sequence
 
 __all__ = [
     "Cancelled",
+    "ConfigError",
     "Corrupt",
     "FormatError",
     "ImgcoreError",

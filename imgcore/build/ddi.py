@@ -33,7 +33,7 @@ from imgcore.disk.types import PartitionType, type_by_name
 from imgcore.disk.verity import HashTree, VerityOptions, hash_tree
 from imgcore.engine import Engine, get_engine
 from imgcore.errors import Unsupported
-from imgcore.events import Control
+from imgcore.events import Control, Warned
 from imgcore.formats.base import Options, Report
 from imgcore.formats.squashfs import Options as SquashfsOptions
 from imgcore.limits import Limits
@@ -181,7 +181,16 @@ def build_ddi(
             for data in read_chunks(content):
                 other.append(data)
     root = None if tree is None else tree.root
+    _warn_of_strangers(dest, [path for path, _ in extra], control)
     return DdiReport(report, size, seed, tuple(parts), root, tuple(path for path, _ in extra))
+
+
+def _warn_of_strangers(dest: AnyPath, made: Sequence[bytes], control: Control) -> None:
+    """Warn of files beside the image that systemd would take for its own, and that were not made with it."""
+    stem = os.fsencode(dest).removesuffix(b".raw")
+    for suffix in (b".roothash", b".roothash.p7s", b".usrhash", b".usrhash.p7s", b".verity"):
+        if stem + suffix not in made and os.path.exists(stem + suffix):
+            control.emit(Warned("lies beside the image, and systemd will hold the image to it", stem + suffix))
 
 
 def labels(types: Sequence[PartitionType]) -> list[str]:

@@ -78,7 +78,7 @@ def _require_release(tree: Tree, kind: DdiKind, file_name: bytes, control: Contr
         return
     name = extension_name(show(file_name), kind)
     where = KINDS[kind].release_dir + b"/" + PREFIX + name
-    if find_release(tree, name, KINDS[kind], NEWEST).values is not None:
+    if find_release(tree, name, KINDS[kind], NEWEST).path is not None:
         return
     others = _release_files(tree, kind)
     if others:

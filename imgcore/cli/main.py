@@ -29,7 +29,7 @@ VERBS: Final = {
     "sysext": "decide, check and build extensions of systemd",
     "mkosi": "build the images of a mkosi configuration, without mkosi",
     "iso": "make, explain and change ISO 9660 images that boot",
-    "repart": "write a disk image from definitions of partitions (repart.d)",
+    "repart": "write a disk image from definitions of partitions",
     "ddi": "make and check discoverable disk images",
     "check": "find everything in an image that breaks the rules",
     "cache": "show or prune a cache of compressed blocks",

@@ -39,7 +39,7 @@ _SPECIFIERS = {"A": "IMAGE_VERSION", "B": "BUILD_ID", "M": "IMAGE_ID", "o": "ID"
 
 @verb(
     "repart",
-    "write a disk image from definitions of partitions (repart.d)",
+    "write a disk image from definitions of partitions",
     examples=(
         "imgcore repart --definitions ./repart.d --root ./tree --seed 750b6cd5-c4ae-4012-a15e-7be3c29e6a47 disk.raw",
         "imgcore repart --definitions ./repart.d --root ./tree --dry-run yes --json-style pretty disk.raw",

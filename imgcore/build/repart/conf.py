@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from imgcore.errors import ConfigError, SourceUnreadable
 from imgcore.values import value_class
 
-__all__ = ["Assignment", "DefinitionError", "definition_files", "read_assignments"]
+__all__ = ["Assignment", "DefinitionError", "definition_files", "drop_in_files", "read_assignments"]
 
 _MOST = 1 << 20
 
@@ -55,14 +55,14 @@ def _is_masked(path: str) -> bool:
     return os.path.realpath(path) == "/dev/null" or (os.path.isfile(path) and os.path.getsize(path) == 0)
 
 
-def read_assignments(path: str, section: str, known: Collection[str]) -> list[Assignment]:
-    """Return the lines of a definition and of its drop-ins. Raises SourceUnreadable, DefinitionError."""
-    found = list(_assignments(path, section, known))
-    beside = path + ".d"
-    if os.path.isdir(beside):
-        for extra in definition_files([beside]):
-            found += _assignments(extra, section, known)
-    return found
+def drop_in_files(path: str) -> list[str]:
+    """Return the drop-ins of a definition, in order. Raises SourceUnreadable."""
+    return definition_files([path + ".d"]) if os.path.isdir(path + ".d") else []
+
+
+def read_assignments(paths: Iterable[str], section: str, known: Collection[str]) -> list[Assignment]:
+    """Return the lines of several files. Raises SourceUnreadable, DefinitionError."""
+    return [line for path in paths for line in _assignments(path, section, known)]
 
 
 def _assignments(path: str, section: str, known: Collection[str]) -> Iterator[Assignment]:

@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NoReturn
 
-from imgcore.build.repart.conf import Assignment, DefinitionError, read_assignments
+from imgcore.build.repart.conf import Assignment, DefinitionError, drop_in_files, read_assignments
 from imgcore.build.repart.values import boolean, copied, integer, path_list, size, symlinks
 from imgcore.disk.types import PartitionType, type_by_name
 
@@ -59,6 +59,7 @@ class Definition:
     compression: str | None = None
     level: str | None = None
     mount_points: list[str] = dataclasses.field(default_factory=list)
+    drop_ins: list[str] = dataclasses.field(default_factory=list)
 
     @property
     def populated(self) -> bool:
@@ -197,8 +198,8 @@ def read_definition(path: str, architecture: str, expand: Callable[[str], str]) 
 
     Raises SourceUnreadable, and DefinitionError for anything that is wrong or not supported.
     """
-    made = Definition(path)
-    for line in read_assignments(path, "Partition", KEYS):
+    made = Definition(path, drop_ins=drop_in_files(path))
+    for line in read_assignments([path, *made.drop_ins], "Partition", KEYS):
         try:
             if line.key == "Type":
                 made.kind = type_by_name(line.value, architecture)

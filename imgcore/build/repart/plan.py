@@ -119,7 +119,8 @@ def wanted(one: Definition, content: int | None, *, systemd: int, sector: int) -
     }
     weights = {"weight": one.weight, "padding_weight": one.padding_weight, "priority": one.priority}
     if one.verity == "signature" or one.type().is_signature:
-        return Wanted(SIGNATURE_BYTES, SIGNATURE_BYTES, padding["least_padding"] or 0, padding["most_padding"], **weights)
+        most = SIGNATURE_BYTES if one.verity == "signature" or systemd >= 262 else None
+        return Wanted(SIGNATURE_BYTES, most, padding["least_padding"] or 0, padding["most_padding"], **weights)
     least = GRAIN
     if content is not None:
         least = max(least, _up(content))

@@ -1,15 +1,16 @@
 """The tree of a file system that a definition asks for: CopyFiles=, MakeDirectories=, MakeSymlinks=, exclusions.
 
 As systemd-repart copies, in this order: files and directories, each where it goes, over what is there; then directories
-that are missing, then symbolic links. A directory that is there keeps its metadata, the root takes mode and xattrs of a
-directory that is copied onto it, but is root's own. Directories that nobody brings are 0755, root's, and of the time
-SOURCE_DATE_EPOCH, or of 1970: systemd's are of the moment, which would make every image another one.
+that are missing, then symbolic links. The root directory begins with mode, time and xattrs of the first directory that is
+copied onto it, and is root's own. A directory that is there keeps its metadata. Directories that nobody brings are 0755,
+root's, and of the time SOURCE_DATE_EPOCH, or of 1970: systemd's are of the moment, which would make every image another one.
 
 Source: systemd, src/repart/repart.c: partition_populate_directory, do_copy_files, do_make_directories, do_make_symlinks.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Mapping
 
@@ -29,7 +30,7 @@ def populate(made: Definition, source: Tree, xattrs: Mapping[bytes, bytes], time
     """Return the tree; `xattrs` are added to the root directory. Raises DefinitionError."""
     time = 0 if time_ns is None else time_ns
     new = Meta(0o755, mtime_ns=time)
-    root: Dir = Dir(new, {})
+    root: Dir = Dir(_root_meta(made, source, new), {})
     wanted = {path.rstrip("/") for path in made.exclude if not path.endswith("/")}
     emptied = {path.rstrip("/") for path in made.exclude if path.endswith("/")}
     for path, target in made.copy_files:
@@ -61,6 +62,17 @@ def populate(made: Definition, source: Tree, xattrs: Mapping[bytes, bytes], time
     return source.with_root(root)
 
 
+def _root_meta(made: Definition, source: Tree, new: Meta) -> Meta:
+    """Return the metadata of the root: of the first directory that is copied onto it, but for the owner."""
+    for path, target in made.copy_files:
+        if target == "/":
+            with contextlib.suppress(PathError):
+                node = source.lookup(path.encode(), follow=True)
+                if isinstance(node, Dir):
+                    return dataclasses.replace(node.meta, uid=0, gid=0)
+    return new
+
+
 def _at(root: Dir, path: str) -> Node | None:
     node: Node | None = root
     for name in path.encode().split(b"/"):
@@ -90,14 +102,15 @@ def _without(node: Node, path: str, gone: set[str], hollow: set[str], copies: di
 
 
 def _put(root: Dir, target: str, node: Node, new: Meta, made: Definition) -> Dir:
-    """Return `root` with `node` at `target`, over what is there."""
+    """Return `root` with `node` at `target`, over what is there.
+
+    The directory in which the name `target` appears or is replaced is as old as that, which is the time of `new`.
+    """
     names = [name for name in target.encode().split(b"/") if name]
     if not names:
         if not isinstance(node, Dir):
             raise DefinitionError(f"only a directory can be copied onto /, not `{target}`", structure=made.path)
-        over = _merged(root, node)
-        meta = dataclasses.replace(root.meta, mode=node.meta.mode, xattrs={**root.meta.xattrs, **node.meta.xattrs})
-        return dataclasses.replace(over, meta=meta)
+        return _merged(root, node)
     above = [root]
     for name in names[:-1]:
         child = above[-1].children.get(name)
@@ -105,17 +118,25 @@ def _put(root: Dir, target: str, node: Node, new: Meta, made: Definition) -> Dir
             raise DefinitionError(f"{target}: a part of it is not a directory", structure=made.path)
         above.append(child if child is not None else Dir(new, {}))
     there = above[-1].children.get(names[-1])
-    made_node: Node = _merged(there, node) if isinstance(there, Dir) and isinstance(node, Dir) else node
+    put: Node = _merged(there, node) if isinstance(there, Dir) and isinstance(node, Dir) else node
     for parent, name in zip(reversed(above), reversed(names), strict=True):
-        made_node = dataclasses.replace(parent, children={**parent.children, name: made_node})
-    assert isinstance(made_node, Dir)
-    return made_node
+        there = parent.children.get(name)
+        changed = there is None or not isinstance(put, Dir)
+        put = dataclasses.replace(_touched(parent, new) if changed else parent, children={**parent.children, name: put})
+    assert isinstance(put, Dir)
+    return put
 
 
 def _merged(one: Dir, two: Dir) -> Dir:
-    """Return directory `one` with what is in `two` over it."""
+    """Return directory `one` with what is in `two` over it; it stays as old as it was."""
     children = dict(one.children)
     for name, node in two.children.items():
         there = children.get(name)
         children[name] = _merged(there, node) if isinstance(there, Dir) and isinstance(node, Dir) else node
     return dataclasses.replace(one, children=children)
+
+
+def _touched(directory: Dir, new: Meta) -> Dir:
+    if not new.mtime_ns:  # no SOURCE_DATE_EPOCH: no time is right, so none is changed
+        return directory
+    return dataclasses.replace(directory, meta=dataclasses.replace(directory.meta, mtime_ns=new.mtime_ns))

@@ -88,6 +88,8 @@ class MadePart:
             "raw_padding": self.padding,
             "activity": "create",
         }
+        if self.definition.drop_ins:
+            found["drop-in_files"] = [os.path.abspath(path) for path in self.definition.drop_ins]
         if self.root is not None:
             found["roothash"] = self.root.hex()
         return found
@@ -227,15 +229,16 @@ class _Work:
     def _hash(self, one: Definition) -> HashTree:
         assert one.match_key is not None
         if one.match_key not in self._trees:
-            data = siblings(self.made, one)["data"]
+            group = siblings(self.made, one)
+            data, tree = group["data"], group["hash"]
             content = self._contents[self.made.index(data)]
             if content is None:
                 raise DefinitionError("nothing of which a hash tree could be made", structure=data.path)
             options = VerityOptions(
                 verity_salt(self.settings.seed),
                 verity_uuid(self.settings.seed),
-                data_block=data.data_block or GRAIN,
-                hash_block=data.hash_block or GRAIN,
+                data_block=tree.data_block or GRAIN,
+                hash_block=tree.hash_block or GRAIN,
             )
             if content.size % options.data_block:
                 raise DefinitionError(f"{content.size} bytes are not whole blocks of {options.data_block}", structure=data.path)
