@@ -125,15 +125,13 @@ def _environment(around: Surroundings) -> dict[str, str]:
 def _run(job: sandbox.Job, script: Path, output: int, control: Control) -> None:
     """Run a job to its end. Raises SourceError, Unsupported, Cancelled."""
     # -I and -S: no module of the caller's, and a start in some milliseconds.
-    process = subprocess.Popen(
-        [sys.executable, "-I", "-S", sandbox.__file__],
-        stdin=subprocess.PIPE,
-        stdout=output,
-        stderr=output,
-        env={},
-        text=True,
-        start_new_session=True,
-    )
+    command = [sys.executable or "/usr/bin/python3", "-I", "-S", sandbox.__file__]
+    try:
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=output, stderr=output, env={}, text=True, start_new_session=True
+        )
+    except OSError as error:
+        raise Unsupported(f"a script needs the Python interpreter `{command[0]}`: {error.strerror}", path=str(script)) from None
     try:
         assert process.stdin is not None
         with contextlib.suppress(BrokenPipeError), process.stdin:
