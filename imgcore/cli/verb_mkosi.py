@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -13,13 +13,14 @@ import click
 from imgcore.build.ddi import RepartVersion
 from imgcore.build.mkosi_image import BuiltImage, MkosiSettings, build_images
 from imgcore.build.mkosi_output import Writing
+from imgcore.build.mkosi_packages import Installer
 from imgcore.cli.command import SIZE, Run, limits_option, verb
 from imgcore.cli.mkosi_host import this_host
 from imgcore.cli.output import human
 from imgcore.cli.packing import parse_compression, parse_settings
 from imgcore.cli.system import allowed_cpus
 from imgcore.cli.verb_pack import format_options
-from imgcore.errors import show
+from imgcore.errors import SourceUnreadable, show
 from imgcore.formats import by_name
 from imgcore.formats.squashfs import Options as SquashfsOptions
 from imgcore.limits import Limits
@@ -85,6 +86,13 @@ def _settings_of_mkosi(function: Callable[..., int | None]) -> Callable[..., int
     "--set", "assignments", multiple=True, callback=_assignment, metavar="SETTING=VALUE", help="Any setting of mkosi."
 )
 @_settings_of_mkosi
+@click.option(
+    "--repository", "repositories", multiple=True, metavar="PLACE", help="A repository of RPMs: a directory, file://, https://."
+)
+@click.option("--network", is_flag=True, help="Repositories may be at https://.")
+@click.option(
+    "--repository-key", "keys", multiple=True, type=click.Path(dir_okay=False), metavar="FILE", help="Who signs repositories."
+)
 @click.option("--builtin", type=click.Path(), metavar="DIR", help="Where mkosi's own configurations are, for Include=mkosi-vm.")
 @click.option("--systemd-version", metavar="VERSION", help="For [Match] SystemdVersion=.")
 @click.option(
@@ -134,11 +142,23 @@ def command(
         values["engine"],
         not values["no_sync"],
     )
-    settings = MkosiSettings(values["allow_scripts"], values["force"], _output(), writing, None, limits)
+    install = Installer(values["repositories"], values["network"], _keys(values["keys"]), limits)
+    settings = MkosiSettings(values["allow_scripts"], values["force"], _output(), writing, install, limits)
     with run.work() as control:
         built = build_images(found, host.directory, settings, control)
     _show_built(run, built)
     return None
+
+
+def _keys(paths: Sequence[str]) -> tuple[bytes, ...]:
+    """Return the certificates in files. Raises SourceUnreadable."""
+    found = []
+    for path in paths:
+        try:
+            found.append(Path(path).read_bytes())
+        except OSError as error:
+            raise SourceUnreadable(f"cannot read key: {error.strerror}", path=path) from None
+    return tuple(found)
 
 
 def _given(values: dict[str, Any]) -> list[tuple[str, str]]:
