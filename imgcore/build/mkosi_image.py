@@ -71,6 +71,10 @@ class PackageRequest:
 class InstallPackages(Protocol):
     """Finds packages and what they need, and gives what they bring."""
 
+    def refuses(self, request: PackageRequest) -> str | None:
+        """Return why these packages cannot be installed, None where that is not known before they are looked for."""
+        ...
+
     def __call__(self, base: Tree, request: PackageRequest, *, stack: contextlib.ExitStack, control: Control) -> Tree:
         """Return what the packages bring to `base`, as a tree of its own. Raises ImgcoreError.
 
@@ -142,6 +146,12 @@ def _packages(image: Image) -> list[str]:
     return [*image.words("Packages"), *image.words("VolatilePackages")]
 
 
+def _request(image: Image) -> PackageRequest:
+    directories = [*image.words("PackageDirectories"), *image.words("VolatilePackageDirectories")]
+    words = (image.text(name) for name in ("Distribution", "Release", "Architecture"))
+    return PackageRequest(tuple(_packages(image)), tuple(map(Path, directories)), *words)
+
+
 def _require_packages(image: Image, settings: MkosiSettings) -> None:
     """Raise Unsupported where packages are asked for that nothing installs, or for an extension without a base."""
     if not _packages(image):
@@ -149,8 +159,9 @@ def _require_packages(image: Image, settings: MkosiSettings) -> None:
     setting = "Packages" if image.words("Packages") else "VolatilePackages"
     at = image.where(setting)
     path, line = (None, None) if at is None or at.file is None else (str(at.file), at.line or None)
-    if settings.install is None:
-        raise Unsupported(f"{setting}= asks for packages, and nothing here installs them", path=path, line=line)
+    why = "nothing here installs them" if settings.install is None else settings.install.refuses(_request(image))
+    if why is not None:
+        raise Unsupported(f"{setting}= asks for packages, and {why}", path=path, line=line)
     if not image.words("BaseTrees") and (image.flag("Overlay") or image.text("Format") in _HIERARCHIES):
         message = f"{setting}=: packages cannot be installed in an extension without a base tree"
         raise Unsupported(message, path=path, line=line, hint="BaseTrees= names what it lies over")
@@ -229,20 +240,16 @@ class _Build:
         """Return the tree with skeletons, packages and extra trees."""
         for source, target in self._image.trees("SkeletonTrees"):
             tree = self._install_tree(tree, source, target)
-        names = _packages(self._image)
-        if names:
-            tree = self._install_packages(tree, names)
+        if _packages(self._image):
+            tree = self._install_packages(tree)
         for source, target in self._image.trees("ExtraTrees"):
             tree = self._install_tree(tree, source, target)
         return tree
 
-    def _install_packages(self, tree: Tree, names: Sequence[str]) -> Tree:
+    def _install_packages(self, tree: Tree) -> Tree:
         image, install = self._image, self._settings.install
         assert install is not None
-        directories = [*image.words("PackageDirectories"), *image.words("VolatilePackageDirectories")]
-        words = (image.text(name) for name in ("Distribution", "Release", "Architecture"))
-        request = PackageRequest(tuple(names), tuple(map(Path, directories)), *words)
-        brought = install(tree, request, stack=self._stack, control=self._control)
+        brought = install(tree, _request(image), stack=self._stack, control=self._control)
         tree = exclude(copy_in(tree, brought), list(_STATE))
         return tree if image.words("BaseTrees") else _first_boot(tree)
 

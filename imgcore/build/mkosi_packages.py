@@ -47,16 +47,20 @@ class Installer:
     keys: tuple[bytes, ...] = ()
     limits: Limits | None = None
 
+    def refuses(self, request: PackageRequest) -> str | None:
+        """Return why these packages cannot be installed at all."""
+        if request.distribution in _NOT_RPM:
+            return f"those of {request.distribution} are no RPMs"
+        if not request.directories and not self.repositories:
+            return "there is no place to take them from: PackageDirectories=, mkosi.packages, --repository"
+        return None
+
     def __call__(self, base: Tree, request: PackageRequest, *, stack: contextlib.ExitStack, control: Control) -> Tree:
         """Return what the packages bring; raises DependencyError, MergeConflict, Unsupported, and what reading raises."""
-        if request.distribution in _NOT_RPM:
-            raise Unsupported(f"packages of {request.distribution}: RPMs only can be installed")
+        why = self.refuses(request)
+        if why is not None:
+            raise Unsupported(why)
         sources = self._sources(request, control)
-        if not sources:
-            raise Unsupported(
-                f"packages ({', '.join(request.names)}), and no place to take them from",
-                hint="PackageDirectories=, mkosi.packages, or --repository",
-            )
         arch = _ARCHITECTURES.get(request.architecture, request.architecture)
         chosen = packages.resolve(list(request.names), sources, arch=arch, base=base, control=control)
         made = stack.enter_context(packages.install(chosen.packages, base=base, limits=self.limits, control=control))

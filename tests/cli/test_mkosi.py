@@ -64,7 +64,7 @@ def test_options_are_those_of_mkosi(imgcore_cli: Cli, tmp_path: Path) -> None:
         (["--seed", "x"], 2, "is no UUID"),
         (["--format", "disk"], 3, "images of format disk are not built"),
         (["--format", "nothing"], 2, "`nothing` is no format"),
-        (["-p", "bash"], 3, "nothing here installs them"),
+        (["-p", "bash"], 3, "asks for packages, and there is no place to take them from"),
         (["--finalize-script", "f"], 3, "--allow-scripts runs"),
         (["--allow-scripts", "--finalize-script", "f"], 6, "the script ended with status 9"),
         (["--option", "level=x"], 2, "level"),

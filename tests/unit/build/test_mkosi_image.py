@@ -42,8 +42,14 @@ PACKAGES = {
 }
 
 
-def install(base: Tree, request: PackageRequest, *, stack: contextlib.ExitStack, control: Control) -> Tree:
-    return tree({path: what for name in request.names for path, what in PACKAGES[name].items()})  # type: ignore[misc]
+class FromNowhere:
+    """Installs made-up packages."""
+
+    def refuses(self, request: PackageRequest) -> str | None:
+        return None
+
+    def __call__(self, base: Tree, request: PackageRequest, *, stack: contextlib.ExitStack, control: Control) -> Tree:
+        return tree({path: what for name in request.names for path, what in PACKAGES[name].items()})  # type: ignore[misc]
 
 
 def build(
@@ -107,7 +113,7 @@ TOOLS: dict[str, str | None] = {
 
 
 def test_an_extension_over_an_image_that_is_built_before(tmp_path: Path) -> None:
-    made, warnings = build(tmp_path, TOOLS, install=install, scripts=True)
+    made, warnings = build(tmp_path, TOOLS, install=FromNowhere(), scripts=True)
     assert [one.image.name for one in made] == ["base", "tools"]
     assert warnings == []
     with open_source(str(tmp_path / "out/tools-1.0.raw")) as source:
@@ -146,7 +152,7 @@ def test_what_is_refused_is_refused_before_anything_is_done(
 
 def test_packages_without_a_base(tmp_path: Path) -> None:
     with pytest.raises(Unsupported, match="without a base tree") as found:
-        build(tmp_path, {"mkosi.conf": OUT + "Format=sysext\n[Content]\nPackages=base\n"}, install=install)
+        build(tmp_path, {"mkosi.conf": OUT + "Format=sysext\n[Content]\nPackages=base\n"}, install=FromNowhere())
     assert found.value.line == 6
 
 
