@@ -7,7 +7,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,13 +62,19 @@ class Driver:
         )
 
     def ask(self, directory: Path, arguments: Sequence[str] = ()) -> list[Values] | None:
+        images: list[Values] | None = self._answer({"directory": str(directory), "arguments": list(arguments)}).get("images")
+        return images
+
+    def compare(self, versions: Sequence[tuple[str, str]]) -> list[int]:
+        answer: list[int] = self._answer({"versions": versions})
+        return answer
+
+    def _answer(self, job: Values) -> Any:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps({"directory": str(directory), "arguments": list(arguments)}) + "\n")
+        self._process.stdin.write(json.dumps(job) + "\n")
         self._process.stdin.flush()
-        answer = json.loads(self._process.stdout.readline())
-        images: list[Values] | None = answer.get("images")
-        return images
+        return json.loads(self._process.stdout.readline())
 
     def close(self) -> None:
         assert self._process.stdin is not None
@@ -76,13 +82,6 @@ class Driver:
         self._process.stdin.close()
         self._process.wait(timeout=60)
         self._process.stdout.close()
-
-
-def driver() -> Iterator[Driver]:
-    """For fixtures."""
-    one = Driver()
-    yield one
-    one.close()
 
 
 def this_host(directory: Path, builtin: Path | None = None) -> Host:

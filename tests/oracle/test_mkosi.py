@@ -11,6 +11,7 @@ import pytest
 
 from imgcore.errors import ImgcoreError
 from imgcore.mkosi import SETTINGS
+from imgcore.mkosi.versions import compare
 from tests.kit.mkosi import Driver, Values, flags, mkosi_source, ours, run_mkosi, unlike, write_files
 from tests.kit.mkosi_cases import CASES, EXAMPLES, Case
 from tests.kit.mkosi_random import arguments, configuration
@@ -116,3 +117,12 @@ def test_no_setting_is_left_out(mkosi: Driver, tmp_path: Path) -> None:
     theirs = mkosi.ask(tmp_path)
     assert theirs is not None
     assert set(theirs[0]) - {"Image", "Files"} == {one.name for one in SETTINGS} - {"Include"}
+
+
+def test_versions(mkosi: Driver) -> None:
+    rng = random.Random(5)
+    pairs = []
+    for _ in range(5000):
+        one, two = ("".join(rng.choices("0019aZb~-^._+ü", k=rng.randint(0, 6))) for _ in range(2))
+        pairs.append((one, one[: rng.randint(0, 6)] + two[:2] if rng.random() < 0.3 else two))
+    assert mkosi.compare(pairs) == [compare(*pair) for pair in pairs]
