@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Final, Self
 
 from imgcore.blob.base import Segment
-from imgcore.blob.sink import Sink
+from imgcore.blob.sink_base import Sink
 
 __all__ = ["PartSink", "SinkBlob", "append_zeros"]
 
