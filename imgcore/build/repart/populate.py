@@ -89,16 +89,22 @@ def _without(node: Node, path: str, gone: set[str], hollow: set[str], copies: di
     if path in gone:
         return None
     if not isinstance(node, Dir):
-        if id(node) not in copies:
-            copies[id(node)] = dataclasses.replace(node)
-        return copies[id(node)]
-    children = {}
-    if path not in hollow:
-        for name, child in node.children.items():
-            kept = _without(child, f"{path}/{name.decode('utf-8', 'surrogateescape')}", gone, hollow, copies)
-            if kept is not None:
-                children[name] = kept
-    return dataclasses.replace(node, children=children)
+        return copies.setdefault(id(node), dataclasses.replace(node))
+    top: dict[bytes, Node] = {}
+    todo = [(node, path, top)]
+    while todo:
+        directory, place, made = todo.pop()
+        for name, child in directory.children.items() if place not in hollow else ():
+            at = f"{place}/{name.decode('utf-8', 'surrogateescape')}"
+            if at in gone:
+                continue
+            if isinstance(child, Dir):
+                inner: dict[bytes, Node] = {}
+                made[name] = dataclasses.replace(child, children=inner)
+                todo.append((child, at, inner))
+            else:
+                made[name] = copies.setdefault(id(child), dataclasses.replace(child))
+    return dataclasses.replace(node, children=top)
 
 
 def _put(root: Dir, target: str, node: Node, new: Meta, made: Definition) -> Dir:
@@ -129,11 +135,19 @@ def _put(root: Dir, target: str, node: Node, new: Meta, made: Definition) -> Dir
 
 def _merged(one: Dir, two: Dir) -> Dir:
     """Return directory `one` with what is in `two` over it; it stays as old as it was."""
-    children = dict(one.children)
-    for name, node in two.children.items():
-        there = children.get(name)
-        children[name] = _merged(there, node) if isinstance(there, Dir) and isinstance(node, Dir) else node
-    return dataclasses.replace(one, children=children)
+    top = dict(one.children)
+    todo = [(top, two)]
+    while todo:
+        children, directory = todo.pop()
+        for name, node in directory.children.items():
+            there = children.get(name)
+            if isinstance(there, Dir) and isinstance(node, Dir):
+                inner = dict(there.children)
+                children[name] = dataclasses.replace(there, children=inner)
+                todo.append((inner, node))
+            else:
+                children[name] = node
+    return dataclasses.replace(one, children=top)
 
 
 def _touched(directory: Dir, new: Meta) -> Dir:
