@@ -7,11 +7,12 @@ from the UUIDs of data and tree, which are its halves.
 
 from __future__ import annotations
 
+import os
 import uuid
 from typing import Any
 
 from imgcore import formats
-from imgcore.blob import Blob, SliceBlob
+from imgcore.blob import Blob, FileBlob, SliceBlob
 from imgcore.build.signing import check_signature, load_certificate
 from imgcore.disk.gpt import Gpt, GptPartition, read_gpt
 from imgcore.disk.signature import VeritySignature, read_signature
@@ -23,7 +24,7 @@ from imgcore.events import Control
 from imgcore.limits import Limits
 from imgcore.values import value_class
 
-__all__ = ["Ddi", "DdiPart", "VeritySet", "read_ddi", "verify_set"]
+__all__ = ["Ddi", "DdiPart", "VeritySet", "read_ddi", "verify_beside", "verify_set"]
 
 
 @value_class(eq=False)
@@ -190,3 +191,45 @@ def verify_set(
             )
     options = verify(one.data.blob, one.tree.blob, expected, jobs=jobs, engine=engine, limits=limits, control=control)
     return options, expected, signature
+
+
+def verify_beside(
+    data: Blob,
+    path: str,
+    *,
+    root: bytes | None = None,
+    certificate: str | None = None,
+    jobs: int = 1,
+    limits: Limits | None = None,
+    control: Control | None = None,
+) -> tuple[VerityOptions, bytes, VeritySignature | None]:
+    """Check a bare file system, stored at `path`, against NAME.verity, NAME.roothash and NAME.roothash.p7s beside it.
+
+    Returns and raises as `verify_set` does.
+    """
+    stem = path.removesuffix(".raw")
+    if root is None:
+        text = _small(f"{stem}.roothash")
+        try:
+            root = bytes.fromhex(text.decode("ascii").strip()) if text is not None else None
+        except ValueError:
+            raise Corrupt("not a root hash in hexadecimal digits", path=f"{stem}.roothash") from None
+    if root is None:
+        raise VerificationFailed("neither a partition table, nor a root hash beside the file system", path=f"{stem}.roothash")
+    der = _small(f"{stem}.roothash.p7s")
+    signature = None if der is None else VeritySignature(root, b"", der)
+    if certificate is not None:
+        if signature is None:
+            raise VerificationFailed("no signature, and a certificate was given", path=f"{stem}.roothash.p7s")
+        check_signature(signature, load_certificate(certificate))
+    with FileBlob(f"{stem}.verity") as area:
+        options = verify(data, area, root, jobs=jobs, limits=limits, control=control)
+    return options, root, signature
+
+
+def _small(path: str) -> bytes | None:
+    """Return what a small file holds, None where there is none."""
+    if not os.path.exists(path):
+        return None
+    with FileBlob(path) as blob:
+        return blob.read_at(0, 1 << 20)

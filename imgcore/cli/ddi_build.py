@@ -88,6 +88,8 @@ def build_command(run: Run, sources: tuple[SourceSpec, ...], dest: str, limits: 
     Of an extension only its hierarchies go in: /usr and /opt, of confext /etc; what else there is is warned of. The release
     file has to be in TREE: `imgcore sysext build` writes one, this does not.
     """
+    if dest == "-":
+        raise click.UsageError("-o -: an image is called after its file, and nothing is that on standard output")
     if (values["key"] is None) != (values["cert"] is None):
         raise click.UsageError("--key and --cert belong together")
     try:

@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
-from imgcore.build.ddi_read import read_ddi, verify_set
+from imgcore import formats
+from imgcore.blob import Blob
+from imgcore.build.ddi_read import read_ddi, verify_beside, verify_set
 from imgcore.build.source import open_raw_blob
 from imgcore.build.spec import SourceSpec
 from imgcore.cli.command import SOURCE, Run, limits_option, verb
 from imgcore.cli.system import allowed_cpus
+from imgcore.disk.signature import VeritySignature
+from imgcore.disk.verity import VerityOptions
 from imgcore.errors import VerificationFailed
 from imgcore.limits import Limits
 
 __all__ = ["verify_command"]
+
+
+def _checked_disk(blob: Blob, how: Any) -> list[tuple[int, VerityOptions, bytes, VeritySignature | None]]:
+    """Return (number of the data partition, and what was checked) of each file system with a hash tree."""
+    disk = read_ddi(blob)
+    for problem in disk.gpt.problems:
+        raise VerificationFailed(f"the partition table: {problem}", structure="GPT")
+    found = [one for one in disk.sets() if one.tree is not None or one.signature is not None]
+    if not found:
+        raise VerificationFailed("no partition with a hash tree: there is nothing to verify", structure="GPT")
+    return [(one.data.entry.number, *verify_set(one, **how)) for one in found]
 
 
 @verb(
@@ -33,7 +50,7 @@ __all__ = ["verify_command"]
 def verify_command(
     run: Run, source: SourceSpec, cert: str | None, root_hash: str | None, jobs: int | None, limits: Limits
 ) -> int | None:
-    """Check all that IMAGE says of itself.
+    """Check all that IMAGE says of itself; of a bare squashfs, what the files beside it say (NAME.roothash, NAME.verity).
 
     Both copies of the partition table, every data block and every byte of the hash tree, the names of the partitions, and with
     --cert the signature of the root hash. Without --root-hash and --cert nobody vouches for the root hash: that the image is
@@ -43,19 +60,14 @@ def verify_command(
         wanted = None if root_hash is None else bytes.fromhex(root_hash.strip())
     except ValueError:
         raise click.UsageError("--root-hash is no text of hexadecimal digits") from None
-    checked = []
+    checked: list[tuple[int, VerityOptions, bytes, VeritySignature | None]] = []
     with run.work() as control, open_raw_blob(source, limits=limits, stdin=run.stdin(), control=control) as blob:
-        disk = read_ddi(blob)
-        for problem in disk.gpt.problems:
-            raise VerificationFailed(f"the partition table: {problem}", structure="GPT")
-        found = [one for one in disk.sets() if one.tree is not None or one.signature is not None]
-        if not found:
-            raise VerificationFailed("no partition with a hash tree: there is nothing to verify", structure="GPT")
-        for one in found:
-            options, root, signature = verify_set(
-                one, root=wanted, certificate=cert, jobs=jobs or allowed_cpus(), limits=limits, control=control
-            )
-            checked.append((one.data.entry.number, options, root, signature))
+        how: Any = {"root": wanted, "certificate": cert, "jobs": jobs or allowed_cpus(), "limits": limits, "control": control}
+        kind = formats.detect(blob)
+        if kind is not None and kind.name == "squashfs" and not source.parts:
+            checked.append((0, *verify_beside(blob, source.path, **how)))
+        else:
+            checked += _checked_disk(blob, how)
     if run.output.as_json:
         sets = [
             {
@@ -72,5 +84,6 @@ def verify_command(
         signed = (
             "" if signature is None else ", signed by the certificate" if cert else ", its signature was not checked (--cert)"
         )
-        run.output.note(f"partition {number} is what root hash {root.hex()} stands for{signed}")
+        what = f"partition {number}" if number else "the file system"
+        run.output.note(f"{what} is what root hash {root.hex()} stands for{signed}")
     return None

@@ -10,7 +10,7 @@ import pytest
 
 from imgcore.blob import BytesBlob, FileBlob, read_all
 from imgcore.build.ddi import DdiSettings, build_ddi, labels
-from imgcore.build.ddi_read import read_ddi, verify_set
+from imgcore.build.ddi_read import read_ddi, verify_beside, verify_set
 from imgcore.build.source import open_source
 from imgcore.build.spec import parse_source
 from imgcore.disk.types import type_by_name
@@ -103,6 +103,13 @@ def test_a_bare_file_system_has_its_verity_beside_it(tree: Path, tmp_path: Path)
         assert not opened.tree.root.meta.xattrs
     with FileBlob(tmp_path / "hello.raw") as data, FileBlob(tmp_path / "hello.verity") as area:
         verify(data, area, report.root or b"")
+        assert verify_beside(data, str(tmp_path / "hello.raw"))[1] == report.root
+        (tmp_path / "hello.roothash").write_text("00" * 32)
+        with pytest.raises(VerificationFailed):
+            verify_beside(data, str(tmp_path / "hello.raw"))
+        (tmp_path / "hello.roothash").unlink()
+        with pytest.raises(VerificationFailed, match="nor a root hash"):
+            verify_beside(data, str(tmp_path / "hello.raw"))
     with pytest.raises(NotThisFormat), FileBlob(tmp_path / "hello.raw") as data:
         read_ddi(data)
 
