@@ -17,6 +17,7 @@
     │   └─ SourceUnreadable     the operating system refused
     ├─ OutputError              the operating system refused to write, or the target exists
     │   └─ TargetExists
+    ├─ ConfigError              a file of settings or definitions cannot be followed
     ├─ VerificationFailed       a digest, signature or read-back does not match
     └─ Cancelled                the caller asked to stop
 
@@ -34,6 +35,7 @@ from collections.abc import Iterator, Sequence
 
 __all__ = [
     "Cancelled",
+    "ConfigError",
     "Corrupt",
     "DependencyError",
     "FormatError",
@@ -233,6 +235,10 @@ class TargetExists(OutputError):
 
 class VerificationFailed(ImgcoreError):
     """Something read back does not match what it has to be."""
+
+
+class ConfigError(ImgcoreError):
+    """A file of definitions or settings says something that cannot be followed; `structure` names file and line."""
 
 
 class Cancelled(ImgcoreError):

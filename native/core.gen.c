@@ -588,21 +588,21 @@ static void (*_cffi_call_python_org)(struct _cffi_externpy_s *, char *);
 
 static void *_cffi_types[] = {
 /*  0 */ _CFFI_OP(_CFFI_OP_FUNCTION, 38), // imgcore_run *()(imgcore_spec const *)
-/*  1 */ _CFFI_OP(_CFFI_OP_POINTER, 171), // imgcore_spec const *
+/*  1 */ _CFFI_OP(_CFFI_OP_POINTER, 183), // imgcore_spec const *
 /*  2 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/*  3 */ _CFFI_OP(_CFFI_OP_FUNCTION, 120), // imgcore_scan *()(char const *, uint32_t, uint32_t, imgcore_skip const *, size_t)
-/*  4 */ _CFFI_OP(_CFFI_OP_POINTER, 153), // char const *
+/*  3 */ _CFFI_OP(_CFFI_OP_FUNCTION, 132), // imgcore_scan *()(char const *, uint32_t, uint32_t, imgcore_skip const *, size_t)
+/*  4 */ _CFFI_OP(_CFFI_OP_POINTER, 165), // char const *
 /*  5 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22), // uint32_t
 /*  6 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
-/*  7 */ _CFFI_OP(_CFFI_OP_POINTER, 170), // imgcore_skip const *
+/*  7 */ _CFFI_OP(_CFFI_OP_POINTER, 182), // imgcore_skip const *
 /*  8 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28), // size_t
 /*  9 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 10 */ _CFFI_OP(_CFFI_OP_FUNCTION, 127), // imgcore_unpack *()(imgcore_unpack_spec const *)
-/* 11 */ _CFFI_OP(_CFFI_OP_POINTER, 175), // imgcore_unpack_spec const *
+/* 10 */ _CFFI_OP(_CFFI_OP_FUNCTION, 139), // imgcore_unpack *()(imgcore_unpack_spec const *)
+/* 11 */ _CFFI_OP(_CFFI_OP_POINTER, 187), // imgcore_unpack_spec const *
 /* 12 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
 /* 13 */ _CFFI_OP(_CFFI_OP_FUNCTION, 16), // int()(char const *, char *, int, int)
 /* 14 */ _CFFI_OP(_CFFI_OP_NOOP, 4),
-/* 15 */ _CFFI_OP(_CFFI_OP_POINTER, 153), // char *
+/* 15 */ _CFFI_OP(_CFFI_OP_POINTER, 165), // char *
 /* 16 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 7), // int
 /* 17 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 7),
 /* 18 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
@@ -613,175 +613,187 @@ static void *_cffi_types[] = {
 /* 23 */ _CFFI_OP(_CFFI_OP_POINTER, 32), // uint64_t *
 /* 24 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
 /* 25 */ _CFFI_OP(_CFFI_OP_FUNCTION, 16), // int()(imgcore_rows const *, uint32_t const *, size_t, uint32_t const *, uint64_t const *, size_t, uint64_t, uint8_t *, imgcore_listed *, imgcore_indexed *)
-/* 26 */ _CFFI_OP(_CFFI_OP_POINTER, 166), // imgcore_rows const *
+/* 26 */ _CFFI_OP(_CFFI_OP_POINTER, 178), // imgcore_rows const *
 /* 27 */ _CFFI_OP(_CFFI_OP_POINTER, 5), // uint32_t const *
 /* 28 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
 /* 29 */ _CFFI_OP(_CFFI_OP_NOOP, 27),
 /* 30 */ _CFFI_OP(_CFFI_OP_POINTER, 32), // uint64_t const *
 /* 31 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
 /* 32 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24), // uint64_t
-/* 33 */ _CFFI_OP(_CFFI_OP_POINTER, 187), // uint8_t *
-/* 34 */ _CFFI_OP(_CFFI_OP_POINTER, 161), // imgcore_listed *
-/* 35 */ _CFFI_OP(_CFFI_OP_POINTER, 160), // imgcore_indexed *
+/* 33 */ _CFFI_OP(_CFFI_OP_POINTER, 199), // uint8_t *
+/* 34 */ _CFFI_OP(_CFFI_OP_POINTER, 173), // imgcore_listed *
+/* 35 */ _CFFI_OP(_CFFI_OP_POINTER, 172), // imgcore_indexed *
 /* 36 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
 /* 37 */ _CFFI_OP(_CFFI_OP_FUNCTION, 16), // int()(imgcore_run *, imgcore_file const *, size_t, char const *, size_t)
-/* 38 */ _CFFI_OP(_CFFI_OP_POINTER, 167), // imgcore_run *
-/* 39 */ _CFFI_OP(_CFFI_OP_POINTER, 158), // imgcore_file const *
+/* 38 */ _CFFI_OP(_CFFI_OP_POINTER, 179), // imgcore_run *
+/* 39 */ _CFFI_OP(_CFFI_OP_POINTER, 170), // imgcore_file const *
 /* 40 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
 /* 41 */ _CFFI_OP(_CFFI_OP_NOOP, 4),
 /* 42 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
 /* 43 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
 /* 44 */ _CFFI_OP(_CFFI_OP_FUNCTION, 16), // int()(imgcore_run *, imgcore_host_tree const *, uint32_t const *, size_t, size_t)
 /* 45 */ _CFFI_OP(_CFFI_OP_NOOP, 38),
-/* 46 */ _CFFI_OP(_CFFI_OP_POINTER, 159), // imgcore_host_tree const *
+/* 46 */ _CFFI_OP(_CFFI_OP_POINTER, 171), // imgcore_host_tree const *
 /* 47 */ _CFFI_OP(_CFFI_OP_NOOP, 27),
 /* 48 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
 /* 49 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
 /* 50 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 51 */ _CFFI_OP(_CFFI_OP_FUNCTION, 16), // int()(void *, uint64_t, uint64_t, size_t, uint8_t *)
-/* 52 */ _CFFI_OP(_CFFI_OP_POINTER, 194), // void *
-/* 53 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
-/* 54 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
-/* 55 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 56 */ _CFFI_OP(_CFFI_OP_NOOP, 33),
-/* 57 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 58 */ _CFFI_OP(_CFFI_OP_FUNCTION, 16), // int()(void *, uint64_t, uint64_t, uint64_t *, uint64_t *)
-/* 59 */ _CFFI_OP(_CFFI_OP_NOOP, 52),
-/* 60 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
-/* 61 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
-/* 62 */ _CFFI_OP(_CFFI_OP_NOOP, 23),
-/* 63 */ _CFFI_OP(_CFFI_OP_NOOP, 23),
-/* 64 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 65 */ _CFFI_OP(_CFFI_OP_FUNCTION, 186), // int64_t()(void *, uint32_t, uint8_t const *, size_t, uint8_t *)
-/* 66 */ _CFFI_OP(_CFFI_OP_NOOP, 52),
-/* 67 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
-/* 68 */ _CFFI_OP(_CFFI_OP_POINTER, 187), // uint8_t const *
-/* 69 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 70 */ _CFFI_OP(_CFFI_OP_NOOP, 33),
-/* 71 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 72 */ _CFFI_OP(_CFFI_OP_FUNCTION, 186), // int64_t()(void *, uint8_t const *, size_t, int, uint8_t *)
-/* 73 */ _CFFI_OP(_CFFI_OP_NOOP, 52),
-/* 74 */ _CFFI_OP(_CFFI_OP_NOOP, 68),
-/* 75 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 76 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 7),
-/* 77 */ _CFFI_OP(_CFFI_OP_NOOP, 33),
-/* 78 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 79 */ _CFFI_OP(_CFFI_OP_FUNCTION, 8), // size_t()(imgcore_rows const *, imgcore_placed const *, uint32_t const *, uint32_t const *, uint64_t, size_t, uint64_t, uint8_t *, size_t, uint64_t *)
-/* 80 */ _CFFI_OP(_CFFI_OP_NOOP, 26),
-/* 81 */ _CFFI_OP(_CFFI_OP_POINTER, 165), // imgcore_placed const *
-/* 82 */ _CFFI_OP(_CFFI_OP_NOOP, 27),
-/* 83 */ _CFFI_OP(_CFFI_OP_NOOP, 27),
-/* 84 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
-/* 85 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 86 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
-/* 87 */ _CFFI_OP(_CFFI_OP_NOOP, 33),
-/* 88 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 89 */ _CFFI_OP(_CFFI_OP_NOOP, 23),
+/* 51 */ _CFFI_OP(_CFFI_OP_FUNCTION, 16), // int()(uint8_t const *, size_t, size_t, uint8_t const *, size_t, int, size_t, uint8_t *)
+/* 52 */ _CFFI_OP(_CFFI_OP_POINTER, 199), // uint8_t const *
+/* 53 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 54 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 55 */ _CFFI_OP(_CFFI_OP_NOOP, 52),
+/* 56 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 57 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 7),
+/* 58 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 59 */ _CFFI_OP(_CFFI_OP_NOOP, 33),
+/* 60 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 61 */ _CFFI_OP(_CFFI_OP_FUNCTION, 16), // int()(void *, uint64_t, uint64_t, size_t, uint8_t *)
+/* 62 */ _CFFI_OP(_CFFI_OP_POINTER, 206), // void *
+/* 63 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
+/* 64 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
+/* 65 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 66 */ _CFFI_OP(_CFFI_OP_NOOP, 33),
+/* 67 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 68 */ _CFFI_OP(_CFFI_OP_FUNCTION, 16), // int()(void *, uint64_t, uint64_t, uint64_t *, uint64_t *)
+/* 69 */ _CFFI_OP(_CFFI_OP_NOOP, 62),
+/* 70 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
+/* 71 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
+/* 72 */ _CFFI_OP(_CFFI_OP_NOOP, 23),
+/* 73 */ _CFFI_OP(_CFFI_OP_NOOP, 23),
+/* 74 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 75 */ _CFFI_OP(_CFFI_OP_FUNCTION, 16), // int()(void)
+/* 76 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 77 */ _CFFI_OP(_CFFI_OP_FUNCTION, 198), // int64_t()(void *, uint32_t, uint8_t const *, size_t, uint8_t *)
+/* 78 */ _CFFI_OP(_CFFI_OP_NOOP, 62),
+/* 79 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
+/* 80 */ _CFFI_OP(_CFFI_OP_NOOP, 52),
+/* 81 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 82 */ _CFFI_OP(_CFFI_OP_NOOP, 33),
+/* 83 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 84 */ _CFFI_OP(_CFFI_OP_FUNCTION, 198), // int64_t()(void *, uint8_t const *, size_t, int, uint8_t *)
+/* 85 */ _CFFI_OP(_CFFI_OP_NOOP, 62),
+/* 86 */ _CFFI_OP(_CFFI_OP_NOOP, 52),
+/* 87 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 88 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 7),
+/* 89 */ _CFFI_OP(_CFFI_OP_NOOP, 33),
 /* 90 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 91 */ _CFFI_OP(_CFFI_OP_FUNCTION, 8), // size_t()(imgcore_rows const *, uint32_t const *, size_t, imgcore_listed const *, uint64_t, uint64_t const *, size_t, uint32_t const *, uint32_t const *, uint64_t, uint64_t, uint8_t *, uint64_t *)
+/* 91 */ _CFFI_OP(_CFFI_OP_FUNCTION, 8), // size_t()(imgcore_rows const *, imgcore_placed const *, uint32_t const *, uint32_t const *, uint64_t, size_t, uint64_t, uint8_t *, size_t, uint64_t *)
 /* 92 */ _CFFI_OP(_CFFI_OP_NOOP, 26),
-/* 93 */ _CFFI_OP(_CFFI_OP_NOOP, 27),
-/* 94 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 95 */ _CFFI_OP(_CFFI_OP_POINTER, 161), // imgcore_listed const *
+/* 93 */ _CFFI_OP(_CFFI_OP_POINTER, 177), // imgcore_placed const *
+/* 94 */ _CFFI_OP(_CFFI_OP_NOOP, 27),
+/* 95 */ _CFFI_OP(_CFFI_OP_NOOP, 27),
 /* 96 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
-/* 97 */ _CFFI_OP(_CFFI_OP_NOOP, 30),
-/* 98 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 99 */ _CFFI_OP(_CFFI_OP_NOOP, 27),
-/* 100 */ _CFFI_OP(_CFFI_OP_NOOP, 27),
-/* 101 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
-/* 102 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
-/* 103 */ _CFFI_OP(_CFFI_OP_NOOP, 33),
-/* 104 */ _CFFI_OP(_CFFI_OP_NOOP, 23),
-/* 105 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 106 */ _CFFI_OP(_CFFI_OP_FUNCTION, 8), // size_t()(imgcore_run *, imgcore_piece *, size_t, imgcore_state *)
-/* 107 */ _CFFI_OP(_CFFI_OP_NOOP, 38),
-/* 108 */ _CFFI_OP(_CFFI_OP_POINTER, 164), // imgcore_piece *
-/* 109 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 110 */ _CFFI_OP(_CFFI_OP_POINTER, 172), // imgcore_state *
-/* 111 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 112 */ _CFFI_OP(_CFFI_OP_FUNCTION, 194), // void()(imgcore_run *)
-/* 113 */ _CFFI_OP(_CFFI_OP_NOOP, 38),
-/* 114 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 115 */ _CFFI_OP(_CFFI_OP_FUNCTION, 194), // void()(imgcore_run *, imgcore_times *)
-/* 116 */ _CFFI_OP(_CFFI_OP_NOOP, 38),
-/* 117 */ _CFFI_OP(_CFFI_OP_POINTER, 173), // imgcore_times *
-/* 118 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 119 */ _CFFI_OP(_CFFI_OP_FUNCTION, 194), // void()(imgcore_scan *)
-/* 120 */ _CFFI_OP(_CFFI_OP_POINTER, 168), // imgcore_scan *
-/* 121 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 122 */ _CFFI_OP(_CFFI_OP_FUNCTION, 194), // void()(imgcore_scan *, imgcore_scanned *)
-/* 123 */ _CFFI_OP(_CFFI_OP_NOOP, 120),
-/* 124 */ _CFFI_OP(_CFFI_OP_POINTER, 169), // imgcore_scanned *
-/* 125 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 126 */ _CFFI_OP(_CFFI_OP_FUNCTION, 194), // void()(imgcore_unpack *)
-/* 127 */ _CFFI_OP(_CFFI_OP_POINTER, 174), // imgcore_unpack *
-/* 128 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 129 */ _CFFI_OP(_CFFI_OP_FUNCTION, 194), // void()(imgcore_unpack *, imgcore_unset *, uint64_t, imgcore_unpack_state *)
-/* 130 */ _CFFI_OP(_CFFI_OP_NOOP, 127),
-/* 131 */ _CFFI_OP(_CFFI_OP_POINTER, 177), // imgcore_unset *
-/* 132 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
-/* 133 */ _CFFI_OP(_CFFI_OP_POINTER, 176), // imgcore_unpack_state *
-/* 134 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 135 */ _CFFI_OP(_CFFI_OP_FUNCTION, 194), // void()(imgcore_unpack *, uint32_t, imgcore_unset *, uint64_t, imgcore_unpack_state *)
-/* 136 */ _CFFI_OP(_CFFI_OP_NOOP, 127),
-/* 137 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
-/* 138 */ _CFFI_OP(_CFFI_OP_NOOP, 131),
-/* 139 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
-/* 140 */ _CFFI_OP(_CFFI_OP_NOOP, 133),
-/* 141 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 142 */ _CFFI_OP(_CFFI_OP_FUNCTION, 194), // void()(uint8_t const *, size_t, uint64_t *)
-/* 143 */ _CFFI_OP(_CFFI_OP_NOOP, 68),
-/* 144 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 145 */ _CFFI_OP(_CFFI_OP_NOOP, 23),
+/* 97 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 98 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
+/* 99 */ _CFFI_OP(_CFFI_OP_NOOP, 33),
+/* 100 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 101 */ _CFFI_OP(_CFFI_OP_NOOP, 23),
+/* 102 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 103 */ _CFFI_OP(_CFFI_OP_FUNCTION, 8), // size_t()(imgcore_rows const *, uint32_t const *, size_t, imgcore_listed const *, uint64_t, uint64_t const *, size_t, uint32_t const *, uint32_t const *, uint64_t, uint64_t, uint8_t *, uint64_t *)
+/* 104 */ _CFFI_OP(_CFFI_OP_NOOP, 26),
+/* 105 */ _CFFI_OP(_CFFI_OP_NOOP, 27),
+/* 106 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 107 */ _CFFI_OP(_CFFI_OP_POINTER, 173), // imgcore_listed const *
+/* 108 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
+/* 109 */ _CFFI_OP(_CFFI_OP_NOOP, 30),
+/* 110 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 111 */ _CFFI_OP(_CFFI_OP_NOOP, 27),
+/* 112 */ _CFFI_OP(_CFFI_OP_NOOP, 27),
+/* 113 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
+/* 114 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
+/* 115 */ _CFFI_OP(_CFFI_OP_NOOP, 33),
+/* 116 */ _CFFI_OP(_CFFI_OP_NOOP, 23),
+/* 117 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 118 */ _CFFI_OP(_CFFI_OP_FUNCTION, 8), // size_t()(imgcore_run *, imgcore_piece *, size_t, imgcore_state *)
+/* 119 */ _CFFI_OP(_CFFI_OP_NOOP, 38),
+/* 120 */ _CFFI_OP(_CFFI_OP_POINTER, 176), // imgcore_piece *
+/* 121 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 122 */ _CFFI_OP(_CFFI_OP_POINTER, 184), // imgcore_state *
+/* 123 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 124 */ _CFFI_OP(_CFFI_OP_FUNCTION, 206), // void()(imgcore_run *)
+/* 125 */ _CFFI_OP(_CFFI_OP_NOOP, 38),
+/* 126 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 127 */ _CFFI_OP(_CFFI_OP_FUNCTION, 206), // void()(imgcore_run *, imgcore_times *)
+/* 128 */ _CFFI_OP(_CFFI_OP_NOOP, 38),
+/* 129 */ _CFFI_OP(_CFFI_OP_POINTER, 185), // imgcore_times *
+/* 130 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 131 */ _CFFI_OP(_CFFI_OP_FUNCTION, 206), // void()(imgcore_scan *)
+/* 132 */ _CFFI_OP(_CFFI_OP_POINTER, 180), // imgcore_scan *
+/* 133 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 134 */ _CFFI_OP(_CFFI_OP_FUNCTION, 206), // void()(imgcore_scan *, imgcore_scanned *)
+/* 135 */ _CFFI_OP(_CFFI_OP_NOOP, 132),
+/* 136 */ _CFFI_OP(_CFFI_OP_POINTER, 181), // imgcore_scanned *
+/* 137 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 138 */ _CFFI_OP(_CFFI_OP_FUNCTION, 206), // void()(imgcore_unpack *)
+/* 139 */ _CFFI_OP(_CFFI_OP_POINTER, 186), // imgcore_unpack *
+/* 140 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 141 */ _CFFI_OP(_CFFI_OP_FUNCTION, 206), // void()(imgcore_unpack *, imgcore_unset *, uint64_t, imgcore_unpack_state *)
+/* 142 */ _CFFI_OP(_CFFI_OP_NOOP, 139),
+/* 143 */ _CFFI_OP(_CFFI_OP_POINTER, 189), // imgcore_unset *
+/* 144 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
+/* 145 */ _CFFI_OP(_CFFI_OP_POINTER, 188), // imgcore_unpack_state *
 /* 146 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 147 */ _CFFI_OP(_CFFI_OP_FUNCTION, 194), // void()(void *, size_t, uint8_t const *, size_t)
-/* 148 */ _CFFI_OP(_CFFI_OP_NOOP, 52),
-/* 149 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 150 */ _CFFI_OP(_CFFI_OP_NOOP, 68),
-/* 151 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 152 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 153 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 2), // char
-/* 154 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 0), // imgcore_calls
-/* 155 */ _CFFI_OP(_CFFI_OP_POINTER, 156), // imgcore_codec const *
-/* 156 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 1), // imgcore_codec
-/* 157 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 2), // imgcore_decoder
-/* 158 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 3), // imgcore_file
-/* 159 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 4), // imgcore_host_tree
-/* 160 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 5), // imgcore_indexed
-/* 161 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 6), // imgcore_listed
-/* 162 */ _CFFI_OP(_CFFI_OP_POINTER, 163), // imgcore_owner const *
-/* 163 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 7), // imgcore_owner
-/* 164 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 8), // imgcore_piece
-/* 165 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 9), // imgcore_placed
-/* 166 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 10), // imgcore_rows
-/* 167 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 19), // imgcore_run
-/* 168 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 20), // imgcore_scan
-/* 169 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 11), // imgcore_scanned
-/* 170 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 12), // imgcore_skip
-/* 171 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 13), // imgcore_spec
-/* 172 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 14), // imgcore_state
-/* 173 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 15), // imgcore_times
-/* 174 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 21), // imgcore_unpack
-/* 175 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 16), // imgcore_unpack_spec
-/* 176 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 17), // imgcore_unpack_state
-/* 177 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 18), // imgcore_unset
-/* 178 */ _CFFI_OP(_CFFI_OP_POINTER, 13), // int(*)(char const *, char *, int, int)
-/* 179 */ _CFFI_OP(_CFFI_OP_POINTER, 51), // int(*)(void *, uint64_t, uint64_t, size_t, uint8_t *)
-/* 180 */ _CFFI_OP(_CFFI_OP_POINTER, 58), // int(*)(void *, uint64_t, uint64_t, uint64_t *, uint64_t *)
-/* 181 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 21), // int32_t
-/* 182 */ _CFFI_OP(_CFFI_OP_POINTER, 186), // int64_t *
-/* 183 */ _CFFI_OP(_CFFI_OP_POINTER, 186), // int64_t const *
-/* 184 */ _CFFI_OP(_CFFI_OP_POINTER, 65), // int64_t(*)(void *, uint32_t, uint8_t const *, size_t, uint8_t *)
-/* 185 */ _CFFI_OP(_CFFI_OP_POINTER, 72), // int64_t(*)(void *, uint8_t const *, size_t, int, uint8_t *)
-/* 186 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 23), // int64_t
-/* 187 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 18), // uint8_t
-/* 188 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 26), // uintptr_t
-/* 189 */ _CFFI_OP(_CFFI_OP_ARRAY, 188), // uintptr_t[4]
-/* 190 */ (_cffi_opcode_t)(4),
-/* 191 */ _CFFI_OP(_CFFI_OP_ARRAY, 188), // uintptr_t[6]
-/* 192 */ (_cffi_opcode_t)(6),
-/* 193 */ _CFFI_OP(_CFFI_OP_POINTER, 147), // void(*)(void *, size_t, uint8_t const *, size_t)
-/* 194 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 0), // void
+/* 147 */ _CFFI_OP(_CFFI_OP_FUNCTION, 206), // void()(imgcore_unpack *, uint32_t, imgcore_unset *, uint64_t, imgcore_unpack_state *)
+/* 148 */ _CFFI_OP(_CFFI_OP_NOOP, 139),
+/* 149 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
+/* 150 */ _CFFI_OP(_CFFI_OP_NOOP, 143),
+/* 151 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
+/* 152 */ _CFFI_OP(_CFFI_OP_NOOP, 145),
+/* 153 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 154 */ _CFFI_OP(_CFFI_OP_FUNCTION, 206), // void()(uint8_t const *, size_t, uint64_t *)
+/* 155 */ _CFFI_OP(_CFFI_OP_NOOP, 52),
+/* 156 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 157 */ _CFFI_OP(_CFFI_OP_NOOP, 23),
+/* 158 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 159 */ _CFFI_OP(_CFFI_OP_FUNCTION, 206), // void()(void *, size_t, uint8_t const *, size_t)
+/* 160 */ _CFFI_OP(_CFFI_OP_NOOP, 62),
+/* 161 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 162 */ _CFFI_OP(_CFFI_OP_NOOP, 52),
+/* 163 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 164 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 165 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 2), // char
+/* 166 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 0), // imgcore_calls
+/* 167 */ _CFFI_OP(_CFFI_OP_POINTER, 168), // imgcore_codec const *
+/* 168 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 1), // imgcore_codec
+/* 169 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 2), // imgcore_decoder
+/* 170 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 3), // imgcore_file
+/* 171 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 4), // imgcore_host_tree
+/* 172 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 5), // imgcore_indexed
+/* 173 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 6), // imgcore_listed
+/* 174 */ _CFFI_OP(_CFFI_OP_POINTER, 175), // imgcore_owner const *
+/* 175 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 7), // imgcore_owner
+/* 176 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 8), // imgcore_piece
+/* 177 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 9), // imgcore_placed
+/* 178 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 10), // imgcore_rows
+/* 179 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 19), // imgcore_run
+/* 180 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 20), // imgcore_scan
+/* 181 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 11), // imgcore_scanned
+/* 182 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 12), // imgcore_skip
+/* 183 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 13), // imgcore_spec
+/* 184 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 14), // imgcore_state
+/* 185 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 15), // imgcore_times
+/* 186 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 21), // imgcore_unpack
+/* 187 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 16), // imgcore_unpack_spec
+/* 188 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 17), // imgcore_unpack_state
+/* 189 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 18), // imgcore_unset
+/* 190 */ _CFFI_OP(_CFFI_OP_POINTER, 13), // int(*)(char const *, char *, int, int)
+/* 191 */ _CFFI_OP(_CFFI_OP_POINTER, 61), // int(*)(void *, uint64_t, uint64_t, size_t, uint8_t *)
+/* 192 */ _CFFI_OP(_CFFI_OP_POINTER, 68), // int(*)(void *, uint64_t, uint64_t, uint64_t *, uint64_t *)
+/* 193 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 21), // int32_t
+/* 194 */ _CFFI_OP(_CFFI_OP_POINTER, 198), // int64_t *
+/* 195 */ _CFFI_OP(_CFFI_OP_POINTER, 198), // int64_t const *
+/* 196 */ _CFFI_OP(_CFFI_OP_POINTER, 77), // int64_t(*)(void *, uint32_t, uint8_t const *, size_t, uint8_t *)
+/* 197 */ _CFFI_OP(_CFFI_OP_POINTER, 84), // int64_t(*)(void *, uint8_t const *, size_t, int, uint8_t *)
+/* 198 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 23), // int64_t
+/* 199 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 18), // uint8_t
+/* 200 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 26), // uintptr_t
+/* 201 */ _CFFI_OP(_CFFI_OP_ARRAY, 200), // uintptr_t[4]
+/* 202 */ (_cffi_opcode_t)(4),
+/* 203 */ _CFFI_OP(_CFFI_OP_ARRAY, 200), // uintptr_t[6]
+/* 204 */ (_cffi_opcode_t)(6),
+/* 205 */ _CFFI_OP(_CFFI_OP_POINTER, 159), // void(*)(void *, size_t, uint8_t const *, size_t)
+/* 206 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 0), // void
 };
 
 _CFFI_UNUSED_FN
@@ -1312,10 +1324,10 @@ _cffi_f_imgcore_dir_inodes(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(95), arg3, (char **)&x3);
+      _cffi_type(107), arg3, (char **)&x3);
   if (datasize != 0) {
     x3 = ((size_t)datasize) <= 640 ? (imgcore_listed const *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(95), arg3, (char **)&x3,
+    if (_cffi_convert_array_argument(_cffi_type(107), arg3, (char **)&x3,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -1442,10 +1454,10 @@ _cffi_f_imgcore_file_inodes(PyObject *self, PyObject *args)
   }
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(81), arg1, (char **)&x1);
+      _cffi_type(93), arg1, (char **)&x1);
   if (datasize != 0) {
     x1 = ((size_t)datasize) <= 640 ? (imgcore_placed const *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(81), arg1, (char **)&x1,
+    if (_cffi_convert_array_argument(_cffi_type(93), arg1, (char **)&x1,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -1707,10 +1719,10 @@ _cffi_f_imgcore_measure(PyObject *self, PyObject *args)
   }
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(117), arg1, (char **)&x1);
+      _cffi_type(129), arg1, (char **)&x1);
   if (datasize != 0) {
     x1 = ((size_t)datasize) <= 640 ? (imgcore_times *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(117), arg1, (char **)&x1,
+    if (_cffi_convert_array_argument(_cffi_type(129), arg1, (char **)&x1,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -1867,10 +1879,10 @@ _cffi_f_imgcore_pull(PyObject *self, PyObject *args)
   }
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(108), arg1, (char **)&x1);
+      _cffi_type(120), arg1, (char **)&x1);
   if (datasize != 0) {
     x1 = ((size_t)datasize) <= 640 ? (imgcore_piece *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(108), arg1, (char **)&x1,
+    if (_cffi_convert_array_argument(_cffi_type(120), arg1, (char **)&x1,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -1880,10 +1892,10 @@ _cffi_f_imgcore_pull(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(110), arg3, (char **)&x3);
+      _cffi_type(122), arg3, (char **)&x3);
   if (datasize != 0) {
     x3 = ((size_t)datasize) <= 640 ? (imgcore_state *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(110), arg3, (char **)&x3,
+    if (_cffi_convert_array_argument(_cffi_type(122), arg3, (char **)&x3,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -2068,10 +2080,10 @@ _cffi_f_imgcore_scan_close(PyObject *self, PyObject *arg0)
   struct _cffi_freeme_s *large_args_free = NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(120), arg0, (char **)&x0);
+      _cffi_type(132), arg0, (char **)&x0);
   if (datasize != 0) {
     x0 = ((size_t)datasize) <= 640 ? (imgcore_scan *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(120), arg0, (char **)&x0,
+    if (_cffi_convert_array_argument(_cffi_type(132), arg0, (char **)&x0,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -2154,7 +2166,7 @@ _cffi_f_imgcore_scan_open(PyObject *self, PyObject *args)
   Py_END_ALLOW_THREADS
 
   (void)self; /* unused */
-  pyresult = _cffi_from_c_pointer((char *)result, _cffi_type(120));
+  pyresult = _cffi_from_c_pointer((char *)result, _cffi_type(132));
   if (large_args_free != NULL) _cffi_free_array_arguments(large_args_free);
   return pyresult;
 }
@@ -2181,19 +2193,19 @@ _cffi_f_imgcore_scan_wait(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(120), arg0, (char **)&x0);
+      _cffi_type(132), arg0, (char **)&x0);
   if (datasize != 0) {
     x0 = ((size_t)datasize) <= 640 ? (imgcore_scan *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(120), arg0, (char **)&x0,
+    if (_cffi_convert_array_argument(_cffi_type(132), arg0, (char **)&x0,
             datasize, &large_args_free) < 0)
       return NULL;
   }
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(124), arg1, (char **)&x1);
+      _cffi_type(136), arg1, (char **)&x1);
   if (datasize != 0) {
     x1 = ((size_t)datasize) <= 640 ? (imgcore_scanned *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(124), arg1, (char **)&x1,
+    if (_cffi_convert_array_argument(_cffi_type(136), arg1, (char **)&x1,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -2213,6 +2225,126 @@ _cffi_f_imgcore_scan_wait(PyObject *self, PyObject *args)
 #  define _cffi_f_imgcore_scan_wait _cffi_d_imgcore_scan_wait
 #endif
 
+static int _cffi_d_imgcore_sha256_blocks(uint8_t const * x0, size_t x1, size_t x2, uint8_t const * x3, size_t x4, int x5, size_t x6, uint8_t * x7)
+{
+  return imgcore_sha256_blocks(x0, x1, x2, x3, x4, x5, x6, x7);
+}
+#ifndef PYPY_VERSION
+static PyObject *
+_cffi_f_imgcore_sha256_blocks(PyObject *self, PyObject *args)
+{
+  uint8_t const * x0;
+  size_t x1;
+  size_t x2;
+  uint8_t const * x3;
+  size_t x4;
+  int x5;
+  size_t x6;
+  uint8_t * x7;
+  Py_ssize_t datasize;
+  struct _cffi_freeme_s *large_args_free = NULL;
+  int result;
+  PyObject *pyresult;
+  PyObject *arg0;
+  PyObject *arg1;
+  PyObject *arg2;
+  PyObject *arg3;
+  PyObject *arg4;
+  PyObject *arg5;
+  PyObject *arg6;
+  PyObject *arg7;
+
+  if (!PyArg_UnpackTuple(args, "imgcore_sha256_blocks", 8, 8, &arg0, &arg1, &arg2, &arg3, &arg4, &arg5, &arg6, &arg7))
+    return NULL;
+
+  datasize = _cffi_prepare_pointer_call_argument(
+      _cffi_type(52), arg0, (char **)&x0);
+  if (datasize != 0) {
+    x0 = ((size_t)datasize) <= 640 ? (uint8_t const *)alloca((size_t)datasize) : NULL;
+    if (_cffi_convert_array_argument(_cffi_type(52), arg0, (char **)&x0,
+            datasize, &large_args_free) < 0)
+      return NULL;
+  }
+
+  x1 = _cffi_to_c_int(arg1, size_t);
+  if (x1 == (size_t)-1 && PyErr_Occurred())
+    return NULL;
+
+  x2 = _cffi_to_c_int(arg2, size_t);
+  if (x2 == (size_t)-1 && PyErr_Occurred())
+    return NULL;
+
+  datasize = _cffi_prepare_pointer_call_argument(
+      _cffi_type(52), arg3, (char **)&x3);
+  if (datasize != 0) {
+    x3 = ((size_t)datasize) <= 640 ? (uint8_t const *)alloca((size_t)datasize) : NULL;
+    if (_cffi_convert_array_argument(_cffi_type(52), arg3, (char **)&x3,
+            datasize, &large_args_free) < 0)
+      return NULL;
+  }
+
+  x4 = _cffi_to_c_int(arg4, size_t);
+  if (x4 == (size_t)-1 && PyErr_Occurred())
+    return NULL;
+
+  x5 = _cffi_to_c_int(arg5, int);
+  if (x5 == (int)-1 && PyErr_Occurred())
+    return NULL;
+
+  x6 = _cffi_to_c_int(arg6, size_t);
+  if (x6 == (size_t)-1 && PyErr_Occurred())
+    return NULL;
+
+  datasize = _cffi_prepare_pointer_call_argument(
+      _cffi_type(33), arg7, (char **)&x7);
+  if (datasize != 0) {
+    x7 = ((size_t)datasize) <= 640 ? (uint8_t *)alloca((size_t)datasize) : NULL;
+    if (_cffi_convert_array_argument(_cffi_type(33), arg7, (char **)&x7,
+            datasize, &large_args_free) < 0)
+      return NULL;
+  }
+
+  Py_BEGIN_ALLOW_THREADS
+  _cffi_restore_errno();
+  { result = imgcore_sha256_blocks(x0, x1, x2, x3, x4, x5, x6, x7); }
+  _cffi_save_errno();
+  Py_END_ALLOW_THREADS
+
+  (void)self; /* unused */
+  pyresult = _cffi_from_c_int(result, int);
+  if (large_args_free != NULL) _cffi_free_array_arguments(large_args_free);
+  return pyresult;
+}
+#else
+#  define _cffi_f_imgcore_sha256_blocks _cffi_d_imgcore_sha256_blocks
+#endif
+
+static int _cffi_d_imgcore_sha256_ready(void)
+{
+  return imgcore_sha256_ready();
+}
+#ifndef PYPY_VERSION
+static PyObject *
+_cffi_f_imgcore_sha256_ready(PyObject *self, PyObject *noarg)
+{
+  int result;
+  PyObject *pyresult;
+
+  Py_BEGIN_ALLOW_THREADS
+  _cffi_restore_errno();
+  { result = imgcore_sha256_ready(); }
+  _cffi_save_errno();
+  Py_END_ALLOW_THREADS
+
+  (void)self; /* unused */
+  (void)noarg; /* unused */
+  pyresult = _cffi_from_c_int(result, int);
+  return pyresult;
+}
+#else
+#  define _cffi_f_imgcore_sha256_ready _cffi_d_imgcore_sha256_ready
+#endif
+
 static void _cffi_d_imgcore_unpack_close(imgcore_unpack * x0)
 {
   imgcore_unpack_close(x0);
@@ -2226,10 +2358,10 @@ _cffi_f_imgcore_unpack_close(PyObject *self, PyObject *arg0)
   struct _cffi_freeme_s *large_args_free = NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(127), arg0, (char **)&x0);
+      _cffi_type(139), arg0, (char **)&x0);
   if (datasize != 0) {
     x0 = ((size_t)datasize) <= 640 ? (imgcore_unpack *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(127), arg0, (char **)&x0,
+    if (_cffi_convert_array_argument(_cffi_type(139), arg0, (char **)&x0,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -2274,10 +2406,10 @@ _cffi_f_imgcore_unpack_finish(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(127), arg0, (char **)&x0);
+      _cffi_type(139), arg0, (char **)&x0);
   if (datasize != 0) {
     x0 = ((size_t)datasize) <= 640 ? (imgcore_unpack *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(127), arg0, (char **)&x0,
+    if (_cffi_convert_array_argument(_cffi_type(139), arg0, (char **)&x0,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -2287,10 +2419,10 @@ _cffi_f_imgcore_unpack_finish(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(131), arg2, (char **)&x2);
+      _cffi_type(143), arg2, (char **)&x2);
   if (datasize != 0) {
     x2 = ((size_t)datasize) <= 640 ? (imgcore_unset *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(131), arg2, (char **)&x2,
+    if (_cffi_convert_array_argument(_cffi_type(143), arg2, (char **)&x2,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -2300,10 +2432,10 @@ _cffi_f_imgcore_unpack_finish(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(133), arg4, (char **)&x4);
+      _cffi_type(145), arg4, (char **)&x4);
   if (datasize != 0) {
     x4 = ((size_t)datasize) <= 640 ? (imgcore_unpack_state *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(133), arg4, (char **)&x4,
+    if (_cffi_convert_array_argument(_cffi_type(145), arg4, (char **)&x4,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -2353,7 +2485,7 @@ _cffi_f_imgcore_unpack_open(PyObject *self, PyObject *arg0)
   Py_END_ALLOW_THREADS
 
   (void)self; /* unused */
-  pyresult = _cffi_from_c_pointer((char *)result, _cffi_type(127));
+  pyresult = _cffi_from_c_pointer((char *)result, _cffi_type(139));
   if (large_args_free != NULL) _cffi_free_array_arguments(large_args_free);
   return pyresult;
 }
@@ -2384,19 +2516,19 @@ _cffi_f_imgcore_unpack_walk(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(127), arg0, (char **)&x0);
+      _cffi_type(139), arg0, (char **)&x0);
   if (datasize != 0) {
     x0 = ((size_t)datasize) <= 640 ? (imgcore_unpack *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(127), arg0, (char **)&x0,
+    if (_cffi_convert_array_argument(_cffi_type(139), arg0, (char **)&x0,
             datasize, &large_args_free) < 0)
       return NULL;
   }
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(131), arg1, (char **)&x1);
+      _cffi_type(143), arg1, (char **)&x1);
   if (datasize != 0) {
     x1 = ((size_t)datasize) <= 640 ? (imgcore_unset *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(131), arg1, (char **)&x1,
+    if (_cffi_convert_array_argument(_cffi_type(143), arg1, (char **)&x1,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -2406,10 +2538,10 @@ _cffi_f_imgcore_unpack_walk(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(133), arg3, (char **)&x3);
+      _cffi_type(145), arg3, (char **)&x3);
   if (datasize != 0) {
     x3 = ((size_t)datasize) <= 640 ? (imgcore_unpack_state *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(133), arg3, (char **)&x3,
+    if (_cffi_convert_array_argument(_cffi_type(145), arg3, (char **)&x3,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -2450,10 +2582,10 @@ _cffi_f_imgcore_xxh3(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(68), arg0, (char **)&x0);
+      _cffi_type(52), arg0, (char **)&x0);
   if (datasize != 0) {
     x0 = ((size_t)datasize) <= 640 ? (uint8_t const *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(68), arg0, (char **)&x0,
+    if (_cffi_convert_array_argument(_cffi_type(52), arg0, (char **)&x0,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -3027,58 +3159,60 @@ static const struct _cffi_global_s _cffi_globals[] = {
   { "IMGCORE_XZ", (void *)_cffi_const_IMGCORE_XZ, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
   { "IMGCORE_ZLIB", (void *)_cffi_const_IMGCORE_ZLIB, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
   { "IMGCORE_ZSTD", (void *)_cffi_const_IMGCORE_ZSTD, _CFFI_OP(_CFFI_OP_CONSTANT_INT, -1), (void *)0 },
-  { "imgcore_call_compress", (void *)&_cffi_externpy__imgcore_call_compress, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 184), (void *)imgcore_call_compress },
-  { "imgcore_call_keep", (void *)&_cffi_externpy__imgcore_call_keep, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 193), (void *)imgcore_call_keep },
-  { "imgcore_call_look", (void *)&_cffi_externpy__imgcore_call_look, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 178), (void *)imgcore_call_look },
-  { "imgcore_call_next_hole", (void *)&_cffi_externpy__imgcore_call_next_hole, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 180), (void *)imgcore_call_next_hole },
-  { "imgcore_call_read", (void *)&_cffi_externpy__imgcore_call_read, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 179), (void *)imgcore_call_read },
-  { "imgcore_call_recall", (void *)&_cffi_externpy__imgcore_call_recall, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 185), (void *)imgcore_call_recall },
-  { "imgcore_close", (void *)_cffi_f_imgcore_close, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 112), (void *)_cffi_d_imgcore_close },
-  { "imgcore_dir_inodes", (void *)_cffi_f_imgcore_dir_inodes, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 91), (void *)_cffi_d_imgcore_dir_inodes },
-  { "imgcore_file_inodes", (void *)_cffi_f_imgcore_file_inodes, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 79), (void *)_cffi_d_imgcore_file_inodes },
-  { "imgcore_finish", (void *)_cffi_f_imgcore_finish, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 112), (void *)_cffi_d_imgcore_finish },
+  { "imgcore_call_compress", (void *)&_cffi_externpy__imgcore_call_compress, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 196), (void *)imgcore_call_compress },
+  { "imgcore_call_keep", (void *)&_cffi_externpy__imgcore_call_keep, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 205), (void *)imgcore_call_keep },
+  { "imgcore_call_look", (void *)&_cffi_externpy__imgcore_call_look, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 190), (void *)imgcore_call_look },
+  { "imgcore_call_next_hole", (void *)&_cffi_externpy__imgcore_call_next_hole, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 192), (void *)imgcore_call_next_hole },
+  { "imgcore_call_read", (void *)&_cffi_externpy__imgcore_call_read, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 191), (void *)imgcore_call_read },
+  { "imgcore_call_recall", (void *)&_cffi_externpy__imgcore_call_recall, _CFFI_OP(_CFFI_OP_EXTERN_PYTHON, 197), (void *)imgcore_call_recall },
+  { "imgcore_close", (void *)_cffi_f_imgcore_close, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 124), (void *)_cffi_d_imgcore_close },
+  { "imgcore_dir_inodes", (void *)_cffi_f_imgcore_dir_inodes, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 103), (void *)_cffi_d_imgcore_dir_inodes },
+  { "imgcore_file_inodes", (void *)_cffi_f_imgcore_file_inodes, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 91), (void *)_cffi_d_imgcore_file_inodes },
+  { "imgcore_finish", (void *)_cffi_f_imgcore_finish, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 124), (void *)_cffi_d_imgcore_finish },
   { "imgcore_listings", (void *)_cffi_f_imgcore_listings, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 25), (void *)_cffi_d_imgcore_listings },
-  { "imgcore_measure", (void *)_cffi_f_imgcore_measure, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 115), (void *)_cffi_d_imgcore_measure },
+  { "imgcore_measure", (void *)_cffi_f_imgcore_measure, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 127), (void *)_cffi_d_imgcore_measure },
   { "imgcore_name_ats", (void *)_cffi_f_imgcore_name_ats, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 19), (void *)_cffi_d_imgcore_name_ats },
   { "imgcore_open", (void *)_cffi_f_imgcore_open, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 0), (void *)_cffi_d_imgcore_open },
-  { "imgcore_pull", (void *)_cffi_f_imgcore_pull, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 106), (void *)_cffi_d_imgcore_pull },
+  { "imgcore_pull", (void *)_cffi_f_imgcore_pull, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 118), (void *)_cffi_d_imgcore_pull },
   { "imgcore_push", (void *)_cffi_f_imgcore_push, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 37), (void *)_cffi_d_imgcore_push },
   { "imgcore_push_rows", (void *)_cffi_f_imgcore_push_rows, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 44), (void *)_cffi_d_imgcore_push_rows },
-  { "imgcore_scan_close", (void *)_cffi_f_imgcore_scan_close, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 119), (void *)_cffi_d_imgcore_scan_close },
+  { "imgcore_scan_close", (void *)_cffi_f_imgcore_scan_close, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 131), (void *)_cffi_d_imgcore_scan_close },
   { "imgcore_scan_open", (void *)_cffi_f_imgcore_scan_open, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 3), (void *)_cffi_d_imgcore_scan_open },
-  { "imgcore_scan_wait", (void *)_cffi_f_imgcore_scan_wait, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 122), (void *)_cffi_d_imgcore_scan_wait },
-  { "imgcore_unpack_close", (void *)_cffi_f_imgcore_unpack_close, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 126), (void *)_cffi_d_imgcore_unpack_close },
-  { "imgcore_unpack_finish", (void *)_cffi_f_imgcore_unpack_finish, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 135), (void *)_cffi_d_imgcore_unpack_finish },
+  { "imgcore_scan_wait", (void *)_cffi_f_imgcore_scan_wait, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 134), (void *)_cffi_d_imgcore_scan_wait },
+  { "imgcore_sha256_blocks", (void *)_cffi_f_imgcore_sha256_blocks, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 51), (void *)_cffi_d_imgcore_sha256_blocks },
+  { "imgcore_sha256_ready", (void *)_cffi_f_imgcore_sha256_ready, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_N, 75), (void *)_cffi_d_imgcore_sha256_ready },
+  { "imgcore_unpack_close", (void *)_cffi_f_imgcore_unpack_close, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 138), (void *)_cffi_d_imgcore_unpack_close },
+  { "imgcore_unpack_finish", (void *)_cffi_f_imgcore_unpack_finish, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 147), (void *)_cffi_d_imgcore_unpack_finish },
   { "imgcore_unpack_open", (void *)_cffi_f_imgcore_unpack_open, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 10), (void *)_cffi_d_imgcore_unpack_open },
-  { "imgcore_unpack_walk", (void *)_cffi_f_imgcore_unpack_walk, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 129), (void *)_cffi_d_imgcore_unpack_walk },
-  { "imgcore_xxh3", (void *)_cffi_f_imgcore_xxh3, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 142), (void *)_cffi_d_imgcore_xxh3 },
+  { "imgcore_unpack_walk", (void *)_cffi_f_imgcore_unpack_walk, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 141), (void *)_cffi_d_imgcore_unpack_walk },
+  { "imgcore_xxh3", (void *)_cffi_f_imgcore_xxh3, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 154), (void *)_cffi_d_imgcore_xxh3 },
 };
 
 static const struct _cffi_field_s _cffi_fields[] = {
   { "context", offsetof(imgcore_calls, context),
                sizeof(((imgcore_calls *)0)->context),
-               _CFFI_OP(_CFFI_OP_NOOP, 52) },
+               _CFFI_OP(_CFFI_OP_NOOP, 62) },
   { "compress", offsetof(imgcore_calls, compress),
                 sizeof(((imgcore_calls *)0)->compress),
-                _CFFI_OP(_CFFI_OP_NOOP, 184) },
+                _CFFI_OP(_CFFI_OP_NOOP, 196) },
   { "read", offsetof(imgcore_calls, read),
             sizeof(((imgcore_calls *)0)->read),
-            _CFFI_OP(_CFFI_OP_NOOP, 179) },
+            _CFFI_OP(_CFFI_OP_NOOP, 191) },
   { "next_hole", offsetof(imgcore_calls, next_hole),
                  sizeof(((imgcore_calls *)0)->next_hole),
-                 _CFFI_OP(_CFFI_OP_NOOP, 180) },
+                 _CFFI_OP(_CFFI_OP_NOOP, 192) },
   { "recall", offsetof(imgcore_calls, recall),
               sizeof(((imgcore_calls *)0)->recall),
-              _CFFI_OP(_CFFI_OP_NOOP, 185) },
+              _CFFI_OP(_CFFI_OP_NOOP, 197) },
   { "keep", offsetof(imgcore_calls, keep),
             sizeof(((imgcore_calls *)0)->keep),
-            _CFFI_OP(_CFFI_OP_NOOP, 193) },
+            _CFFI_OP(_CFFI_OP_NOOP, 205) },
   { "kind", offsetof(imgcore_codec, kind),
             sizeof(((imgcore_codec *)0)->kind),
             _CFFI_OP(_CFFI_OP_NOOP, 5) },
   { "level", offsetof(imgcore_codec, level),
              sizeof(((imgcore_codec *)0)->level),
-             _CFFI_OP(_CFFI_OP_NOOP, 181) },
+             _CFFI_OP(_CFFI_OP_NOOP, 193) },
   { "dict_size", offsetof(imgcore_codec, dict_size),
                  sizeof(((imgcore_codec *)0)->dict_size),
                  _CFFI_OP(_CFFI_OP_NOOP, 5) },
@@ -3090,16 +3224,16 @@ static const struct _cffi_field_s _cffi_fields[] = {
                _CFFI_OP(_CFFI_OP_NOOP, 5) },
   { "lc", offsetof(imgcore_codec, lc),
           sizeof(((imgcore_codec *)0)->lc),
-          _CFFI_OP(_CFFI_OP_NOOP, 181) },
+          _CFFI_OP(_CFFI_OP_NOOP, 193) },
   { "lp", offsetof(imgcore_codec, lp),
           sizeof(((imgcore_codec *)0)->lp),
-          _CFFI_OP(_CFFI_OP_NOOP, 181) },
+          _CFFI_OP(_CFFI_OP_NOOP, 193) },
   { "pb", offsetof(imgcore_codec, pb),
           sizeof(((imgcore_codec *)0)->pb),
-          _CFFI_OP(_CFFI_OP_NOOP, 181) },
+          _CFFI_OP(_CFFI_OP_NOOP, 193) },
   { "function", offsetof(imgcore_codec, function),
                 sizeof(((imgcore_codec *)0)->function),
-                _CFFI_OP(_CFFI_OP_NOOP, 191) },
+                _CFFI_OP(_CFFI_OP_NOOP, 203) },
   { "kind", offsetof(imgcore_decoder, kind),
             sizeof(((imgcore_decoder *)0)->kind),
             _CFFI_OP(_CFFI_OP_NOOP, 5) },
@@ -3108,7 +3242,7 @@ static const struct _cffi_field_s _cffi_fields[] = {
               _CFFI_OP(_CFFI_OP_NOOP, 5) },
   { "function", offsetof(imgcore_decoder, function),
                 sizeof(((imgcore_decoder *)0)->function),
-                _CFFI_OP(_CFFI_OP_NOOP, 189) },
+                _CFFI_OP(_CFFI_OP_NOOP, 201) },
   { "size", offsetof(imgcore_file, size),
             sizeof(((imgcore_file *)0)->size),
             _CFFI_OP(_CFFI_OP_NOOP, 32) },
@@ -3120,13 +3254,13 @@ static const struct _cffi_field_s _cffi_fields[] = {
            _CFFI_OP(_CFFI_OP_NOOP, 32) },
   { "mtime_ns", offsetof(imgcore_file, mtime_ns),
                 sizeof(((imgcore_file *)0)->mtime_ns),
-                _CFFI_OP(_CFFI_OP_NOOP, 186) },
+                _CFFI_OP(_CFFI_OP_NOOP, 198) },
   { "ctime_ns", offsetof(imgcore_file, ctime_ns),
                 sizeof(((imgcore_file *)0)->ctime_ns),
-                _CFFI_OP(_CFFI_OP_NOOP, 186) },
+                _CFFI_OP(_CFFI_OP_NOOP, 198) },
   { "blocks", offsetof(imgcore_file, blocks),
               sizeof(((imgcore_file *)0)->blocks),
-              _CFFI_OP(_CFFI_OP_NOOP, 186) },
+              _CFFI_OP(_CFFI_OP_NOOP, 198) },
   { "path_at", offsetof(imgcore_file, path_at),
                sizeof(((imgcore_file *)0)->path_at),
                _CFFI_OP(_CFFI_OP_NOOP, 32) },
@@ -3156,13 +3290,13 @@ static const struct _cffi_field_s _cffi_fields[] = {
              _CFFI_OP(_CFFI_OP_NOOP, 30) },
   { "mtimes", offsetof(imgcore_host_tree, mtimes),
               sizeof(((imgcore_host_tree *)0)->mtimes),
-              _CFFI_OP(_CFFI_OP_NOOP, 183) },
+              _CFFI_OP(_CFFI_OP_NOOP, 195) },
   { "ctimes", offsetof(imgcore_host_tree, ctimes),
               sizeof(((imgcore_host_tree *)0)->ctimes),
-              _CFFI_OP(_CFFI_OP_NOOP, 183) },
+              _CFFI_OP(_CFFI_OP_NOOP, 195) },
   { "blocks", offsetof(imgcore_host_tree, blocks),
               sizeof(((imgcore_host_tree *)0)->blocks),
-              _CFFI_OP(_CFFI_OP_NOOP, 183) },
+              _CFFI_OP(_CFFI_OP_NOOP, 195) },
   { "at", offsetof(imgcore_indexed, at),
           sizeof(((imgcore_indexed *)0)->at),
           _CFFI_OP(_CFFI_OP_NOOP, 32) },
@@ -3246,7 +3380,7 @@ static const struct _cffi_field_s _cffi_fields[] = {
             _CFFI_OP(_CFFI_OP_NOOP, 27) },
   { "mtimes", offsetof(imgcore_rows, mtimes),
               sizeof(((imgcore_rows *)0)->mtimes),
-              _CFFI_OP(_CFFI_OP_NOOP, 183) },
+              _CFFI_OP(_CFFI_OP_NOOP, 195) },
   { "sizes", offsetof(imgcore_rows, sizes),
              sizeof(((imgcore_rows *)0)->sizes),
              _CFFI_OP(_CFFI_OP_NOOP, 30) },
@@ -3255,7 +3389,7 @@ static const struct _cffi_field_s _cffi_fields[] = {
                _CFFI_OP(_CFFI_OP_NOOP, 27) },
   { "types", offsetof(imgcore_rows, types),
              sizeof(((imgcore_rows *)0)->types),
-             _CFFI_OP(_CFFI_OP_NOOP, 68) },
+             _CFFI_OP(_CFFI_OP_NOOP, 52) },
   { "nlinks", offsetof(imgcore_rows, nlinks),
               sizeof(((imgcore_rows *)0)->nlinks),
               _CFFI_OP(_CFFI_OP_NOOP, 27) },
@@ -3264,10 +3398,10 @@ static const struct _cffi_field_s _cffi_fields[] = {
               _CFFI_OP(_CFFI_OP_NOOP, 27) },
   { "positions", offsetof(imgcore_rows, positions),
                  sizeof(((imgcore_rows *)0)->positions),
-                 _CFFI_OP(_CFFI_OP_NOOP, 182) },
+                 _CFFI_OP(_CFFI_OP_NOOP, 194) },
   { "owners", offsetof(imgcore_rows, owners),
               sizeof(((imgcore_rows *)0)->owners),
-              _CFFI_OP(_CFFI_OP_NOOP, 162) },
+              _CFFI_OP(_CFFI_OP_NOOP, 174) },
   { "owner_count", offsetof(imgcore_rows, owner_count),
                    sizeof(((imgcore_rows *)0)->owner_count),
                    _CFFI_OP(_CFFI_OP_NOOP, 32) },
@@ -3279,7 +3413,7 @@ static const struct _cffi_field_s _cffi_fields[] = {
              _CFFI_OP(_CFFI_OP_NOOP, 5) },
   { "system_error", offsetof(imgcore_scanned, system_error),
                     sizeof(((imgcore_scanned *)0)->system_error),
-                    _CFFI_OP(_CFFI_OP_NOOP, 181) },
+                    _CFFI_OP(_CFFI_OP_NOOP, 193) },
   { "any_xattrs", offsetof(imgcore_scanned, any_xattrs),
                   sizeof(((imgcore_scanned *)0)->any_xattrs),
                   _CFFI_OP(_CFFI_OP_NOOP, 5) },
@@ -3336,16 +3470,16 @@ static const struct _cffi_field_s _cffi_fields[] = {
             _CFFI_OP(_CFFI_OP_NOOP, 30) },
   { "blocks", offsetof(imgcore_scanned, blocks),
               sizeof(((imgcore_scanned *)0)->blocks),
-              _CFFI_OP(_CFFI_OP_NOOP, 183) },
+              _CFFI_OP(_CFFI_OP_NOOP, 195) },
   { "mtime_ns", offsetof(imgcore_scanned, mtime_ns),
                 sizeof(((imgcore_scanned *)0)->mtime_ns),
-                _CFFI_OP(_CFFI_OP_NOOP, 183) },
+                _CFFI_OP(_CFFI_OP_NOOP, 195) },
   { "ctime_ns", offsetof(imgcore_scanned, ctime_ns),
                 sizeof(((imgcore_scanned *)0)->ctime_ns),
-                _CFFI_OP(_CFFI_OP_NOOP, 183) },
+                _CFFI_OP(_CFFI_OP_NOOP, 195) },
   { "has_xattrs", offsetof(imgcore_scanned, has_xattrs),
                   sizeof(((imgcore_scanned *)0)->has_xattrs),
-                  _CFFI_OP(_CFFI_OP_NOOP, 68) },
+                  _CFFI_OP(_CFFI_OP_NOOP, 52) },
   { "dev", offsetof(imgcore_skip, dev),
            sizeof(((imgcore_skip *)0)->dev),
            _CFFI_OP(_CFFI_OP_NOOP, 32) },
@@ -3381,16 +3515,16 @@ static const struct _cffi_field_s _cffi_fields[] = {
                  _CFFI_OP(_CFFI_OP_NOOP, 32) },
   { "look", offsetof(imgcore_spec, look),
             sizeof(((imgcore_spec *)0)->look),
-            _CFFI_OP(_CFFI_OP_NOOP, 188) },
+            _CFFI_OP(_CFFI_OP_NOOP, 200) },
   { "codecs", offsetof(imgcore_spec, codecs),
               sizeof(((imgcore_spec *)0)->codecs),
-              _CFFI_OP(_CFFI_OP_NOOP, 155) },
+              _CFFI_OP(_CFFI_OP_NOOP, 167) },
   { "codec_count", offsetof(imgcore_spec, codec_count),
                    sizeof(((imgcore_spec *)0)->codec_count),
                    _CFFI_OP(_CFFI_OP_NOOP, 32) },
   { "calls", offsetof(imgcore_spec, calls),
              sizeof(((imgcore_spec *)0)->calls),
-             _CFFI_OP(_CFFI_OP_NOOP, 154) },
+             _CFFI_OP(_CFFI_OP_NOOP, 166) },
   { "done", offsetof(imgcore_state, done),
             sizeof(((imgcore_state *)0)->done),
             _CFFI_OP(_CFFI_OP_NOOP, 5) },
@@ -3402,7 +3536,7 @@ static const struct _cffi_field_s _cffi_fields[] = {
              _CFFI_OP(_CFFI_OP_NOOP, 5) },
   { "system_error", offsetof(imgcore_state, system_error),
                     sizeof(((imgcore_state *)0)->system_error),
-                    _CFFI_OP(_CFFI_OP_NOOP, 181) },
+                    _CFFI_OP(_CFFI_OP_NOOP, 193) },
   { "job", offsetof(imgcore_state, job),
            sizeof(((imgcore_state *)0)->job),
            _CFFI_OP(_CFFI_OP_NOOP, 32) },
@@ -3423,10 +3557,10 @@ static const struct _cffi_field_s _cffi_fields[] = {
                   _CFFI_OP(_CFFI_OP_NOOP, 32) },
   { "image_fd", offsetof(imgcore_unpack_spec, image_fd),
                 sizeof(((imgcore_unpack_spec *)0)->image_fd),
-                _CFFI_OP(_CFFI_OP_NOOP, 181) },
+                _CFFI_OP(_CFFI_OP_NOOP, 193) },
   { "root_fd", offsetof(imgcore_unpack_spec, root_fd),
                sizeof(((imgcore_unpack_spec *)0)->root_fd),
-               _CFFI_OP(_CFFI_OP_NOOP, 181) },
+               _CFFI_OP(_CFFI_OP_NOOP, 193) },
   { "jobs", offsetof(imgcore_unpack_spec, jobs),
             sizeof(((imgcore_unpack_spec *)0)->jobs),
             _CFFI_OP(_CFFI_OP_NOOP, 5) },
@@ -3450,7 +3584,7 @@ static const struct _cffi_field_s _cffi_fields[] = {
                   _CFFI_OP(_CFFI_OP_NOOP, 32) },
   { "decoder", offsetof(imgcore_unpack_spec, decoder),
                sizeof(((imgcore_unpack_spec *)0)->decoder),
-               _CFFI_OP(_CFFI_OP_NOOP, 157) },
+               _CFFI_OP(_CFFI_OP_NOOP, 169) },
   { "rows", offsetof(imgcore_unpack_spec, rows),
             sizeof(((imgcore_unpack_spec *)0)->rows),
             _CFFI_OP(_CFFI_OP_NOOP, 32) },
@@ -3468,7 +3602,7 @@ static const struct _cffi_field_s _cffi_fields[] = {
                _CFFI_OP(_CFFI_OP_NOOP, 27) },
   { "kinds", offsetof(imgcore_unpack_spec, kinds),
              sizeof(((imgcore_unpack_spec *)0)->kinds),
-             _CFFI_OP(_CFFI_OP_NOOP, 68) },
+             _CFFI_OP(_CFFI_OP_NOOP, 52) },
   { "names", offsetof(imgcore_unpack_spec, names),
              sizeof(((imgcore_unpack_spec *)0)->names),
              _CFFI_OP(_CFFI_OP_NOOP, 4) },
@@ -3492,7 +3626,7 @@ static const struct _cffi_field_s _cffi_fields[] = {
             _CFFI_OP(_CFFI_OP_NOOP, 27) },
   { "mtimes_ns", offsetof(imgcore_unpack_spec, mtimes_ns),
                  sizeof(((imgcore_unpack_spec *)0)->mtimes_ns),
-                 _CFFI_OP(_CFFI_OP_NOOP, 183) },
+                 _CFFI_OP(_CFFI_OP_NOOP, 195) },
   { "sizes", offsetof(imgcore_unpack_spec, sizes),
              sizeof(((imgcore_unpack_spec *)0)->sizes),
              _CFFI_OP(_CFFI_OP_NOOP, 30) },
@@ -3540,7 +3674,7 @@ static const struct _cffi_field_s _cffi_fields[] = {
                         _CFFI_OP(_CFFI_OP_NOOP, 30) },
   { "xattr_may_fail", offsetof(imgcore_unpack_spec, xattr_may_fail),
                       sizeof(((imgcore_unpack_spec *)0)->xattr_may_fail),
-                      _CFFI_OP(_CFFI_OP_NOOP, 68) },
+                      _CFFI_OP(_CFFI_OP_NOOP, 52) },
   { "xattr_bytes", offsetof(imgcore_unpack_spec, xattr_bytes),
                    sizeof(((imgcore_unpack_spec *)0)->xattr_bytes),
                    _CFFI_OP(_CFFI_OP_NOOP, 4) },
@@ -3582,7 +3716,7 @@ static const struct _cffi_field_s _cffi_fields[] = {
              _CFFI_OP(_CFFI_OP_NOOP, 5) },
   { "system_error", offsetof(imgcore_unpack_state, system_error),
                     sizeof(((imgcore_unpack_state *)0)->system_error),
-                    _CFFI_OP(_CFFI_OP_NOOP, 181) },
+                    _CFFI_OP(_CFFI_OP_NOOP, 193) },
   { "walked", offsetof(imgcore_unpack_state, walked),
               sizeof(((imgcore_unpack_state *)0)->walked),
               _CFFI_OP(_CFFI_OP_NOOP, 5) },
@@ -3600,79 +3734,79 @@ static const struct _cffi_field_s _cffi_fields[] = {
              _CFFI_OP(_CFFI_OP_NOOP, 32) },
   { "system_error", offsetof(imgcore_unset, system_error),
                     sizeof(((imgcore_unset *)0)->system_error),
-                    _CFFI_OP(_CFFI_OP_NOOP, 186) },
+                    _CFFI_OP(_CFFI_OP_NOOP, 198) },
 };
 
 static const struct _cffi_struct_union_s _cffi_struct_unions[] = {
-  { "$imgcore_calls", 154, _CFFI_F_CHECK_FIELDS,
+  { "$imgcore_calls", 166, _CFFI_F_CHECK_FIELDS,
     sizeof(imgcore_calls), offsetof(struct _cffi_align_typedef_imgcore_calls, y), 0, 6 },
-  { "$imgcore_codec", 156, _CFFI_F_CHECK_FIELDS,
+  { "$imgcore_codec", 168, _CFFI_F_CHECK_FIELDS,
     sizeof(imgcore_codec), offsetof(struct _cffi_align_typedef_imgcore_codec, y), 6, 9 },
-  { "$imgcore_decoder", 157, _CFFI_F_CHECK_FIELDS,
+  { "$imgcore_decoder", 169, _CFFI_F_CHECK_FIELDS,
     sizeof(imgcore_decoder), offsetof(struct _cffi_align_typedef_imgcore_decoder, y), 15, 3 },
-  { "$imgcore_file", 158, _CFFI_F_CHECK_FIELDS,
+  { "$imgcore_file", 170, _CFFI_F_CHECK_FIELDS,
     sizeof(imgcore_file), offsetof(struct _cffi_align_typedef_imgcore_file, y), 18, 8 },
-  { "$imgcore_host_tree", 159, _CFFI_F_CHECK_FIELDS,
+  { "$imgcore_host_tree", 171, _CFFI_F_CHECK_FIELDS,
     sizeof(imgcore_host_tree), offsetof(struct _cffi_align_typedef_imgcore_host_tree, y), 26, 10 },
-  { "$imgcore_indexed", 160, _CFFI_F_CHECK_FIELDS,
+  { "$imgcore_indexed", 172, _CFFI_F_CHECK_FIELDS,
     sizeof(imgcore_indexed), offsetof(struct _cffi_align_typedef_imgcore_indexed, y), 36, 2 },
-  { "$imgcore_listed", 161, _CFFI_F_CHECK_FIELDS,
+  { "$imgcore_listed", 173, _CFFI_F_CHECK_FIELDS,
     sizeof(imgcore_listed), offsetof(struct _cffi_align_typedef_imgcore_listed, y), 38, 2 },
-  { "$imgcore_owner", 163, _CFFI_F_CHECK_FIELDS,
+  { "$imgcore_owner", 175, _CFFI_F_CHECK_FIELDS,
     sizeof(imgcore_owner), offsetof(struct _cffi_align_typedef_imgcore_owner, y), 40, 2 },
-  { "$imgcore_piece", 164, _CFFI_F_CHECK_FIELDS,
+  { "$imgcore_piece", 176, _CFFI_F_CHECK_FIELDS,
     sizeof(imgcore_piece), offsetof(struct _cffi_align_typedef_imgcore_piece, y), 42, 8 },
-  { "$imgcore_placed", 165, _CFFI_F_CHECK_FIELDS,
+  { "$imgcore_placed", 177, _CFFI_F_CHECK_FIELDS,
     sizeof(imgcore_placed), offsetof(struct _cffi_align_typedef_imgcore_placed, y), 50, 7 },
-  { "$imgcore_rows", 166, _CFFI_F_CHECK_FIELDS,
+  { "$imgcore_rows", 178, _CFFI_F_CHECK_FIELDS,
     sizeof(imgcore_rows), offsetof(struct _cffi_align_typedef_imgcore_rows, y), 57, 15 },
-  { "$imgcore_scanned", 169, _CFFI_F_CHECK_FIELDS,
+  { "$imgcore_scanned", 181, _CFFI_F_CHECK_FIELDS,
     sizeof(imgcore_scanned), offsetof(struct _cffi_align_typedef_imgcore_scanned, y), 72, 25 },
-  { "$imgcore_skip", 170, _CFFI_F_CHECK_FIELDS,
+  { "$imgcore_skip", 182, _CFFI_F_CHECK_FIELDS,
     sizeof(imgcore_skip), offsetof(struct _cffi_align_typedef_imgcore_skip, y), 97, 3 },
-  { "$imgcore_spec", 171, _CFFI_F_CHECK_FIELDS,
+  { "$imgcore_spec", 183, _CFFI_F_CHECK_FIELDS,
     sizeof(imgcore_spec), offsetof(struct _cffi_align_typedef_imgcore_spec, y), 100, 12 },
-  { "$imgcore_state", 172, _CFFI_F_CHECK_FIELDS,
+  { "$imgcore_state", 184, _CFFI_F_CHECK_FIELDS,
     sizeof(imgcore_state), offsetof(struct _cffi_align_typedef_imgcore_state, y), 112, 5 },
-  { "$imgcore_times", 173, _CFFI_F_CHECK_FIELDS,
+  { "$imgcore_times", 185, _CFFI_F_CHECK_FIELDS,
     sizeof(imgcore_times), offsetof(struct _cffi_align_typedef_imgcore_times, y), 117, 5 },
-  { "$imgcore_unpack_spec", 175, _CFFI_F_CHECK_FIELDS,
+  { "$imgcore_unpack_spec", 187, _CFFI_F_CHECK_FIELDS,
     sizeof(imgcore_unpack_spec), offsetof(struct _cffi_align_typedef_imgcore_unpack_spec, y), 122, 44 },
-  { "$imgcore_unpack_state", 176, _CFFI_F_CHECK_FIELDS,
+  { "$imgcore_unpack_state", 188, _CFFI_F_CHECK_FIELDS,
     sizeof(imgcore_unpack_state), offsetof(struct _cffi_align_typedef_imgcore_unpack_state, y), 166, 13 },
-  { "$imgcore_unset", 177, _CFFI_F_CHECK_FIELDS,
+  { "$imgcore_unset", 189, _CFFI_F_CHECK_FIELDS,
     sizeof(imgcore_unset), offsetof(struct _cffi_align_typedef_imgcore_unset, y), 179, 3 },
-  { "imgcore_run", 167, _CFFI_F_OPAQUE,
+  { "imgcore_run", 179, _CFFI_F_OPAQUE,
     (size_t)-1, -1, -1, 0 /* opaque */ },
-  { "imgcore_scan", 168, _CFFI_F_OPAQUE,
+  { "imgcore_scan", 180, _CFFI_F_OPAQUE,
     (size_t)-1, -1, -1, 0 /* opaque */ },
-  { "imgcore_unpack", 174, _CFFI_F_OPAQUE,
+  { "imgcore_unpack", 186, _CFFI_F_OPAQUE,
     (size_t)-1, -1, -1, 0 /* opaque */ },
 };
 
 static const struct _cffi_typename_s _cffi_typenames[] = {
-  { "imgcore_calls", 154 },
-  { "imgcore_codec", 156 },
-  { "imgcore_decoder", 157 },
-  { "imgcore_file", 158 },
-  { "imgcore_host_tree", 159 },
-  { "imgcore_indexed", 160 },
-  { "imgcore_listed", 161 },
-  { "imgcore_owner", 163 },
-  { "imgcore_piece", 164 },
-  { "imgcore_placed", 165 },
-  { "imgcore_rows", 166 },
-  { "imgcore_run", 167 },
-  { "imgcore_scan", 168 },
-  { "imgcore_scanned", 169 },
-  { "imgcore_skip", 170 },
-  { "imgcore_spec", 171 },
-  { "imgcore_state", 172 },
-  { "imgcore_times", 173 },
-  { "imgcore_unpack", 174 },
-  { "imgcore_unpack_spec", 175 },
-  { "imgcore_unpack_state", 176 },
-  { "imgcore_unset", 177 },
+  { "imgcore_calls", 166 },
+  { "imgcore_codec", 168 },
+  { "imgcore_decoder", 169 },
+  { "imgcore_file", 170 },
+  { "imgcore_host_tree", 171 },
+  { "imgcore_indexed", 172 },
+  { "imgcore_listed", 173 },
+  { "imgcore_owner", 175 },
+  { "imgcore_piece", 176 },
+  { "imgcore_placed", 177 },
+  { "imgcore_rows", 178 },
+  { "imgcore_run", 179 },
+  { "imgcore_scan", 180 },
+  { "imgcore_scanned", 181 },
+  { "imgcore_skip", 182 },
+  { "imgcore_spec", 183 },
+  { "imgcore_state", 184 },
+  { "imgcore_times", 185 },
+  { "imgcore_unpack", 186 },
+  { "imgcore_unpack_spec", 187 },
+  { "imgcore_unpack_state", 188 },
+  { "imgcore_unset", 189 },
 };
 
 static const struct _cffi_type_context_s _cffi_type_context = {
@@ -3682,12 +3816,12 @@ static const struct _cffi_type_context_s _cffi_type_context = {
   _cffi_struct_unions,
   NULL,  /* no enums */
   _cffi_typenames,
-  79,  /* num_globals */
+  81,  /* num_globals */
   22,  /* num_struct_unions */
   0,  /* num_enums */
   22,  /* num_typenames */
   NULL,  /* no includes */
-  195,  /* num_types */
+  207,  /* num_types */
   1,  /* flags */
 };
 

@@ -243,4 +243,13 @@ void imgcore_close(imgcore_run *run);
 /* Store XXH3-128 (seed 0) of the data as two numbers, low half first; for tests. */
 void imgcore_xxh3(const uint8_t *data, size_t size, uint64_t out[2]);
 
+/* Whether this processor has instructions for SHA-256; without them imgcore_sha256_blocks must not be called. */
+int imgcore_sha256_ready(void);
+/*
+ * Put the SHA-256 of each of `count` blocks of `block` bytes, with the salt before it or, with `salt_last`, behind it, at
+ * every `slot` bytes of `out`; what is between them stays. Returns -1 without memory. Any number of threads may call it.
+ */
+int imgcore_sha256_blocks(const uint8_t *data, size_t count, size_t block, const uint8_t *salt, size_t salt_size, int salt_last,
+                          size_t slot, uint8_t *out);
+
 #endif

@@ -25,6 +25,7 @@ import imgcore  # noqa: E402
 from imgcore.cli.main import group  # noqa: E402
 from imgcore.formats import FORMATS  # noqa: E402
 from imgcore.formats.squashfs import layout  # noqa: E402
+from imgcore.mkosi import SETTINGS  # noqa: E402
 from tests.kit.peer_features import READING, WRITING  # noqa: E402
 
 NOTE = "<!-- Written by tools/gen_docs.py; change the code, not this file. -->\n\n"
@@ -191,7 +192,44 @@ def peer_features() -> str:
     return "".join(out).rstrip() + "\n"
 
 
+def mkosi_settings() -> str:
+    """Return the table of mkosi's settings, and what is done with each."""
+    out = ["# The settings of mkosi\n\n", NOTE]
+    out.append(
+        "All settings of mkosi 25.3, and what `imgcore mkosi` does with each ([mkosi.md](mkosi.md)). A *refused* setting is an"
+        " error with\nfile and line when an image is built that sets it, within what is said of it; one that is *accepted* has"
+        " no effect on what is in\nan image. All are read and shown by `--json summary`.\n\n"
+    )
+    when = {
+        "packages": " (with packages)",
+        "scripts": " (with scripts)",
+        "whole": " (not for extensions, portable services, overlays)",
+    }
+    sections = dict.fromkeys(one.section for one in SETTINGS)
+    for section in sections:
+        out.append(f"## [{section}]\n\n| setting | scope | default | |\n|---|---|---|---|\n")
+        for one in (row for row in SETTINGS if row.section == section):
+            names = ", ".join(f"`{name}`" for name in (*one.paths, *one.globs))
+            limits = when.get(one.when, "") if one.support == "refused" else ""
+            said = one.support + limits + (f": {one.why}" if one.why else "")
+            note = f"; set by {names}" if names else ""
+            default = "depends" if one.factory is not None else "" if one.default is None else f"`{default_text(one.default)}`"
+            out.append(f"| {one.name} | {one.scope} | {default} | {said}{note} |\n")
+        out.append("\n")
+    return "".join(out).rstrip() + "\n"
+
+
+def default_text(value: object) -> str:
+    """Return a default as it is written in a configuration."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return str(value["Type"]) if isinstance(value, dict) else str(value)
+
+
 PAGES = {
+    "docs/mkosi-settings.md": mkosi_settings,
     "docs/squashfs-tools.md": peer_features,
     "docs/command-line.md": command_line,
     "docs/man/imgcore.1": man_page,

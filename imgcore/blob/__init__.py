@@ -4,7 +4,9 @@ from imgcore.blob.base import Blob, Segment, read_all, read_chunks
 from imgcore.blob.file import FileBlob, HostFile, Identity, open_host
 from imgcore.blob.held import held_file
 from imgcore.blob.memory import EMPTY, BytesBlob, SliceBlob, ZeroBlob
-from imgcore.blob.sink import AtomicFile, MemorySink, PlainFile, Sink, StreamSink, open_sink
+from imgcore.blob.sink import AtomicFile, PlainFile, open_sink
+from imgcore.blob.sink_base import Sink
+from imgcore.blob.sink_held import MemorySink, ScratchSink, StreamSink
 from imgcore.blob.spool import Spool
 
 __all__ = [
@@ -17,6 +19,7 @@ __all__ = [
     "Identity",
     "MemorySink",
     "PlainFile",
+    "ScratchSink",
     "Segment",
     "Sink",
     "SliceBlob",

@@ -15,98 +15,17 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Callable
-from typing import BinaryIO, Protocol, Self
+from typing import BinaryIO, Self
 
-from imgcore.blob.faked import fchmod, is_faked, open_existing, pread, pwrite, resize
-from imgcore.errors import OutputError, SourceChanged, SourceUnreadable, TargetExists
+from imgcore.blob.faked import fchmod, is_faked, open_existing, resize
+from imgcore.blob.sink_base import DescriptorSink, Sink, output_error
+from imgcore.blob.sink_held import StreamSink
+from imgcore.errors import OutputError, TargetExists
 
-__all__ = ["AtomicFile", "MemorySink", "PlainFile", "Sink", "StreamSink", "append_from", "open_sink"]
+__all__ = ["AtomicFile", "PlainFile", "open_sink"]
 
 _COPY = 1 << 20
-_KERNEL_COPY = 64 << 20
 _FORCE = "--force replaces it"
-
-
-class Sink(Protocol):
-    """Bytes being written."""
-
-    @property
-    def position(self) -> int:
-        """Bytes appended so far."""
-        ...
-
-    def append(self, data: bytes | memoryview) -> int:
-        """Write at the end; return the position that `data` begins at. Raises OutputError."""
-        ...
-
-    def patch(self, at: int, data: bytes) -> None:
-        """Write over bytes that were appended before."""
-        ...
-
-    def read_back(self, at: int, size: int) -> bytes:
-        """Return exactly `size` appended bytes."""
-        ...
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None: ...
-
-
-def _output_error(error: OSError, path: bytes) -> OutputError:
-    hint = "the file system of the target is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else None
-    return OutputError(f"cannot write: {error.strerror}", path=path, hint=hint)
-
-
-class _DescriptorSink:
-    """append, patch and read_back on a descriptor, from byte `start` of the file."""
-
-    def __init__(self, fd: int, path: bytes, start: int = 0) -> None:
-        self._fd = fd
-        self._path = path
-        self._start = start
-        self._position = 0
-
-    @property
-    def position(self) -> int:
-        """Bytes appended so far."""
-        return self._position
-
-    def _write(self, at: int, data: bytes | memoryview) -> None:
-        view = memoryview(data)
-        try:
-            while len(view):
-                written = pwrite(self._fd, view, self._start + at)
-                view, at = view[written:], at + written
-        except OSError as error:
-            raise _output_error(error, self._path) from None
-
-    def append(self, data: bytes | memoryview) -> int:
-        """Write at the end; return the position that `data` begins at."""
-        at = self._position
-        self._write(at, data)
-        self._position += len(data)
-        return at
-
-    def patch(self, at: int, data: bytes) -> None:
-        """Write over bytes that were appended before."""
-        assert at >= 0 and at + len(data) <= self._position
-        self._write(at, data)
-
-    def read_back(self, at: int, size: int) -> bytes:
-        """Return exactly `size` appended bytes."""
-        assert at >= 0 and at + size <= self._position
-        parts = []
-        while size:
-            try:
-                part = pread(self._fd, size, self._start + at)
-            except OSError as error:
-                raise OutputError(f"cannot read back: {error.strerror}", path=self._path) from None
-            if not part:
-                raise OutputError("target was cut while it was written", path=self._path)
-            parts.append(part)
-            at, size = at + len(part), size - len(part)
-        return b"".join(parts)
 
 
 def _name_beside(target: bytes) -> bytes:
@@ -127,40 +46,7 @@ def _open_beside(target: bytes) -> tuple[int, bytes | None]:
     return os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o666), name
 
 
-_NOT_BETWEEN = frozenset((errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.EBADF, errno.ETXTBSY))
-
-
-def append_from(sink: Sink, fd: int, at: int, size: int, check: Callable[[], None]) -> None:
-    """Append bytes of an open file, inside of the kernel where source and target allow it: shared, or copied.
-
-    `check` is called between pieces. Raises SourceChanged when the file ends early, SourceUnreadable, OutputError.
-    """
-    if isinstance(sink, _DescriptorSink) and hasattr(os, "copy_file_range") and not is_faked():
-        while size:
-            check()
-            try:
-                done = os.copy_file_range(fd, sink._fd, min(size, _KERNEL_COPY), at, sink._start + sink._position)
-            except OSError as error:
-                if error.errno not in _NOT_BETWEEN:
-                    raise _output_error(error, sink._path) from None
-                break
-            if not done:
-                break
-            sink._position += done
-            at, size = at + done, size - done
-    while size:
-        check()
-        try:
-            data = pread(fd, min(size, _COPY), at)
-        except OSError as error:
-            raise SourceUnreadable(f"cannot read file: {error.strerror}", offset=at) from None
-        if not data:
-            raise SourceChanged("file shrank while it was read", offset=at)
-        sink.append(data)
-        at, size = at + len(data), size - len(data)
-
-
-class AtomicFile(_DescriptorSink):
+class AtomicFile(DescriptorSink):
     """A regular file that appears whole or not at all.
 
     With `replace` an existing file is replaced (its mode is kept), else TargetExists is raised; a symbolic link is
@@ -186,10 +72,18 @@ class AtomicFile(_DescriptorSink):
         try:
             fd, self._name = _open_beside(target)
         except OSError as error:
-            raise _output_error(error, target) from None
+            raise output_error(error, target) from None
         super().__init__(fd, target)
         if mode is not None:
             fchmod(fd, mode)
+
+    def skip(self, size: int) -> None:
+        """Append so many zeros, as a hole."""
+        try:
+            resize(self._fd, self._position + size)
+        except OSError as error:
+            raise output_error(error, self._path) from None
+        self._position += size
 
     def __enter__(self) -> Self:
         return self
@@ -218,7 +112,7 @@ class AtomicFile(_DescriptorSink):
         except FileExistsError:
             raise TargetExists("target appeared while it was written", path=self._target) from None
         except OSError as error:
-            raise _output_error(error, self._target) from None
+            raise output_error(error, self._target) from None
         os.close(self._fd)
         self._fd = -1
 
@@ -275,7 +169,7 @@ class AtomicFile(_DescriptorSink):
                 os.unlink(self._name)
 
 
-class PlainFile(_DescriptorSink):
+class PlainFile(DescriptorSink):
     """A block device, or a file into which the image is written in place from byte `start`.
 
     What is before `start` stays, and what is behind the image, unless `cut` says that the file is to end with it. A file
@@ -301,7 +195,7 @@ class PlainFile(_DescriptorSink):
             else:
                 fd = os.open(name, os.O_RDWR | os.O_CLOEXEC | flags, 0o666)
         except OSError as error:
-            raise _output_error(error, name) from None
+            raise output_error(error, name) from None
         super().__init__(fd, name, start)
         self._sync, self._cut = sync, cut
         self._old_size = None if is_device else os.fstat(fd).st_size
@@ -321,82 +215,9 @@ class PlainFile(_DescriptorSink):
             if kind is None and self._sync:
                 os.fsync(self._fd)
         except OSError as problem:
-            raise _output_error(problem, self._path) from None
+            raise output_error(problem, self._path) from None
         finally:
             os.close(self._fd)
-
-
-class StreamSink(_DescriptorSink):
-    """A pipe or standard output: the image is spooled in an unnamed file and copied when it is whole.
-
-    With `close` the stream is closed in the end; `name` is what errors call it.
-    """
-
-    def __init__(self, stream: BinaryIO, *, close: bool = False, name: bytes = b"standard output") -> None:
-        self._stream = stream
-        self._name = name
-        self._close = close
-        import tempfile  # late, like all that few need
-
-        self._spool = tempfile.TemporaryFile(prefix="imgcore-")  # noqa: SIM115 - __exit__ closes it
-        super().__init__(self._spool.fileno(), b"temporary spool file")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        try:
-            if kind is None:
-                for at in range(0, self._position, _COPY):
-                    self._stream.write(self.read_back(at, min(_COPY, self._position - at)))
-                self._stream.flush()
-        except BrokenPipeError:
-            raise  # the reader went away: the caller decides how silently to end
-        except OSError as problem:
-            raise _output_error(problem, self._name) from None
-        finally:
-            self._spool.close()
-            if self._close:
-                with contextlib.suppress(OSError):  # it was flushed above, or that error is on its way
-                    self._stream.close()
-
-
-class MemorySink:
-    """An image in memory; `value()` returns it."""
-
-    def __init__(self) -> None:
-        self._data = bytearray()
-
-    @property
-    def position(self) -> int:
-        """Bytes appended so far."""
-        return len(self._data)
-
-    def append(self, data: bytes | memoryview) -> int:
-        """Write at the end; return the position that `data` begins at."""
-        at = len(self._data)
-        self._data += data
-        return at
-
-    def patch(self, at: int, data: bytes) -> None:
-        """Write over bytes that were appended before."""
-        assert at >= 0 and at + len(data) <= len(self._data)
-        self._data[at : at + len(data)] = data
-
-    def read_back(self, at: int, size: int) -> bytes:
-        """Return exactly `size` appended bytes."""
-        assert at >= 0 and at + size <= len(self._data)
-        return bytes(self._data[at : at + size])
-
-    def value(self) -> bytes:
-        """Return all that was written."""
-        return bytes(self._data)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        return None
 
 
 def open_sink(

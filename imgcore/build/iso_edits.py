@@ -7,7 +7,7 @@ from typing import Final, TypeAlias
 
 from imgcore.blob import Blob, Segment, Sink
 from imgcore.blob.held import held_file
-from imgcore.blob.sink import append_from
+from imgcore.blob.sink_base import append_from
 from imgcore.events import Control
 from imgcore.model import Node
 from imgcore.values import value_class

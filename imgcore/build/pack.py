@@ -16,7 +16,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO, Literal, TypeAlias
 
 from imgcore import formats
-from imgcore.blob import Blob, FileBlob, Segment, Sink, open_sink
+from imgcore.blob import Blob, FileBlob, Sink, open_sink
+from imgcore.blob.part import SinkBlob
 from imgcore.build.source import AnyPath, Source, open_sources, plain_blob
 from imgcore.build.spec import SourceSpec
 from imgcore.engine import Engine, get_engine
@@ -316,29 +317,11 @@ def under_policy(tree: Tree, policy: Policy, control: Control) -> tuple[Tree, li
     return made, lost
 
 
-class _SinkBlob:
-    """What was written to a sink, as a blob."""
-
-    def __init__(self, sink: Sink) -> None:
-        self._sink = sink
-        self.size = sink.position
-
-    def read_at(self, at: int, size: int) -> bytes:
-        """Return bytes of the image."""
-        size = max(0, min(size, self.size - at)) if at >= 0 else 0
-        return self._sink.read_back(at, size) if size else b""
-
-    def segments(self) -> Iterator[Segment]:
-        """Yield one segment."""
-        if self.size:
-            yield Segment(0, self.size, False)
-
-
 def _require_equal(tree: Tree, sink: Sink, kind: Format, options: Options, control: Control) -> None:
     """Raise VerificationFailed unless the image in `sink` holds `tree`, as far as the format can, and has no findings."""
     limits = Limits.trusted()
     with contextlib.ExitStack() as stack:
-        blob, _ = plain_blob(_SinkBlob(sink), limits, control, stack)
+        blob, _ = plain_blob(SinkBlob(sink), limits, control, stack)
         _require_same(tree, blob, kind, options, limits, control)
 
 

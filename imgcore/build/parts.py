@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 
 from imgcore.blob import Blob, SliceBlob
-from imgcore.disk.partitions import find_partition
+from imgcore.disk.partitions import find_partition, partitions
 from imgcore.errors import FormatError, PathError
 
-__all__ = ["find_part"]
+__all__ = ["find_part", "only_file_system"]
 
 _UEFI = 0xEF
 
@@ -25,6 +25,26 @@ def find_part(blob: Blob, name: str) -> Blob:
         if found is None:
             raise
         return found
+
+
+def only_file_system(blob: Blob, *, required: bool) -> Blob | None:
+    """Return the bytes of a disk's one root or usr partition, None where there is none or more than one.
+
+    Raises PathError in place of None when it is `required`, Corrupt for a partition outside of the disk.
+    """
+    try:
+        known = partitions(blob)
+    except FormatError:
+        if required:
+            raise
+        return None
+    found = [one for one in known if one.role in ("root", "usr")]
+    if len(found) == 1:
+        return find_partition(blob, str(found[0].number))
+    if found or required:
+        which = ", ".join(f"#{one.number} ({one.role})" for one in found) or "none"
+        raise PathError("not a disk with one root or usr partition", hint=f"name a partition behind `#`; found: {which}")
+    return None
 
 
 def _boot_image(blob: Blob) -> Blob | None:

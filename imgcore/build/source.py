@@ -29,10 +29,11 @@ from imgcore.hosts import Mounts, scan
 from imgcore.limits import Limits, parse_size
 from imgcore.model import Dir, File, Tree, normalize
 
-__all__ = ["AnyPath", "Source", "find_format", "open_blob", "open_source", "open_sources", "plain_blob"]
+__all__ = ["AnyPath", "Source", "find_format", "open_blob", "open_raw_blob", "open_source", "open_sources", "plain_blob"]
 
 AnyPath: TypeAlias = "str | bytes | os.PathLike[str] | os.PathLike[bytes]"
 _CHUNK = 256 << 10
+_DISK = "gpt"  # the kind of a source that is a disk, by its one root or usr partition
 
 
 class Source:
@@ -213,7 +214,21 @@ def find_format(blob: Blob, kind: str | None, name: str) -> Format:
 def open_blob(
     spec: SourceSpec, *, limits: Limits, stdin: BinaryIO | None = None, control: Control | None = None
 ) -> Iterator[tuple[Blob, Format]]:
-    """Give the bytes of the image that `spec` names, and its format, without opening that: it may be too broken."""
+    """Give the bytes of the image that `spec` names, and its format, without opening that: it may be too broken.
+
+    Of a disk with one root or usr partition they are that partition's.
+    """
+    with open_raw_blob(spec, limits=limits, stdin=stdin, control=control) as whole, context(image=spec.text):
+        kind = None if spec.parts else spec.kind
+        blob = _without_table(whole, kind)
+        yield blob, find_format(blob, None if kind == _DISK else kind, spec.text)
+
+
+@contextlib.contextmanager
+def open_raw_blob(
+    spec: SourceSpec, *, limits: Limits, stdin: BinaryIO | None = None, control: Control | None = None
+) -> Iterator[Blob]:
+    """Give the bytes that `spec` names, whatever they are; what is compressed as a whole is decompressed."""
     with contextlib.ExitStack() as stack:
         control = control or Control()
         found: tuple[Blob, str | None]
@@ -229,7 +244,16 @@ def open_blob(
             found = _part_of(whole, spec.partition), stream
         with context(image=spec.text):
             blob, _ = plain_blob(found[0], limits, control, stack)
-        yield blob, find_format(blob, None if spec.parts else spec.kind, spec.text)
+        yield blob
+
+
+def _without_table(blob: Blob, kind: str | None) -> Blob:
+    """Return the one root or usr partition of a disk whose bytes are no image themselves, else `blob`."""
+    if kind != _DISK and (kind is not None or formats.detect(blob) is not None):
+        return blob
+    from imgcore.build.parts import only_file_system  # late: most sources have a format
+
+    return only_file_system(blob, required=kind == _DISK) or blob
 
 
 def _is_directory(spec: SourceSpec) -> bool:
@@ -323,7 +347,8 @@ def _open_image(
     """Return the image in `found`, which is bytes and how they were compressed before."""
     with context(image=name):
         blob, stream = plain_blob(found[0], limits, control, stack)
-        form = find_format(blob, kind, name)
+        blob = _without_table(blob, kind)
+        form = find_format(blob, None if kind == _DISK else kind, name)
         image = stack.enter_context(form.open(blob, limits))
         for warning in getattr(image, "warnings", ()):
             control.emit(Warned(warning))

@@ -56,6 +56,7 @@ _CODES: Final[tuple[tuple[type[errors.ImgcoreError], int], ...]] = (
     (errors.SourceError, SOURCE),
     (errors.OutputError, SOURCE),
     (errors.VerificationFailed, 7),
+    (errors.ConfigError, USAGE),
     (errors.Cancelled, INTERRUPTED),
 )
 _PATIENCE = 2.0  # seconds until a command that was asked to stop is made to

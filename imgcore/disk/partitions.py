@@ -12,6 +12,7 @@ from imgcore.blob import Blob, SliceBlob
 from imgcore.disk.gpt import read_gpt
 from imgcore.disk.layout import PROTECTIVE
 from imgcore.disk.mbr import read_mbr
+from imgcore.disk.types import type_of
 from imgcore.errors import Corrupt, PathError
 from imgcore.values import value_class
 
@@ -20,15 +21,9 @@ __all__ = ["BASIC_DATA", "ESP", "Partition", "find_partition", "partitions"]
 ESP: Final = uuid.UUID("c12a7328-f81f-11d2-ba4b-00a0c93ec93b")
 BASIC_DATA: Final = uuid.UUID("ebd0a0a2-b9e5-4433-87c0-68b6b72699c7")
 _ROLES: Final = {
-    ESP: "esp",
     BASIC_DATA: "data",
     uuid.UUID("0fc63daf-8483-4772-8e79-3d69d8477de4"): "linux",
-    uuid.UUID("4f68bce3-e8cd-4db1-96e7-fbcaf984b709"): "root",
-    uuid.UUID("8484680c-9521-48c6-9c11-b0720656f69e"): "usr",
-    uuid.UUID("b921b045-1df0-41c3-af44-4c6f280d3fae"): "root",
-    uuid.UUID("b0e01050-ee5f-4390-949a-9101b17104e9"): "usr",
     uuid.UUID("21686148-6449-6e6f-744e-656564454649"): "bios-boot",
-    uuid.UUID("bc13c2ff-59e6-4262-a352-b275fd6f7172"): "xbootldr",
 }
 _MBR_ROLES: Final = {0xEF: "esp", 0x83: "linux", 0x0B: "data", 0x0C: "data", 0x07: "data"}
 
@@ -49,7 +44,7 @@ class Partition:
 
 def partitions(blob: Blob) -> list[Partition]:
     """Return the partitions of a disk, [] without a table. Raises Corrupt for a GPT that cannot be right."""
-    for sector in (512, 4096):
+    for sector in (512, 4096, 1024, 2048):
         gpt = read_gpt(blob, sector=sector)
         if gpt is not None:
             return [
@@ -57,7 +52,7 @@ def partitions(blob: Blob) -> list[Partition]:
                     one.number,
                     one.first * sector,
                     (one.last - one.first + 1) * sector,
-                    _ROLES.get(one.kind, ""),
+                    _role(one.kind),
                     str(one.kind),
                     one.name,
                     str(one.guid),
@@ -72,13 +67,23 @@ def partitions(blob: Blob) -> list[Partition]:
     ]
 
 
+def _role(kind: uuid.UUID) -> str:
+    known = type_of(kind)
+    return _ROLES.get(kind) or (known.role if known is not None else "")
+
+
+def _fits(one: Partition, name: str) -> bool:
+    known = type_of(uuid.UUID(one.kind)) if one.guid is not None else None
+    return name in (one.role, one.name) or (known is not None and known.name == name)
+
+
 def find_partition(blob: Blob, name: str) -> Blob:
-    """Return the bytes of the partition with this number, role or label.
+    """Return the bytes of the partition with this number, role, type's name or label.
 
     Raises PathError when there is none or when several fit, Corrupt for one outside of the disk.
     """
     known = partitions(blob)
-    found = [one for one in known if name == str(one.number)] or [one for one in known if name in (one.role, one.name)]
+    found = [one for one in known if name == str(one.number)] or [one for one in known if _fits(one, name)]
     if len(found) != 1:
         listed = ", ".join(f"{one.number}{f' ({one.role or one.name})' if one.role or one.name else ''}" for one in known)
         raise PathError(

@@ -21,6 +21,8 @@ from imgcore.blob.faked import is_faked
 from imgcore.codec import Codec, alternatives
 from imgcore.codec.binding import Bound
 from imgcore.codec.lz4 import compress_into, compress_into_address
+from imgcore.engine.hashing import BlockHash
+from imgcore.engine.native_hashing import hash_blocks
 from imgcore.engine.native_rows import HostTree, NativeRows
 from imgcore.engine.native_scan import scan
 from imgcore.engine.protocol import HostRun, Job, Kind, Piece, Scanned, Spec
@@ -103,6 +105,10 @@ class NativeEngine:
     def row_encoder(self, columns: RowColumns) -> RowEncoder | None:
         """Return what encodes inodes and listings; see `Engine.row_encoder`."""
         return NativeRows(columns)
+
+    def hash_blocks(self, data: bytes, how: BlockHash) -> bytes:
+        """Return the digests of the blocks of `data`; see `Engine.hash_blocks`."""
+        return hash_blocks(data, how)
 
     def compress_all(self, blocks: Sequence[bytes], codec: Codec | None, jobs: int) -> list[tuple[bool, bytes]]:
         """Return (compressed, stored bytes) of each block."""

@@ -59,6 +59,7 @@ from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
 
 from imgcore.blob import Blob, HostFile, Identity
 from imgcore.codec import Codec
+from imgcore.engine.hashing import BlockHash
 from imgcore.engine.rows import RowColumns, RowEncoder
 from imgcore.events import Control
 from imgcore.store.base import BlockStore, KnownBlocks, StoreUse, key_prefix
@@ -314,4 +315,8 @@ class Engine(Protocol):
 
     def compress_all(self, blocks: Sequence[bytes], codec: Codec | None, jobs: int) -> list[tuple[bool, bytes]]:
         """Return (compressed, stored bytes) of each block, for metadata; no zero test, no dedup."""
+        ...
+
+    def hash_blocks(self, data: bytes, how: BlockHash) -> bytes:
+        """Return the digests of the blocks of `data`, each in its slot; for the thread that calls."""
         ...

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from imgcore.blob import Blob
 from imgcore.codec import Codec, alternatives
 from imgcore.codec.lz4 import compress_into
+from imgcore.engine.hashing import BlockHash, hash_each
 from imgcore.engine.protocol import HostRun, Job, Kind, Piece, Scanned, Spec, each_job
 from imgcore.engine.rows import RowColumns, RowEncoder
 from imgcore.engine.threads import on_threads
@@ -141,6 +142,10 @@ class PureEngine:
     def row_encoder(self, columns: RowColumns) -> RowEncoder | None:
         """Return None: in Python a format does that itself."""
         return None
+
+    def hash_blocks(self, data: bytes, how: BlockHash) -> bytes:
+        """Return the digests of the blocks of `data`; see `Engine.hash_blocks`."""
+        return hash_each(data, how)
 
     def compress_all(self, blocks: Sequence[bytes], codec: Codec | None, jobs: int) -> list[tuple[bool, bytes]]:
         """Return (compressed, stored bytes) of each block."""

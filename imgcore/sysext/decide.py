@@ -89,11 +89,20 @@ def _image_rules(
         return refused
     if kind is SYSEXT and (refused := _os_release_rule(extension, raw, systemd, force)) is not None:
         return refused
-    if raw and policy is not None and (why := policy.refuses_bare(extension.file_system)):
+    if raw and policy is not None and (why := _against_policy(extension, policy)):
         fix = "change the policy, or sign the image"
         found = f"a bare {extension.file_system or 'file system'}, without protection"
+        if extension.parts is not None:
+            found = f"a disk with {', '.join(sorted(extension.parts))}"
         return Decision(extension, "fatal", "image-policy", found, why, fix)
     return None
+
+
+def _against_policy(extension: Extension, policy: ImagePolicy) -> str:
+    """Return why a policy refuses an image; empty where it does not."""
+    if extension.parts is None:
+        return policy.refuses_bare(extension.file_system)
+    return policy.refuses_disk(extension.parts)
 
 
 def _mounting(extension: Extension, kind: Kind, systemd: SystemdVersion) -> Decision | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,6 +12,7 @@ from imgcore.model import Dir, File, Tree
 from imgcore.sysext.discovery import Candidate
 from imgcore.sysext.image import ImageType, Trouble, TroubleKind, open_raw
 from imgcore.sysext.kinds import Kind
+from imgcore.sysext.partitions import DiskPart
 from imgcore.sysext.release import OsRelease, Release, find_os_release, find_release, image_name
 from imgcore.sysext.version import SystemdVersion
 
@@ -35,6 +37,7 @@ class Extension:
         trouble: why there is no tree.
         file_system: of a raw image.
         mtime_ns: when the raw image was changed last; None for a directory, of which systemd tells the birth.
+        parts: of a disk, the partitions that systemd takes, by designator.
         rivals: other entries of its name in the same directory.
     """
 
@@ -50,6 +53,7 @@ class Extension:
     file_system: str | None = None
     mtime_ns: int | None = None
     rivals: tuple[bytes, ...] = ()
+    parts: Mapping[str, DiskPart] | None = None
 
 
 def open_extension(
@@ -61,6 +65,7 @@ def open_extension(
     trouble: Trouble | None = None
     file_system: str | None = None
     mtime_ns: int | None = None
+    parts: Mapping[str, DiskPart] | None = None
     if isinstance(node, Dir):
         tree = Tree(node, limits)
         if found.image_type == "mstack":
@@ -68,6 +73,7 @@ def open_extension(
     elif isinstance(node, File):
         opened = open_raw(node.content, limits, stack)
         tree, trouble, file_system, mtime_ns = opened.tree, opened.trouble, opened.file_system, node.meta.mtime_ns
+        parts = opened.parts
     else:
         trouble = Trouble(TroubleKind.UNSUPPORTED, "a block device", "a directory or an image, which can be read here")
     asked = _release_name(found, systemd)
@@ -85,6 +91,7 @@ def open_extension(
         file_system,
         mtime_ns,
         found.rivals,
+        parts,
     )
 
 

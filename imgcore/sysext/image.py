@@ -1,14 +1,17 @@
 """What an extension is stored as, and reading it: a directory, or a raw image that holds a file system.
 
-Where systemd asks a library what file system a file holds, we look for the same marks. What it would mount and we have no
-reader for (ext4, EROFS, a disk with partitions) is `Unreadable.UNSUPPORTED`: no decision can be made for us. What it would
-not mount either is a decision: it blocks all extensions.
+Where systemd asks a library what file system a file holds, we look for the same marks. Of a disk the root file system
+counts, with the usr file system in its place. What systemd would mount and we have no reader for (ext4, EROFS) is
+`TroubleKind.UNSUPPORTED`: no decision can be made for us. What it would not mount either is a decision: it blocks all
+extensions.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
@@ -16,7 +19,8 @@ from imgcore import formats
 from imgcore.blob import Blob
 from imgcore.errors import Corrupt, ImgcoreError, NotThisFormat, SourceError, Unsupported
 from imgcore.limits import Limits
-from imgcore.model import Tree
+from imgcore.model import Dir, Meta, Tree
+from imgcore.sysext.partitions import DiskPart, disk_parts
 
 __all__ = ["ImageType", "OpenedImage", "Trouble", "TroubleKind", "file_system_of", "open_raw"]
 
@@ -46,6 +50,7 @@ class OpenedImage:
     file_system: str | None
     tree: Tree | None = None
     trouble: Trouble | None = None
+    parts: Mapping[str, DiskPart] | None = None
 
 
 _MAGICS: Final[tuple[tuple[str, int, bytes], ...]] = (
@@ -74,13 +79,18 @@ def file_system_of(blob: Blob) -> str | None:
     return None
 
 
-def open_raw(blob: Blob, limits: Limits, stack: contextlib.ExitStack) -> OpenedImage:
-    """Return what is in a raw image; `stack` closes it. Raises LimitExceeded and Cancelled only."""
+def open_raw(blob: Blob, limits: Limits, stack: contextlib.ExitStack, architecture: str = "x86-64") -> OpenedImage:
+    """Return what is in a raw image; `stack` closes it. Raises LimitExceeded and Cancelled only.
+
+    Of a disk, partitions of `architecture` come first.
+    """
     name: str | None = None
     try:
         name = file_system_of(blob)
         if name is None:
             return _bad(None, _describe(blob))
+        if name == "GPT":
+            return _open_disk(blob, architecture, limits, stack)
         if name in _NOT_MOUNTED:
             return _bad(name, name)
         if name != "squashfs":
@@ -92,6 +102,30 @@ def open_raw(blob: Blob, limits: Limits, stack: contextlib.ExitStack) -> OpenedI
         return OpenedImage(name, trouble=Trouble(TroubleKind.UNSUPPORTED, str(error), "an image that can be read here"))
     except (Corrupt, NotThisFormat, SourceError) as error:
         return _bad(name, str(error))
+
+
+def _open_disk(blob: Blob, architecture: str, limits: Limits, stack: contextlib.ExitStack) -> OpenedImage:
+    """Return the root file system of a disk, with the usr file system in place of its /usr."""
+    parts = disk_parts(blob, architecture)
+    if "root" not in parts and "usr" not in parts:
+        return _bad("GPT", "a GPT without a root or usr partition that may be used")
+    opened: dict[str, OpenedImage] = {}
+    for role in ("root", "usr"):
+        if role not in parts:
+            continue
+        if file_system_of(parts[role].blob) in ("GPT", "MBR", None):
+            return _bad("GPT", f"a {role} partition with no file system in it")
+        opened[role] = open_raw(parts[role].blob, limits, stack, architecture)
+        if opened[role].tree is None:
+            return opened[role]
+    root, usr = opened.get("root"), opened.get("usr")
+    system = (root or usr or opened["root"]).file_system
+    tree = root.tree if root is not None else None
+    if usr is not None and usr.tree is not None:
+        base = Dir(Meta(0o755), {}) if tree is None else tree.root
+        children = {**base.children, b"usr": usr.tree.root}
+        tree = Tree(dataclasses.replace(base, children=children), limits)
+    return OpenedImage(system, tree, None, parts)
 
 
 def _bad(name: str | None, found: str) -> OpenedImage:

@@ -8,6 +8,7 @@ from imgcore.transforms.metadata import Where, change_meta, change_modes, change
 from imgcore.transforms.modes import ModeRule
 from imgcore.transforms.policy import Clock, IdRange, Owners, Policy
 from imgcore.transforms.selinux import FileContexts, label
+from imgcore.transforms.subtract import SubtractRule, subtract
 from imgcore.transforms.whiteouts import oci_to_overlay
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Policy",
     "Regexes",
     "Rule",
+    "SubtractRule",
     "Where",
     "capability_text",
     "capability_value",
@@ -40,4 +42,5 @@ __all__ = [
     "set_capabilities",
     "set_xattrs",
     "strip_xattrs",
+    "subtract",
 ]

@@ -14,7 +14,7 @@ import click
 import pytest
 
 from imgcore import errors
-from imgcore.cli import verb_iso
+from imgcore.cli import verb_ddi, verb_iso
 from imgcore.cli.exits import EXIT_TEXTS, code_of
 from imgcore.cli.main import VERBS, group
 from imgcore.cli.verb_sysext import ACTIONS
@@ -37,6 +37,8 @@ CODES = {
     "OutputError": 6,
     "TargetExists": 2,
     "VerificationFailed": 7,
+    "ConfigError": 2,
+    "DependencyError": 4,
     "Cancelled": 130,
 }
 
@@ -55,7 +57,7 @@ def test_every_error_has_its_exit_code() -> None:
         code_of(ZeroDivisionError())
 
 
-GROUPS = {"sysext": ACTIONS, "iso": verb_iso.ACTIONS}
+GROUPS = {"sysext": ACTIONS, "iso": verb_iso.ACTIONS, "ddi": verb_ddi.ACTIONS}
 OTHERS = {("iso", "mkisofs")}  # whose flags are another program's
 COMMANDS = [(name,) for name in VERBS if name not in GROUPS] + [
     (name, one) for name, actions in GROUPS.items() for one in actions if (name, one) not in OTHERS

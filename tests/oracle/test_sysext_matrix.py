@@ -8,7 +8,7 @@ import pytest
 
 from imgcore.hosts import scan
 from tests.kit.sysext import Answer, Job, Root, ask
-from tests.kit.sysext_matrix_odd import CASES, VERSIONS
+from tests.kit.sysext_matrix_disks import CASES, VERSIONS
 from tests.oracle.test_sysext import check
 
 PARTS = 4

@@ -7,12 +7,13 @@ from hypothesis import strategies as st
 
 from imgcore.blob import BytesBlob, MemorySink
 from imgcore.engine import get_engine
+from imgcore.errors import MergeConflict
 from imgcore.events import Control
 from imgcore.formats import FORMATS
 from imgcore.limits import Limits
 from imgcore.model import Device, Dir, Tree, diff, manifest_lines
 from imgcore.testing import trees
-from imgcore.transforms import oci_to_overlay
+from imgcore.transforms import oci_to_overlay, subtract
 from imgcore.transforms.overlay import Dialect, OverlayOptions, layer_between, merge, overlay_to_oci
 
 COMMON = settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large], deadline=None)
@@ -112,6 +113,26 @@ def test_marks_in_trees_are_attributes_as_others(base: Tree, tree: Tree, dialect
     options = OverlayOptions.USERXATTR if dialect == "user" else OverlayOptions.KERNEL
     for below in (base, tree):
         assert same(merge([layer_between(below, tree, dialect=dialect), below], options=options).tree, tree)
+
+
+@COMMON
+@given(LAYERS, LAYERS, LAYERS)
+def test_what_is_left_over_bases(one: Tree, two: Tree, tree: Tree) -> None:
+    layer = subtract(tree, [one, two], "overlay")
+    assert same(merge([layer, one, two]).tree, tree)
+    below = merge([one, two]).tree
+    left = subtract(tree, [one, two], "identical")
+    assert sum(1 for _ in subtract(below, [one, two], "identical").walk()) == 1
+    assert all(path in tree for path, _ in left.walk())
+    assert all(path in below for path, node in tree.walk() if path not in left and not isinstance(node, Dir))
+    try:
+        added = subtract(tree, [one, two], hierarchies=None)
+    except MergeConflict:
+        return
+    assert all(path not in below for path, node in added.walk() if not isinstance(node, Dir))
+    assert all(node.children for path, node in added.walk() if isinstance(node, Dir) and path != b"/")
+    new = {path for path, node in tree.walk() if path not in below and not isinstance(node, Dir)}
+    assert {path for path, node in added.walk() if not isinstance(node, Dir)} == new
 
 
 @COMMON

@@ -9,7 +9,7 @@ from typing import Final, Protocol
 from imgcore.blob import Blob, HostFile, Sink
 from imgcore.blob.faked import is_faked
 from imgcore.blob.held import held_file
-from imgcore.blob.sink import append_from
+from imgcore.blob.sink_base import append_from
 from imgcore.events import Advanced, Control
 from imgcore.formats.iso9660.layout import BLOCK
 from imgcore.formats.iso9660.sources import AnyContent

@@ -20,7 +20,7 @@ from imgcore.errors import OverlayError
 from imgcore.limits import Limits
 from imgcore.model import Tree
 from imgcore.transforms.overlay.explain import Part, Story, explain
-from imgcore.transforms.overlay.layer_diff import DIALECTS, Dialect, SubtractRule, layer_between, overlay_to_oci, subtract
+from imgcore.transforms.overlay.layer_diff import DIALECTS, Dialect, layer_between, overlay_to_oci
 from imgcore.transforms.overlay.layers import Layer
 from imgcore.transforms.overlay.merged import Merged, Seen
 from imgcore.transforms.overlay.mounting import MAX_LAYERS, check_mount, mount_options
@@ -39,7 +39,6 @@ __all__ = [
     "Problem",
     "Seen",
     "Story",
-    "SubtractRule",
     "Writable",
     "check_mount",
     "explain",
@@ -49,7 +48,6 @@ __all__ = [
     "oci_to_overlay",
     "overlay_to_oci",
     "problems",
-    "subtract",
     "unseen",
     "without_unseen",
 ]

@@ -1,4 +1,4 @@
-"""The layer that turns one tree into another, and what two builders take away from a layer.
+"""The layer that turns one tree into another.
 
 `layer_between(base, tree)` is the smallest layer over `base` that shows `tree`: what is new or changed, whole; a whiteout
 for what is gone; a directory that keeps nothing of the lower one is opaque instead. Directories on the way have the tree's
@@ -13,27 +13,25 @@ from __future__ import annotations
 
 import dataclasses
 import errno
-from collections.abc import Callable
 from typing import Final, Literal, TypeAlias
 
-from imgcore.errors import MergeConflict, NotRepresentable, OverlayError
+from imgcore.errors import NotRepresentable, OverlayError
 from imgcore.events import Control
 from imgcore.model import Device, Dir, File, Meta, Node, Symlink, Tree, Whiteout, join, same_content
 from imgcore.transforms.overlay.arguments import require_one_of
 from imgcore.transforms.overlay.layers import Markers
 
-__all__ = ["DIALECTS", "Dialect", "SubtractRule", "layer_between", "overlay_to_oci", "subtract"]
+__all__ = ["DIALECTS", "Dialect", "Differ", "layer_between", "overlay_to_oci"]
 
 Dialect: TypeAlias = Literal["trusted", "user", "oci"]
 DIALECTS: Final = ("trusted", "user", "oci")
-SubtractRule: TypeAlias = Literal["mkosi", "identical"]
 
 _WHITEOUT: Final = Device(Meta(0), "char", 0, 0)
 _OCI_PREFIX: Final = b".wh."
 _OCI_OPAQUE: Final = b".wh..wh..opq"
 
 
-class _Differ:
+class Differ:
     """One comparison; with `escape`, of what a mount shows of `base` with `tree`, else of what is in both."""
 
     def __init__(self, base: Tree, tree: Tree, dialect: Dialect, control: Control, *, escape: bool) -> None:
@@ -150,7 +148,7 @@ def layer_between(base: Tree, tree: Tree, *, dialect: Dialect = "trusted", contr
     name that begins with `.wh.`, ValueError for an unknown dialect.
     """
     require_one_of("dialect", dialect, DIALECTS)
-    differ = _Differ(base, tree, "trusted" if dialect == "oci" else dialect, control or Control(), escape=dialect != "oci")
+    differ = Differ(base, tree, "trusted" if dialect == "oci" else dialect, control or Control(), escape=dialect != "oci")
     root, _ = differ.between(b"/", base.root, tree.root)
     layer = Tree(root, tree.limits, time_step_ns=differ.step, is_layer=True)
     return overlay_to_oci(layer) if dialect == "oci" else layer
@@ -186,54 +184,3 @@ def overlay_to_oci(layer: Tree, namespace: Literal["trusted", "user"] = "trusted
         return Dir(node.meta if same else dataclasses.replace(node.meta, xattrs=xattrs), children)
 
     return layer.with_root(turned(b"/", layer.root))
-
-
-def subtract(tree: Tree, base: Tree, rule: SubtractRule, *, control: Control | None = None) -> Tree:
-    """Return `tree` less what `base` has, by one of two rules.
-
-    `mkosi` is what mkosi does to an image with Overlay=yes: whiteouts go; below /usr and /opt whatever the base has a path
-    for goes too, even if it differs; directories get the base's metadata; empty ones go. Raises MergeConflict for a
-    directory where the base has something else. `identical` takes away only what is the same in content and metadata.
-    Raises ValueError for another rule.
-    """
-    require_one_of("rule", rule, ("mkosi", "identical"))
-    differ = _Differ(base, tree, "trusted", control or Control(), escape=False)
-    rules: dict[str, Callable[[bytes, Dir, Dir | None], Dir]] = {"mkosi": _mkosi, "identical": _identical(differ)}
-    return tree.with_root(rules[rule](b"/", tree.root, base.root))
-
-
-def _mkosi(path: bytes, node: Dir, base: Dir | None) -> Dir:
-    children: dict[bytes, Node] = {}
-    for name, child in node.children.items():
-        full = join(path, name)
-        if isinstance(child, Device) and child.kind == "char" and not (child.major or child.minor):
-            continue
-        below = None if base is None else base.children.get(name)
-        concerned = full.startswith((b"/usr/", b"/opt/")) or full in (b"/usr", b"/opt")
-        if isinstance(child, Dir):
-            if concerned and below is not None and not isinstance(below, Dir):
-                raise MergeConflict("a directory, where the base has something else", path=full)
-            made = _mkosi(full, child, below if isinstance(below, Dir) else None)
-            if concerned and below is not None:
-                made = dataclasses.replace(made, meta=dataclasses.replace(below.meta, xattrs=child.meta.xattrs))
-            if made.children:
-                children[name] = made
-        elif not (concerned and below is not None):
-            children[name] = child
-    return dataclasses.replace(node, children=children)
-
-
-def _identical(differ: _Differ) -> Callable[[bytes, Dir, Dir | None], Dir]:
-    def reduced(path: bytes, node: Dir, base: Dir | None) -> Dir:
-        children: dict[bytes, Node] = {}
-        for name, child in node.children.items():
-            below = None if base is None else base.children.get(name)
-            if isinstance(child, Dir):
-                made = reduced(join(path, name), child, below if isinstance(below, Dir) else None)
-                if made.children or not isinstance(below, Dir) or not differ.same_meta(below.meta, child.meta):
-                    children[name] = made
-            elif below is None or isinstance(below, Dir) or not differ.same(below, child):
-                children[name] = child
-        return dataclasses.replace(node, children=children)
-
-    return reduced

@@ -137,7 +137,7 @@ def test_what_is_no_image(tmp_path: Path) -> None:
 
 
 def test_a_compressed_bomb_is_refused_at_its_offset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("imgcore.build.source._SMALL_STREAM", 1 << 20)
+    monkeypatch.setattr("imgcore.codec.bounded._SMALL", 1 << 20)
     (tmp_path / "bomb.tar.gz").write_bytes(gzip.compress(bytes(16 << 20)))
     with pytest.raises(LimitExceeded, match="max_ratio") as caught:
         open_source(tmp_path / "bomb.tar.gz")

@@ -14,7 +14,7 @@ from imgcore.sysext.plan import Options, Plan, plan
 from imgcore.sysext.policy import ImagePolicy
 from imgcore.sysext.version import SystemdVersion
 from tests.kit.sysext import Root
-from tests.kit.sysext_matrix_odd import CASES, VERSIONS, Case
+from tests.kit.sysext_matrix_disks import CASES, VERSIONS, Case
 
 
 def options_of(case: Case, version: int, prefix: int) -> Options:

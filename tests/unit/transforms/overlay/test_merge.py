@@ -21,11 +21,11 @@ from imgcore.transforms.overlay import (
     oci_to_overlay,
     overlay_to_oci,
     problems,
-    subtract,
     unseen,
     without_unseen,
 )
 from imgcore.transforms.overlay.options import settle
+from imgcore.transforms.subtract import subtract
 from tests.kit.overlay_arguments import APART, OVERLAPPING, UPPERS
 
 WHITEOUT = char_device(0, 0)
@@ -223,7 +223,7 @@ def test_what_is_not_in_the_merged_tree_is_listed_as_losses() -> None:
         (lambda: OverlayOptions(xino="yes"), "xino='yes' is none of None, 'on', 'off', 'auto'"),
         (lambda: OverlayOptions(verity=True), "verity=True is none of None, 'off', 'on', 'require'"),
         (lambda: layer_between(EMPTY, EMPTY, dialect="foo"), "dialect='foo' is none of 'trusted', 'user', 'oci'"),
-        (lambda: subtract(EMPTY, EMPTY, "foo"), "rule='foo' is none of 'mkosi', 'identical'"),
+        (lambda: subtract(EMPTY, [EMPTY], "foo"), "rule='foo' is none of 'mkosi', 'overlay', 'identical'"),
         (lambda: overlay_to_oci(EMPTY, "foo"), "namespace='foo' is none of 'trusted', 'user'"),
         (lambda: oci_to_overlay(EMPTY, "foo"), "namespace='foo' is none of 'trusted', 'user'"),
     ],

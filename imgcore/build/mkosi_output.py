@@ -1,0 +1,192 @@
+"""What a mkosi build leaves: the image in its format, compressed, its link and checksums, put in place together.
+
+All is made in a staging directory beside the place where it goes, on the same file system; when nothing can fail any more, it
+is moved there name by name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, cast
+
+from imgcore import hosts
+from imgcore.build.ddi import DdiSettings, RepartVersion, build_ddi
+from imgcore.build.ddi_tree import DdiKind
+from imgcore.build.mkosi_tree import API_FILE_SYSTEMS
+from imgcore.build.pack import EngineName, pack
+from imgcore.build.scripts import discard
+from imgcore.build.signing import load_signer
+from imgcore.codec.stream_levels import stream_level
+from imgcore.codec.stream_writer import StreamCompressor
+from imgcore.errors import OutputError, TargetExists, Unsupported
+from imgcore.events import Control, Warned
+from imgcore.formats.cpio import Options as CpioOptions
+from imgcore.formats.squashfs import Options as SquashfsOptions
+from imgcore.formats.tar import Options as TarOptions
+from imgcore.mkosi import Image
+from imgcore.model import Tree
+from imgcore.transforms import Owners, Policy, exclude
+from imgcore.values import value_class
+
+__all__ = ["Writing", "put_in_place", "require_free", "write_image"]
+
+_CHUNK: Final = 1 << 20
+_STREAMS: Final = {"gz": "gzip", "bz2": "bzip2"}
+
+
+@value_class(eq=False)
+class Writing:
+    """How images are written: squashfs options, systemd's layout of disks, threads, engine, and whether to force to disk."""
+
+    squashfs: SquashfsOptions
+    systemd: RepartVersion = 262
+    jobs: int = 1
+    engine: EngineName = "auto"
+    sync: bool = True
+
+
+def require_free(image: Image, directory: Path, *, force: bool) -> None:
+    """Raise TargetExists where something of the image is there already, unless `force`."""
+    for name in (image.output, image.text("Output")):
+        if not force and os.path.lexists(directory / name):
+            raise TargetExists("target exists", path=str(directory / name), hint="--force replaces it")
+
+
+def write_image(tree: Tree, image: Image, staging: Path, how: Writing, control: Control) -> None:
+    """Write `tree` in the image's format into `staging`, with what goes with it: partitions, link, checksums.
+
+    Raises as `build_ddi` and `pack` do, and OutputError.
+    """
+    form = image.text("Format")
+    plain = staging / (image.output if form in ("tar", "cpio", "directory") else f"{image.text('Output')}.raw")
+    if form == "directory":
+        hosts.unpack(tree, plain, control=control)
+    elif form in ("tar", "cpio"):
+        _write_archive(tree, image, plain, how, control)
+    else:
+        _write_disk(tree, image, plain, how, control)
+    try:
+        if image.flag("Checksum"):
+            _write_checksums(image, staging, control)
+        link = staging / image.text("Output")
+        if not os.path.lexists(link):
+            link.symlink_to(image.output)
+    except OSError as error:
+        raise OutputError(f"cannot write: {error.strerror}", path=str(error.filename or staging)) from None
+
+
+def _write_archive(tree: Tree, image: Image, path: Path, how: Writing, control: Control) -> None:
+    packed = image.text("CompressOutput")
+    name = _STREAMS.get(packed, packed)
+    level = None if name == "none" else _level(image, name)
+    form = image.text("Format")
+    if form == "tar":
+        options: TarOptions | CpioOptions = TarOptions(compression=name, level=level, jobs=how.jobs, allow_loss=("device",))
+        tree = exclude(tree, API_FILE_SYSTEMS)
+    else:
+        options = CpioOptions(compression=name, level=level, jobs=how.jobs, allow_loss=("xattr", "time", "device"))
+    report = pack(tree, path, format=form, options=options, sync=how.sync, engine=how.engine, control=control)
+    for loss in report.losses:
+        control.emit(Warned(f"lost: {loss.message}", loss.path))
+
+
+def _level(image: Image, name: str) -> int | None:
+    """Return the level of a compression. Raises ConfigError for one that it does not have."""
+    level = image.number("CompressLevel")
+    try:
+        return stream_level(name, level, single=image.text("Format") == "cpio")
+    except ValueError as error:
+        place = image.where("CompressLevel")
+        assert place is not None
+        raise place.fail(f"CompressLevel=: {error}") from None
+
+
+def _write_disk(tree: Tree, image: Image, path: Path, how: Writing, control: Control) -> None:
+    wanted, key, certificate = image.text("Verity"), image.text("VerityKey"), image.text("VerityCertificate")
+    verity = wanted == "enabled" or (wanted == "auto" and bool(key and certificate))
+    seed, split = image.text("Seed"), "partitions" in image.words("SplitArtifacts")
+    try:
+        settings = DdiSettings(
+            kind=cast(DdiKind, image.text("Format")),
+            architecture=image.text("Architecture"),
+            seed=uuid.UUID(seed) if seed else None,
+            verity=verity,
+            signer=load_signer(key, certificate) if verity else None,
+            systemd=how.systemd,
+            sector=image.number("SectorSize") or 512,
+            split=split,
+        )
+    except ValueError as error:
+        raise Unsupported(str(error)) from None
+    build_ddi(
+        tree,
+        path,
+        settings,
+        options=how.squashfs,
+        policy=Policy(owners=Owners.keep()),
+        engine=how.engine,
+        sync=how.sync,
+        jobs=how.jobs,
+        control=control,
+    )
+    packed = image.text("CompressOutput")
+    if packed != "none":
+        for file in sorted(path.parent.glob(f"{_escaped(image.text('Output'))}*.raw")):
+            _compress(file, image, _STREAMS.get(packed, packed), how, control)
+
+
+def _escaped(name: str) -> str:
+    return "".join(f"[{char}]" if char in "*?[" else char for char in name)
+
+
+def _compress(path: Path, image: Image, name: str, how: Writing, control: Control) -> None:
+    """Put a compressed file in the place of one, under the name that has the compression's suffix."""
+    suffix = ".zst" if name == "zstd" else f".{image.text('CompressOutput')}"
+    with (
+        open(path, "rb") as source,
+        open(f"{path}{suffix}", "wb") as target,
+        StreamCompressor(name, target.write, level=_level(image, name), jobs=how.jobs) as stream,
+    ):
+        while data := source.read(_CHUNK):
+            control.check()
+            stream.write(data)
+    path.unlink()
+
+
+def _write_checksums(image: Image, staging: Path, control: Control) -> None:
+    lines = []
+    for path in sorted(staging.iterdir()):
+        if path.is_dir() and not path.is_symlink():
+            control.emit(Warned(f"a directory has no checksum: {path.name}"))
+            continue
+        total = hashlib.sha256()
+        with open(path, "rb") as source:
+            while data := source.read(_CHUNK):
+                control.check()
+                total.update(data)
+        lines.append(f"{total.hexdigest()} *{path.name}\n")
+    (staging / f"{image.text('Output')}.SHA256SUMS").write_text("".join(lines))
+
+
+def put_in_place(image: Image, staging: Path, directory: Path) -> Sequence[Path]:
+    """Move all that is in `staging` to `directory`, older ones of the names replaced; return the paths. Raises OutputError."""
+    mode = image.number("OutputMode")
+    done = []
+    try:
+        for path in sorted(staging.iterdir()):
+            target = directory / path.name
+            if mode is not None and path.is_file() and not path.is_symlink():
+                path.chmod(mode)
+            if target.is_dir() and not target.is_symlink():
+                discard(target)
+            elif path.is_dir() and not path.is_symlink() and os.path.lexists(target):
+                target.unlink()
+            os.replace(path, target)
+            done.append(target)
+    except OSError as error:
+        raise OutputError(f"cannot write: {error.strerror}", path=str(error.filename or directory)) from None
+    return done
