@@ -15,6 +15,7 @@ from imgcore.limits import Limits
 
 __all__ = ["Walk", "hard_links"]
 
+_HEAD: Final = 512  # bytes that are looked at first: most names end in them
 _STRIPPED_SIZE: Final = 16  # magic and eight digits, filled up to four bytes
 _HEX: Final = frozenset(b"0123456789abcdefABCDEF")
 
@@ -33,6 +34,7 @@ class Walk:
 
     Attributes:
         places: where the content of each file begins that was met; all names of a hard link are there at once.
+        fresh: what was added to the places; whoever takes it empties it.
         wanted: numbers of the files that have a content.
         ended: whether the trailer was met.
     """
@@ -47,6 +49,7 @@ class Walk:
         self._at = 0
         self.ended = False
         self.places: dict[int, int] = {}
+        self.fresh: list[int] = []
         self.wanted = [
             number for number, file in enumerate(files) if file.size and stat.S_ISREG(file.mode) and not file.is_ghost
         ]
@@ -56,8 +59,11 @@ class Walk:
 
     def advance(self, there: int, last: bool) -> None:
         """Go on as far as there are `there` bytes of the cpio; with `last` they are all. Raises Corrupt, LimitExceeded."""
-        while not self.ended and (last or self._whole_head(there)):
-            offset, (number, size, data) = self._at, self._member(self._at, there)
+        while not self.ended:
+            offset, found = self._at, self._member(self._at, there, last)
+            if found is None:
+                return
+            number, size, data = found
             if number is None:
                 self.ended = True
                 self._require_all()
@@ -69,18 +75,6 @@ class Walk:
                 raise self._wrong(message, offset, self._files[number].path, found=f"{max(0, there - data)} bytes")
             self._take(number, size, data, offset)
             self._at = -(-(data + size) // 4) * 4
-
-    def _whole_head(self, there: int) -> bool:
-        """Return whether the next member's header and name are among the bytes that are there."""
-        if there < self._at + _STRIPPED_SIZE:
-            return False
-        if self._read(self._at, 6) == STRIPPED:
-            return True
-        if there < self._at + NewcHeader.SIZE:
-            return False
-        size = self._read(self._at + 94, 8)
-        longest = int(size, 16) if _HEX.issuperset(size) else 0
-        return there >= self._at + NewcHeader.SIZE + min(longest, self._limits.max_path + 1)
 
     def _take(self, number: int, size: int, data: int, offset: int) -> None:
         """Know where the content of a file is."""
@@ -102,6 +96,7 @@ class Walk:
                         allowed=f"{self._files[one].size} bytes",
                     )
                 self.places[one] = data
+                self.fresh.append(one)
         elif size and not file.is_ghost:
             raise self._wrong("content of something that is no file", offset, file.path, found=f"{size} bytes")
 
@@ -115,21 +110,32 @@ class Walk:
     ) -> Corrupt:
         return Corrupt(message, path=path, offset=offset, structure="payload", found=found, allowed=allowed)
 
-    def _member(self, at: int, there: int) -> tuple[int | None, int, int]:
-        """Return (number of the file, None for the end, size of its content, where that begins) of the member at `at`."""
-        magic = self._read(at, 6)
+    def _member(self, at: int, there: int, last: bool) -> tuple[int | None, int, int] | None:
+        """Return (number of the file, None for the end, size of its content, where that begins) of the member at `at`.
+
+        None stands for one that has not come yet.
+        """
+        head = self._read(at, max(0, min(_HEAD, there - at)))
+        magic = head[:6]
+        if len(head) < _STRIPPED_SIZE and not last:
+            return None
         if magic == STRIPPED:
-            return self._stripped(at)
+            return self._stripped(at, head[:_STRIPPED_SIZE])
         if magic not in (NEWC, CRC):
             message = "payload ends without TRAILER!!!" if not magic.strip(b"\0") else "no member where one has to be"
             raise self._wrong(message, at, found=repr(magic)[2:-1])
-        numbers = numbers_of(self._read(at, NewcHeader.SIZE), at)
+        if len(head) < NewcHeader.SIZE and not last:
+            return None
+        numbers = numbers_of(head[: NewcHeader.SIZE], at)
         self._limits.require("max_path", numbers.namesize)
-        raw = self._read(at + NewcHeader.SIZE, numbers.namesize)
-        name, end, _ = raw.partition(b"\0")
-        if not end or len(raw) < numbers.namesize:
+        end = NewcHeader.SIZE + numbers.namesize
+        if at + end > there and not last:
+            return None
+        raw = head[NewcHeader.SIZE : end] if end <= len(head) else self._read(at + NewcHeader.SIZE, numbers.namesize)
+        name, nul, _ = raw.partition(b"\0")
+        if not nul or len(raw) < numbers.namesize:
             raise self._wrong("name is cut or has no end", at, name[:256])
-        data = -(-(at + NewcHeader.SIZE + numbers.namesize) // 4) * 4
+        data = -(-(at + end) // 4) * 4
         if name == TRAILER:
             return None, 0, data
         number = self._numbers.get(b"" if name == b"." else name.removeprefix(b".").removeprefix(b"/"))
@@ -137,13 +143,11 @@ class Walk:
             raise self._wrong("payload has a file that the header has not", at, name[:256])
         if stat.S_IFMT(numbers.mode) != stat.S_IFMT(self._files[number].mode):
             raise self._wrong("file is of another type than in the header", at, name[:256], found=f"{numbers.mode:#o}")
-        if magic == CRC and stat.S_ISREG(numbers.mode):
-            self._require_sum(at, data, there, numbers, name)
+        if magic == CRC and stat.S_ISREG(numbers.mode) and data + numbers.filesize <= there:
+            self._require_sum(at, data, numbers, name)
         return number, numbers.filesize, data
 
-    def _require_sum(self, at: int, data: int, there: int, numbers: Numbers, name: bytes) -> None:
-        if data + numbers.filesize > there:
-            return  # it has not come yet, or is cut, which the caller says better
+    def _require_sum(self, at: int, data: int, numbers: Numbers, name: bytes) -> None:
         part = SliceBlob(self._blob, data, numbers.filesize)
         total = sum(byte_sum(piece) for piece in read_chunks(part)) & 0xFFFFFFFF
         if numbers.filesize and total != numbers.check:
@@ -151,8 +155,7 @@ class Walk:
                 "checksum of a file does not fit", at, name[:256], found=f"{total:08x}", allowed=f"{numbers.check:08x}"
             )
 
-    def _stripped(self, at: int) -> tuple[int, int, int]:
-        raw = self._read(at, _STRIPPED_SIZE)
+    def _stripped(self, at: int, raw: bytes) -> tuple[int, int, int]:
         digits = raw[6:14]
         if len(raw) < _STRIPPED_SIZE or not _HEX.issuperset(digits):
             raise self._wrong("member is cut or has no number", at, found=repr(raw)[2:-1])

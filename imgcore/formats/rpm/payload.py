@@ -13,10 +13,10 @@ import copy
 import hashlib
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
-from imgcore.blob import EMPTY, Blob, Segment, SliceBlob, Spool, read_chunks
+from imgcore.blob import Blob, Segment, SliceBlob, Spool, read_chunks
 from imgcore.codec import HEAD_SIZE, detect_stream
 from imgcore.codec.bounded import bounded_stream
 from imgcore.errors import Corrupt, ImgcoreError, Unsupported, VerificationFailed
@@ -49,16 +49,20 @@ class PayloadFile:
 
     def read_at(self, at: int, size: int) -> bytes:
         """Return bytes of the file. Raises Corrupt, VerificationFailed, LimitExceeded for a package that is broken."""
+        if at == 0 and size >= self.size:
+            return self.payload.whole(self.index)
         return self.payload.content(self.index).read_at(at, size)
 
     def segments(self) -> Iterator[Segment]:
         """Yield data and holes."""
-        return self.payload.content(self.index).segments()
+        return self.segments_in(0, self.size)
 
     def segments_in(self, at: int, size: int) -> Iterator[Segment]:
         """Yield data and holes of a part."""
-        content = self.payload.content(self.index)
-        return content.segments_in(at, size) if isinstance(content, SliceBlob) else content.segments()
+        found = list(self.payload.raw(self.index).segments_in(at, size))
+        if any(one.hole for one in found):
+            self.payload.content(self.index)  # nobody reads a hole, so what is said of it has to be right
+        return iter(found)
 
 
 class Payload:
@@ -74,7 +78,7 @@ class Payload:
         self._verify = verify
         self.links = hard_links(package.files)
         self._lock = threading.Lock()
-        self._contents: dict[int, Blob] = {}  # what may be given out
+        self._contents: dict[int, SliceBlob] = {}  # what may be given out
         self._verified: set[int] = set()
         self._stage: _Undoing | None = None
         self._failed: ImgcoreError | None = None
@@ -96,18 +100,28 @@ class Payload:
             )
         return name
 
-    def content(self, number: int) -> Blob:
-        """Return the content of a file, which was compared with its digest.
+    def raw(self, number: int) -> SliceBlob:
+        """Return the content of a file that has one, undone so far, and not compared with its digest; raises as `content`."""
+        content = self._contents.get(number)
+        return self._find(number) if content is None else content
+
+    def content(self, number: int) -> SliceBlob:
+        """Return the content of a file that has one, which was compared with its digest.
 
         Raises Corrupt, Unsupported, VerificationFailed, LimitExceeded, OutputError.
         """
-        content = self._contents.get(number)
-        if content is None:
-            content = self._find(number)
+        content = self.raw(number)
         if self._verify and number not in self._verified:
-            self._require_digest(number, content)
-            self._verified.update(self.links.get(number, (number,)))
+            self._require_digest(number, read_chunks(content))
         return content
+
+    def whole(self, number: int) -> bytes:
+        """Return all bytes of a file, read once; raises as `content`."""
+        content = self.raw(number)
+        data = content.read_at(0, content.size)
+        if self._verify and number not in self._verified:
+            self._require_digest(number, (data,))
+        return data
 
     def unpacked(self) -> Blob:
         """Return the whole cpio; raises as `content`."""
@@ -121,14 +135,14 @@ class Payload:
             if self._stage is not None:
                 self._stage.close()
 
-    def _find(self, number: int) -> Blob:
+    def _find(self, number: int) -> SliceBlob:
         with self._lock:
-            found = self._contents.get(number)
-            if found is not None:
-                return found
-            stage = self._undone(number)
-            for one in stage.walk.places.keys() - self._contents.keys():
-                self._contents[one] = SliceBlob(stage.plain, stage.walk.places[one], self._files[one].size)
+            if number not in self._contents:
+                stage = self._undone(number)
+                walk = stage.walk
+                while walk.fresh:
+                    one = walk.fresh.pop()
+                    self._contents[one] = SliceBlob(stage.plain, walk.places[one], self._files[one].size)
             return self._contents[number]
 
     def _undone(self, number: int | None) -> _Undoing:
@@ -169,8 +183,8 @@ class Payload:
         made = None if digest is None else digest.start(self._header)
         return _Undoing(packed, stream, plain, walk, self._limits, start, digest, made, self._is_digested())
 
-    def _require_digest(self, number: int, content: Blob) -> None:
-        found = self._wrong_digest(number, content)
+    def _require_digest(self, number: int, pieces: Iterable[bytes]) -> None:
+        found = self._wrong_digest(number, pieces)
         if found is not None:
             raise VerificationFailed(
                 "content of a file does not fit its digest",
@@ -181,14 +195,15 @@ class Payload:
                 found=found,
                 allowed=self._files[number].digest,
             )
+        self._verified.update(self.links.get(number, (number,)))
 
-    def _wrong_digest(self, number: int, content: Blob) -> str | None:
+    def _wrong_digest(self, number: int, pieces: Iterable[bytes]) -> str | None:
         """Return the digest of a content that has another one in the header, else None."""
         file, name = self._files[number], file_algorithm(self._algorithm)
         if name is None or not file.digest or not stat.S_ISREG(file.mode) or file.is_ghost:
             return None
         total = hashlib.new(name, usedforsecurity=False)
-        for data in read_chunks(content):
+        for data in pieces:
             total.update(data)
         return None if total.hexdigest() == file.digest.lower() else total.hexdigest()
 
@@ -197,7 +212,7 @@ class Payload:
         self.unpacked()
         for number, file in enumerate(self._files):
             if self.links.get(number, (number,))[0] == number and stat.S_ISREG(file.mode) and not file.is_ghost:
-                found = self._wrong_digest(number, self._find(number) if file.size else EMPTY)
+                found = self._wrong_digest(number, read_chunks(self._find(number)) if file.size else ())
                 if found is not None:
                     yield number, found
 

@@ -319,3 +319,44 @@ def test_modes_are_whole() -> None:
     files = [Entry(b"/%o" % mode, b"x", stat.S_IFREG | mode) for mode in (0, 0o7777, 0o4711, 0o1777, 0o2755)]
     with opened(Rpm(files)) as image:
         assert [node.meta.mode for path, node in image.tree.walk() if path != b"/"] == [0, 0o1777, 0o2755, 0o4711, 0o7777]
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip"])
+def test_holes_are_verified_too(compression: str) -> None:
+    """Of a hole nothing is read; so who asks where the holes are is told of a wrong digest."""
+    files = [Entry(b"/a", bytes(300_000)), Entry(b"/b", b"x" * 300_000)]
+    good = Rpm(files, compression=compression)
+    with opened(good) as image:
+        for path in ("/a", "/b"):
+            node = image.tree[path]
+            assert isinstance(node, File)
+            assert sum(segment.size for segment in node.content.segments()) == 300_000
+            assert node.content.read_at(299_990, 100) == content(image, path)[-10:]
+    wrong = good.but(payload=Rpm([files[0], Entry(b"/b", bytes(300_000))]).cpio())
+    with opened(wrong) as image:
+        node = image.tree["/b"]
+        assert isinstance(node, File)
+        assert content(image, "/a") == bytes(300_000)
+        with pytest.raises(VerificationFailed, match="content of a file"):
+            if all(not segment.hole for segment in node.content.segments()):
+                node.content.read_at(5, 5)
+
+
+def test_only_what_is_needed_is_undone() -> None:
+    files = [Entry(b"/%04d" % number, bytes([number % 251]) * 50_000) for number in range(100)]
+    with opened(Rpm(files, compression="gzip")) as image:
+        assert content(image, "/0003") == bytes([3]) * 50_000
+        stage = image.payload._stage
+        assert stage is not None and not stage.done and len(stage.walk.places) < 100
+        assert content(image, "/0099") == bytes([99]) * 50_000 and stage.done
+    weak = Rpm(files, compression="gzip", format=3)  # whose header has no digest of its own
+    with opened(weak) as image:
+        assert content(image, "/0003") == bytes([3]) * 50_000
+        assert image.payload._stage is not None and image.payload._stage.done
+
+
+def test_the_last_content_waits_for_the_digest_of_the_payload() -> None:
+    package = Rpm([Entry(b"/a", b"1"), Entry(b"/b", b"2")], tags={Tag.PAYLOADSHA256: (Kind.STRING_ARRAY, [b"0" * 64])})
+    with opened(package) as image, pytest.raises(VerificationFailed, match="payload does not fit"):
+        for path in ("/a", "/b"):
+            content(image, path)
