@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Final
 
 import click
+
+from imgcore.cli.actions import actions_of
 
 __all__ = ["ACTIONS", "command"]
 
@@ -22,24 +23,12 @@ ACTIONS: Final = {
 _MODULES: Final = {"build": "sysext_build", "lint": "sysext_lint"}
 
 
-class _Actions(click.Group):
-    """The actions by name, imported on demand."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names of all actions."""
-        return list(ACTIONS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return an action."""
-        if cmd_name not in ACTIONS:
-            return None
-        module = importlib.import_module(f"imgcore.cli.{_MODULES.get(cmd_name, 'sysext_plan')}")
-        found = getattr(module, f"{cmd_name}_command")
-        assert isinstance(found, click.Command)
-        return found
-
-
-@click.group("sysext", cls=_Actions, no_args_is_help=True, short_help="decide, check and build extensions of systemd")
+@click.group(
+    "sysext",
+    cls=actions_of(ACTIONS, lambda name: _MODULES.get(name, "sysext_plan")),
+    no_args_is_help=True,
+    short_help="decide, check and build extensions of systemd",
+)
 def command() -> None:
     """Extensions of systemd (systemd-sysext, and with --kind confext systemd-confext), without systemd.
 
