@@ -72,6 +72,8 @@ class DdiSettings:
             raise ValueError(f"a sector of {self.sector} bytes; known: {', '.join(map(str, _SECTORS))}")
         if self.signer is not None and not self.verity:
             raise ValueError("a signature is of a root hash: it needs verity")
+        if self.bare and self.split:
+            raise ValueError("a bare file system has no partitions to split")
         type_by_name("root", self.architecture)
 
     def types(self) -> list[PartitionType]:

@@ -172,7 +172,7 @@ def verify_set(
         if signature is None:
             raise VerificationFailed("no signature partition, and a certificate was given", structure="GPT")
         check_signature(signature, load_certificate(certificate))
-    expected = root or (signature.root if signature is not None else one.root)
+    expected = root if root is not None else signature.root if signature is not None else one.root
     if signature is not None and signature.root != expected:
         raise VerificationFailed(
             "the signature is of another root hash",

@@ -138,6 +138,11 @@ def build_images(
     return done
 
 
+def _workspace(image: Image) -> Path:
+    """Return where trees are unpacked for scripts: WorkspaceDirectory=, else where temporary files go."""
+    return Path(str(image.values.get("WorkspaceDirectory") or tempfile.gettempdir()))
+
+
 def _place(image: Image, directory: Path) -> Path:
     return Path(image.text("OutputDirectory") or directory)
 
@@ -201,7 +206,8 @@ class _Build:
         """Build the image and put it in place."""
         image = self._image
         # What a later image takes from this one is read from the scratch directory until all are built.
-        scratch = self._stack.enter_context(_directory_in(self._place, ".imgcore-scratch-"))
+        # Not in the output directory: that is often inside of what scripts see as their source, and may copy.
+        scratch = self._stack.enter_context(_directory_in(_workspace(image), ".imgcore-scratch-"))
         with _directory_in(self._place, ".imgcore-staging-") as staging:
             scripts = ScriptRunner(image, staging, scratch, self._settings.output, self._control)
             bases = [self._open(Path(path)) for path in image.words("BaseTrees")]

@@ -22,6 +22,7 @@ from imgcore.build.scripts import discard
 from imgcore.build.signing import load_signer
 from imgcore.codec.stream_levels import stream_level
 from imgcore.codec.stream_writer import StreamCompressor
+from imgcore.disk.types import ARCHITECTURES
 from imgcore.errors import OutputError, TargetExists, Unsupported
 from imgcore.events import Control, Warned
 from imgcore.formats.cpio import Options as CpioOptions
@@ -34,6 +35,7 @@ from imgcore.values import value_class
 
 __all__ = ["Writing", "put_in_place", "require_free", "write_image"]
 
+_VERITY: Final = ("", "-verity", "-verity-sig")
 _CHUNK: Final = 1 << 20
 _STREAMS: Final = {"gz": "gzip", "bz2": "bzip2"}
 
@@ -51,9 +53,20 @@ class Writing:
 
 def require_free(image: Image, directory: Path, *, force: bool) -> None:
     """Raise TargetExists where something of the image is there already, unless `force`."""
-    for name in (image.output, image.text("Output")):
+    for name in (image.output, image.text("Output"), *_companions(image)):
         if not force and os.path.lexists(directory / name):
             raise TargetExists("target exists", path=str(directory / name), hint="--force replaces it")
+
+
+def _companions(image: Image) -> list[str]:
+    """Return the names of all that may lie beside an image and counts as its own, whether this build makes it or not.
+
+    systemd holds an image to a root hash beside it, so one of an older build must not stay.
+    """
+    stem = image.text("Output")
+    hashes = [f".{kind}hash{more}" for kind in ("root", "usr") for more in ("", ".p7s")]
+    partitions = [f".{kind}-{one}{more}.raw" for kind in ("root", "usr") for one in ARCHITECTURES for more in _VERITY]
+    return [stem + suffix for suffix in (*hashes, ".verity", ".SHA256SUMS", *partitions)]
 
 
 def write_image(tree: Tree, image: Image, staging: Path, how: Writing, control: Control) -> None:
@@ -173,7 +186,10 @@ def _write_checksums(image: Image, staging: Path, control: Control) -> None:
 
 
 def put_in_place(image: Image, staging: Path, directory: Path) -> Sequence[Path]:
-    """Move all that is in `staging` to `directory`, older ones of the names replaced; return the paths. Raises OutputError."""
+    """Move all that is in `staging` to `directory`, and remove what an older build of the image left; return the paths.
+
+    Raises OutputError.
+    """
     mode = image.number("OutputMode")
     done = []
     try:
@@ -187,6 +203,9 @@ def put_in_place(image: Image, staging: Path, directory: Path) -> Sequence[Path]
                 target.unlink()
             os.replace(path, target)
             done.append(target)
+        for name in _companions(image):
+            if directory / name not in done:
+                (directory / name).unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(f"cannot write: {error.strerror}", path=str(error.filename or directory)) from None
     return done

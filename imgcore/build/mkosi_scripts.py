@@ -41,6 +41,7 @@ class ScriptRunner:
 
     def on_tree(self, setting: str, role: str, tree: Tree, arguments: Sequence[str] = ()) -> Tree:
         """Return what the scripts of a setting make of `tree`, one after the other. Raises as `run_script` does."""
+        # The paths are those that mkosi gives its scripts, inside of their sandbox.
         inside = {"BUILDROOT": "/buildroot", "CHROOT_OUTPUTDIR": "/work/out", "CHROOT_SRCDIR": "/work/src"}
         inside |= {"PACKAGEDIR": "/work/packages", "ARTIFACTDIR": "/work/artifacts", **_GIT}
         inside |= {"SCRIPT": f"/work/{role}", "CHROOT_SCRIPT": f"/work/{role}"}

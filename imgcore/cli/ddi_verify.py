@@ -26,9 +26,18 @@ def _checked_disk(blob: Blob, how: Any) -> list[tuple[int, VerityOptions, bytes,
     disk = read_ddi(blob)
     for problem in disk.gpt.problems:
         raise VerificationFailed(f"the partition table: {problem}", structure="GPT")
-    found = [one for one in disk.sets() if one.tree is not None or one.signature is not None]
-    if not found:
+    found = disk.sets()
+    if all(one.tree is None and one.signature is None for one in found):
         raise VerificationFailed("no partition with a hash tree: there is nothing to verify", structure="GPT")
+    for one in found:
+        kind = one.data.kind
+        if one.tree is None and kind is not None:
+            raise VerificationFailed(
+                f"partition {one.data.entry.number} ({kind.name}) has no hash tree: whoever mounts the disk may take it",
+                structure="GPT",
+            )
+        if how["certificate"] is not None and kind is not None and one.signature is None:
+            raise VerificationFailed(f"partition {one.data.entry.number} ({kind.name}) is not signed", structure="GPT")
     return [(one.data.entry.number, *verify_set(one, **how)) for one in found]
 
 
@@ -60,6 +69,8 @@ def verify_command(
         wanted = None if root_hash is None else bytes.fromhex(root_hash.strip())
     except ValueError:
         raise click.UsageError("--root-hash is no text of hexadecimal digits") from None
+    if wanted is not None and len(wanted) not in (20, 32, 64):
+        raise click.UsageError(f"--root-hash has {len(wanted)} bytes; those of sha1, sha256 and sha512 have 20, 32 and 64")
     checked: list[tuple[int, VerityOptions, bytes, VeritySignature | None]] = []
     with run.work() as control, open_raw_blob(source, limits=limits, stdin=run.stdin(), control=control) as blob:
         how: Any = {"root": wanted, "certificate": cert, "jobs": jobs or allowed_cpus(), "limits": limits, "control": control}

@@ -141,8 +141,12 @@ def read_gpt(blob: Blob, *, sector: int = 512) -> Gpt | None:
         if primary.alternate * sector + sector <= blob.size:
             backup, backup_why = _copy(blob, sector, primary.alternate)
             problems += [f"copy: {text}" for text in backup_why]
-            if backup is not None and backup.partitions != primary.partitions:
+            if backup is None and not backup_why:
+                problems.append("the copy is not there")
+            elif backup is not None and backup.partitions != primary.partitions:
                 problems.append("the copy has other partitions")
+            elif backup is not None and _says(backup) != _says(primary):
+                problems.append("the copy says something else")
         else:
             problems.append("the copy is behind the end")
         return _with(primary, problems, is_backup=False)
@@ -154,6 +158,11 @@ def read_gpt(blob: Blob, *, sector: int = 512) -> Gpt | None:
     if why:
         raise Corrupt(f"damaged GPT: {why[0]}", offset=sector, structure="GptHeader", hint="; ".join(backup_why) or None)
     return None
+
+
+def _says(gpt: Gpt) -> tuple[object, ...]:
+    """Return what both copies have to say of the disk."""
+    return gpt.disk_guid, gpt.first_usable, gpt.last_usable, gpt.count
 
 
 def _with(gpt: Gpt, problems: Sequence[str], *, is_backup: bool) -> Gpt:

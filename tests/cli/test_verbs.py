@@ -367,3 +367,29 @@ def test_fast_levels_of_zstd(imgcore_cli: Cli, tmp_path: Path) -> None:
         assert f"level {level}" in str(pack(level).objects()[-1]["codec"])
     for level in ("x", "-200000", "0", "23"):
         assert pack(level).code == 2
+
+
+def test_a_disk_is_verified_whole(imgcore_cli: Cli, tmp_path: Path) -> None:
+    release = tmp_path / "tree/usr/lib/extension-release.d/extension-release.x"
+    release.parent.mkdir(parents=True)
+    release.write_text("ID=_any\n")
+    image = str(tmp_path / "x.raw")
+    assert imgcore_cli("ddi", "build", str(tmp_path / "tree"), "-o", image, "--verity").code == 0
+    assert imgcore_cli("ddi", "verify", image).code == 0
+    for wrong in ("", "  ", "00", "zz"):  # what a file that is empty gives is no root hash
+        assert imgcore_cli("ddi", "verify", image, "--root-hash", wrong).code == 2
+    assert imgcore_cli("ddi", "verify", image, "--root-hash", "00" * 32).code == 7
+    assert imgcore_cli("ddi", "build", str(tmp_path / "tree"), "-o", "-").code == 2
+    definitions = tmp_path / "d"
+    definitions.mkdir()
+    for name, text in (
+        ("1.conf", "Type=root\nFormat=squashfs\nCopyFiles=/usr\nMinimize=best\nVerity=data\nVerityMatchKey=r\n"),
+        ("2.conf", "Type=root-verity\nVerity=hash\nVerityMatchKey=r\nMinimize=best\n"),
+        ("3.conf", "Type=usr\nFormat=squashfs\nCopyFiles=/usr:/\nMinimize=best\n"),
+    ):
+        (definitions / name).write_text(f"[Partition]\n{text}")
+    other = str(tmp_path / "two.raw")
+    words = ("--definitions", str(definitions), "--root", str(tmp_path / "tree"), "--seed", "750b6cd5c4ae4012a15e7be3c29e6a47")
+    assert imgcore_cli("repart", *words, other).code == 0
+    result = imgcore_cli("ddi", "verify", other)
+    assert result.code == 7 and "partition 3 (usr-x86-64) has no hash tree" in result.err

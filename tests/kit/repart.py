@@ -144,6 +144,17 @@ CASES = (
             "MakeDirectories=/a/made /opt\nCopyFiles=/opt:/\n"
         },
     ),
+    Case("not-first", {"10-home.conf": "Type=home\nSizeMinBytes=64K\n", "20-root.conf": _ROOT}),
+    Case("priority", {"10-root.conf": _ROOT + "Priority=5\n"}),
+    Case(
+        "two-file-systems",
+        {
+            "10-usr.conf": "Type=usr\nFormat=squashfs\nCopyFiles=/usr:/\nMinimize=best\nVerity=data\nVerityMatchKey=u\n",
+            "20-usr.conf": "Type=usr-verity\nVerity=hash\nVerityMatchKey=u\nMinimize=best\n",
+            "30-root.conf": _ROOT,
+        },
+    ),
+    Case("unknown-type", {f"{n}.conf": "Type=e6d6d379-f507-44c2-a23c-238f2a3df928\nSizeMinBytes=4K\n" for n in (1, 2)}),
     Case("continued", {"10.conf": "# a comment\n; another\nType=\\\n  home\nLabel = a  b \nSizeMinBytes=4K\n"}),
     Case("compression", {"10-root.conf": _ROOT + "Compression=zstd\nCompressionLevel=3\n"}),
 )

@@ -66,6 +66,16 @@ class Definition:
         """Whether files are to be in it."""
         return bool(self.copy_files or self.directories or self.symlinks)
 
+    @property
+    def file_system(self) -> str | None:
+        """The file system: the one that is said, else the one that type or files imply (partition_read_definition)."""
+        if self.format is not None or self.copy_blocks is not None or self.verity in ("hash", "signature"):
+            return self.format
+        role = self.type().role
+        if role == "swap":
+            return "swap"
+        return ("vfat" if role in ("esp", "xbootldr") else "ext4") if self.populated else None
+
     def type(self) -> PartitionType:
         """Return the type, which every definition that was read has."""
         assert self.kind is not None

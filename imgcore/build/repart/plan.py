@@ -51,10 +51,11 @@ def acquire_labels(made: Sequence[Definition]) -> list[str]:
     for number, one in enumerate(made):
         if found[number] is not None:
             continue
-        label, count = one.type().name, 1
+        name = one.type().name if one.type().role else "linux"  # of a type that systemd has no name for
+        label, count = name, 1
         while label in found:
             count += 1
-            label = f"{one.type().name}-{count}"
+            label = f"{name}-{count}"
         found[number] = label
     return [label for label in found if label is not None]
 
@@ -124,7 +125,7 @@ def wanted(one: Definition, content: int | None, *, systemd: int, sector: int) -
     least = GRAIN
     if content is not None:
         least = max(least, _up(content))
-    if one.format == "vfat" and one.type().role in ("esp", "xbootldr") and one.minimize == "off":
+    if one.file_system == "vfat" and one.type().role in ("esp", "xbootldr") and one.minimize == "off":
         least = max(least, _LEAST_ESP.get(sector, _LEAST_ESP_4K))
     size_min = _rounded(one.size_min, up=systemd >= 262)
     if size_min is None:

@@ -191,7 +191,7 @@ class _Work:
             )
             self._contents[number] = self._stack.enter_context(FileBlob(path))
             return
-        kind = one.format or ("ext4" if one.populated else None)
+        kind = one.file_system
         if kind in (None, "empty"):
             return
         if kind not in FORMATS:
@@ -203,7 +203,8 @@ class _Work:
         if kind == "vfat" and one.minimize == "off":
             return
         streamed = number == 0 and one.priority <= 0 and kind == "squashfs"
-        body: Sink = PartSink(self._sink) if streamed else self._stack.enter_context(ScratchSink())
+        home = self._sink if streamed else self._stack.enter_context(ScratchSink())
+        body = PartSink(home)  # pack commits the sink that it is given, and this one is read afterwards
         tree = self._tree(number, one)
         if kind == "vfat":
             write_vfat(tree, body, one, self._labels[number], self._guids[number], None, self.control)
@@ -212,14 +213,12 @@ class _Work:
         append_zeros(body, -body.position % GRAIN)
         if streamed:
             self._first, self.body = number, body.position
-            self._contents[number] = SinkBlob(self._sink, self._sink.position - body.position)
-        else:
-            self._contents[number] = SinkBlob(body)
+        self._contents[number] = SinkBlob(home, home.position - body.position)
 
     def _tree(self, number: int, one: Definition) -> Tree:
         xattrs: Mapping[bytes, bytes] = {}
         marked = one.validate if one.validate is not None else self.settings.systemd >= 262
-        if marked and one.format != "vfat":
+        if marked and one.file_system != "vfat":
             group = list(siblings(self.made, one).values()) or [one]
             names = [self._labels[self.made.index(other)] for other in group]
             points = one.mount_points or [_MOUNT_POINTS.get(one.type().role, "")]
@@ -256,10 +255,12 @@ class _Work:
     def _part(self, number: int, where: Placed) -> tuple[DiskPart, MadePart]:
         one, index = self.made[where.index], where.index
         content = self._contents[index]
-        if one.format == "vfat" and one.minimize == "off" and one.type().guid not in self.settings.defer:
-            body = self._stack.enter_context(ScratchSink())
-            write_vfat(self._tree(index, one), body, one, self._labels[index], self._guids[index], where.size, self.control)
-            content = SinkBlob(body)
+        if one.file_system == "vfat" and one.minimize == "off" and one.type().guid not in self.settings.defer:
+            home = self._stack.enter_context(ScratchSink())
+            write_vfat(
+                self._tree(index, one), PartSink(home), one, self._labels[index], self._guids[index], where.size, self.control
+            )
+            content = SinkBlob(home)
         if content is not None and content.size > where.size:
             raise DefinitionError(f"{content.size} bytes do not fit into the partition of {where.size}", structure=one.path)
         tree = self._trees.get(one.match_key) if one.match_key is not None else None

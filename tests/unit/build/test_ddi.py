@@ -125,6 +125,8 @@ def test_large_disks_begin_at_a_mebibyte(tree: Path, tmp_path: Path) -> None:
 def test_what_is_refused(tree: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="sector of 513"):
         DdiSettings(sector=513)
+    with pytest.raises(ValueError, match="no partitions to split"):
+        DdiSettings(bare=True, split=True)
     with pytest.raises(ValueError, match="architecture"):
         DdiSettings(architecture="vax")
     with pytest.raises(Unsupported, match="another file system"):

@@ -369,3 +369,21 @@ def test_several_bases(tmp_path: Path) -> None:
         assert "/usr/c" in source.tree
         assert "/usr/a" not in source.tree
         assert "/usr/b" not in source.tree
+
+
+def test_what_an_older_build_left_is_gone(tmp_path: Path) -> None:
+    conf = BASE_CONF + SQUASHFS + "[Output]\nFormat=sysext\nOutput=x\nOutputDirectory=out\n"
+    files: dict[str, str | None] = {"mkosi.conf": conf, "mkosi.extra/usr/bin/x": "x"}
+    build(tmp_path, files)
+    out = tmp_path / "out"
+    for name in ("x.roothash", "x.roothash.p7s", "x.root-x86-64.raw", "x.SHA256SUMS", "xy.roothash"):
+        (out / name).write_text("old")
+    with pytest.raises(TargetExists):
+        build(tmp_path, {})
+    build(tmp_path, {}, force=True)
+    assert sorted(one.name for one in out.iterdir()) == ["x", "x.raw", "xy.roothash"]
+    for one in ("x", "x.raw"):
+        (out / one).unlink()
+    (out / "x.roothash").write_text("old")
+    with pytest.raises(TargetExists, match="exists"):
+        build(tmp_path, {})

@@ -122,3 +122,17 @@ def test_a_disk_that_grows_keeps_what_it_was() -> None:
         (1100, 1600, "größe", PARTS[1].guid),
     ]
     assert read_mbr(BytesBlob(bytes(new))) == {1: protective(2148)}
+
+
+def test_a_copy_that_is_gone_or_says_something_else() -> None:
+    data = disk(*PARTS)
+    data[-512:] = bytes(512)
+    found = read_gpt(BytesBlob(bytes(data)))
+    assert found is not None and found.problems == ("the copy is not there",)
+    data, other = (
+        disk(*PARTS),
+        bytearray(gpt_bytes(PARTS, sectors=2048, disk_guid=uuid.UUID(int=9), first_usable=34).backup_header),
+    )
+    data[-512:] = other
+    found = read_gpt(BytesBlob(bytes(data)))
+    assert found is not None and found.problems == ("the copy says something else",)

@@ -1,0 +1,52 @@
+"""Disks that systemd-repart's are not compared with: vfat, and what is refused."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+
+import pytest
+
+from imgcore.build.repart.conf import DefinitionError
+from imgcore.build.repart.definition import read_definition
+from imgcore.build.repart.run import RepartSettings, repart
+from imgcore.build.source import open_source
+from imgcore.build.spec import parse_source
+from imgcore.hosts import scan
+
+SETTINGS = RepartSettings(uuid.UUID("750b6cd5-c4ae-4012-a15e-7be3c29e6a47"))
+
+
+def make(tmp_path: Path, *texts: str) -> Path:
+    """Write the disk that these definitions ask for."""
+    tree = tmp_path / "tree"
+    (tree / "EFI").mkdir(parents=True, exist_ok=True)
+    (tree / "EFI/x.efi").write_bytes(b"MZ" * 3000)
+    made = []
+    for number, text in enumerate(texts):
+        path = tmp_path / f"{number}.conf"
+        path.write_text(f"[Partition]\n{text}")
+        made.append(read_definition(str(path), "x86-64", str))
+    dest = tmp_path / "disk.raw"
+    repart(made, scan(tree), dest, SETTINGS, force=True)
+    return dest
+
+
+@pytest.mark.parametrize("text", ["Format=vfat\n", "", "Format=vfat\nMinimize=guess\n"])
+def test_vfat(tmp_path: Path, text: str) -> None:
+    size = "" if "Minimize" in text else "SizeMaxBytes=101M\n"
+    dest = make(
+        tmp_path, f"Type=esp\nCopyFiles=/EFI\n{text}{size}", "Type=root\nFormat=squashfs\nCopyFiles=/EFI:/x\nMinimize=best\n"
+    )
+    with open_source(parse_source(f"{dest}#esp")) as opened:
+        assert opened.format is not None and opened.format.name == "fat"
+        assert opened.tree["/EFI/x.efi"].content.read_at(0, 4) == b"MZMZ"  # type: ignore[union-attr]
+    with open_source(dest) as opened:  # the one root
+        assert b"/x/x.efi" in opened.tree
+
+
+@pytest.mark.parametrize("text", ["Type=swap\n", "Type=swap\nSizeMinBytes=5M\n", "Type=home\nCopyFiles=/EFI\n"])
+def test_file_systems_that_a_type_implies_are_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(DefinitionError, match=r"swap|ext4"):
+        make(tmp_path, text)
+    assert not (tmp_path / "disk.raw").exists()
