@@ -26,6 +26,7 @@ FAILED = 125
 _CLONE_NEWNS, _CLONE_NEWUSER, _CLONE_NEWNET = 0x00020000, 0x10000000, 0x40000000
 _MS_RDONLY, _MS_MOVE, _MS_BIND, _MS_REC, _MS_PRIVATE = 1, 0x2000, 0x1000, 0x4000, 0x40000
 _MS_NOSUID, _MS_NODEV = 2, 4
+_MNT_DETACH = 2
 _MOUNT_SETATTR = 442 + (110 if os.uname().machine == "alpha" else 0)
 _AT_FDCWD, _AT_RECURSIVE, _MOUNT_ATTR_RDONLY = -100, 0x8000, 1
 _PR_SET_PDEATHSIG = 1
@@ -126,11 +127,21 @@ def _build_root(job: Job) -> None:
     _mount("tmpfs", job["overlay"], "tmpfs", _MS_NOSUID | _MS_NODEV, "mode=700")
     for source, target, mode in job["binds"]:
         _bind(source, root + target, mode, job["overlay"])
-    os.chdir(root)
-    _mount(root, "/", None, _MS_MOVE)
-    os.chroot(".")
+    _enter(root)
     os.makedirs(job["directory"], exist_ok=True)
     os.chdir(job["directory"])
+
+
+def _enter(root: str) -> None:
+    """Make `root` the root directory, and let go of the host's mounts: while they are held, what they lie on is busy."""
+    os.chdir(root)
+    if _libc.pivot_root(b".", b".") == 0:
+        if _libc.umount2(b".", _MNT_DETACH) != 0:  # the old root, which lies over the new one now
+            _fail("cannot let go of the host's mounts", ctypes.get_errno())
+        os.chdir("/")
+        return
+    _mount(root, "/", None, _MS_MOVE)  # where the root file system is an initramfs, which nothing can take the place of
+    os.chroot(".")
 
 
 def _identity_map(name: str) -> str:

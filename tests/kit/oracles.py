@@ -14,6 +14,7 @@ import os
 import shutil
 import stat
 import subprocess
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NoReturn
@@ -97,7 +98,13 @@ def tmpfs(at: Path, options: str) -> Iterator[None]:
     try:
         yield
     finally:
-        run("umount", at)
+        # A loop device on it is let go of by the kernel's own thread, and a program that makes namespaces holds it for a moment.
+        for _ in range(20):
+            if run("umount", at, ok=False).returncode == 0:
+                break
+            time.sleep(0.25)
+        else:
+            run("umount", at)
 
 
 _TYPES = {

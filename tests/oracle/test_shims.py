@@ -241,11 +241,11 @@ def test_paths_keep_the_metadata_of_their_directories(shims: Path, work: Path) -
 
 def test_sqfstar_excludes_are_patterns(shims: Path, work: Path) -> None:
     archive = subprocess.run(["tar", "-C", work / "s", "-cf", "-", "d", "b.txt"], capture_output=True, check=True).stdout
-    assert _run(shims, shims / "sqfstar", "-force", "star.sqfs", "... *.jpg", cwd=work, stdin=archive).returncode == 0
-    with imgcore.open(work / "star.sqfs") as ours:
+    assert _run(shims, shims / "sqfstar", "-force", "patterns.sqfs", "... *.jpg", cwd=work, stdin=archive).returncode == 0
+    with imgcore.open(work / "patterns.sqfs") as ours:
         assert sorted(path for path, _ in ours.tree.walk()) == [b"/", b"/b.txt", b"/d", b"/d/.x.jpg", b"/d/linked", b"/d/sub"]
-    assert _run(shims, shims / "sqfstar", "-force", "star.sqfs", cwd=work, stdin=archive).returncode == 0
-    assert _run(shims, shims / "sqfstar", "star.sqfs", cwd=work, stdin=archive).returncode == 1
+    assert _run(shims, shims / "sqfstar", "-force", "patterns.sqfs", cwd=work, stdin=archive).returncode == 0
+    assert _run(shims, shims / "sqfstar", "patterns.sqfs", cwd=work, stdin=archive).returncode == 1
 
 
 def test_streams_hold_the_image_alone(shims: Path, work: Path) -> None:
