@@ -98,7 +98,7 @@ def tmpfs(at: Path, options: str) -> Iterator[None]:
     try:
         yield
     finally:
-        # A loop device on it is let go of by the kernel's own thread, and a program that makes namespaces holds it for a moment.
+        # A loop device on it is let go of by a thread of the kernel, and whoever makes namespaces holds it for a moment.
         for _ in range(20):
             if run("umount", at, ok=False).returncode == 0:
                 break
