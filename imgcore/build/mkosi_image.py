@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -30,10 +30,10 @@ from imgcore.build.mkosi_tree import (
     put,
     remove_files,
 )
-from imgcore.build.scripts import discard
+from imgcore.build.scratch import scratch_directory
 from imgcore.build.source import open_source
 from imgcore.build.spec import SourceSpec
-from imgcore.errors import OutputError, Unsupported
+from imgcore.errors import Unsupported
 from imgcore.events import Control, Warned
 from imgcore.formats.squashfs import Options as SquashfsOptions
 from imgcore.hosts import node_at
@@ -172,19 +172,6 @@ def _require_packages(image: Image, settings: MkosiSettings) -> None:
         raise Unsupported(message, path=path, line=line, hint="BaseTrees= names what it lies over")
 
 
-@contextlib.contextmanager
-def _directory_in(parent: Path, prefix: str) -> Iterator[Path]:
-    try:
-        parent.mkdir(parents=True, exist_ok=True)
-        path = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
-    except OSError as error:
-        raise OutputError(f"cannot write: {error.strerror}", path=str(parent)) from None
-    try:
-        yield path
-    finally:
-        discard(path)
-
-
 class _Build:
     """The build of one image; `trees` are those of images that were built before, by the path of their output."""
 
@@ -207,8 +194,8 @@ class _Build:
         image = self._image
         # What a later image takes from this one is read from the scratch directory until all are built.
         # Not in the output directory: that is often inside of what scripts see as their source, and may copy.
-        scratch = self._stack.enter_context(_directory_in(_workspace(image), ".imgcore-scratch-"))
-        with _directory_in(self._place, ".imgcore-staging-") as staging:
+        scratch = self._stack.enter_context(scratch_directory(_workspace(image), ".imgcore-scratch-"))
+        with scratch_directory(self._place, ".imgcore-staging-") as staging:
             scripts = ScriptRunner(image, staging, scratch, self._settings.output, self._control)
             bases = [self._open(Path(path)) for path in image.words("BaseTrees")]
             tree = self._start(bases)

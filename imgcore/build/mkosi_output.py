@@ -18,7 +18,7 @@ from imgcore.build.ddi import DdiSettings, RepartVersion, build_ddi
 from imgcore.build.ddi_tree import DdiKind
 from imgcore.build.mkosi_tree import API_FILE_SYSTEMS
 from imgcore.build.pack import EngineName, pack
-from imgcore.build.scripts import discard
+from imgcore.build.scratch import discard
 from imgcore.build.signing import load_signer
 from imgcore.codec.stream_levels import stream_level
 from imgcore.codec.stream_writer import StreamCompressor

@@ -100,7 +100,8 @@ class ScriptRunner:
         network = image.flag("WithNetwork")
         epoch = image.number("SourceDateEpoch")
         time = None if epoch is None else epoch * 10**9
-        return Surroundings(environment, around, network, self.output, search, role=role, time_ns=time)
+        hidden = (self.staging, self.scratch)  # either may lie in $SRCDIR, which a script may copy into them
+        return Surroundings(environment, around, network, self.output, search, hidden, role=role, time_ns=time)
 
     def _sources(self) -> list[Bind]:
         """Return what lies in $SRCDIR, that above others first; of ephemeral sources what is changed is lost."""

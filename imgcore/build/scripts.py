@@ -13,9 +13,7 @@ import contextlib
 import dataclasses
 import json
 import os
-import shutil
 import signal
-import stat
 import subprocess
 import sys
 import tempfile
@@ -31,7 +29,7 @@ from imgcore.events import Control
 from imgcore.model import Device, Dir, File, Meta, Node, Pipe, Socket, Symlink, Tree
 from imgcore.values import field, value_class
 
-__all__ = ["Bind", "Surroundings", "discard", "output_of", "run_script"]
+__all__ = ["Bind", "Surroundings", "output_of", "run_script"]
 
 _SHIMS: Final = {"restorecon": "#!/bin/sh\n# labels are not set here, and a script that asks for it is not to fail\nexit 0\n"}
 _STEP: Final = 0.1  # seconds between two looks at whether the caller wants to stop
@@ -56,6 +54,7 @@ class Surroundings:
         network: whether it has the caller's network, or none at all.
         output: the descriptor that it prints to.
         search: directories of the host with programs, before those of the system; it sees them where they are.
+        hidden: directories of the host that are empty where a bind shows them.
         directory: where it starts.
         role: what it is called in /work.
         time_ns: the time of what it makes; None: that of the tree's newest.
@@ -66,6 +65,7 @@ class Surroundings:
     network: bool = False
     output: int = 2
     search: Sequence[Path] = field(default_factory=tuple)
+    hidden: Sequence[Path] = field(default_factory=tuple)
     directory: str = "/work/src"
     role: str = "script"
     time_ns: int | None = None
@@ -105,6 +105,7 @@ def run_script(
         "root": str(place / "root"),
         "overlay": str(place / "overlay"),
         "binds": [(str(one.source.resolve()), one.target, one.mode) for one in binds],
+        "hidden": [str(path.resolve()) for path in around.hidden],
         "network": around.network,
         "directory": around.directory,
         "command": [f"/work/{around.role}", *arguments],
@@ -164,16 +165,6 @@ def output_of(program: Path, directory: Path, environment: Mapping[str, str]) ->
     if done.returncode != 0:
         raise SourceError(f"the program ended with status {done.returncode}", path=str(program))
     return done.stdout.decode("utf-8", "surrogateescape")
-
-
-def discard(directory: Path) -> None:
-    """Remove a scratch directory, also what is in directories that nobody may write to."""
-    for place, names, _ in os.walk(directory):
-        for name in names:
-            path = os.path.join(place, name)
-            if not os.path.islink(path) and stat.S_IMODE(os.lstat(path).st_mode) & 0o700 != 0o700:
-                os.chmod(path, 0o700)
-    shutil.rmtree(directory, ignore_errors=True)
 
 
 class _Reading:
