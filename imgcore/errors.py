@@ -213,6 +213,10 @@ class PathError(TreeError):
     """No such path in the tree, or it is not what was asked for."""
 
 
+class NoSuchPath(PathError):
+    """There is no such path in the tree, though all above it may be there."""
+
+
 class SourceError(ImgcoreError):
     """The input could not be read as it was found."""
 

@@ -7,14 +7,16 @@ from the UUIDs of data and tree, which are its halves.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import uuid
 from typing import Any
 
 from imgcore import formats
 from imgcore.blob import Blob, FileBlob, SliceBlob
-from imgcore.build.signing import check_signature, load_certificate
+from imgcore.build.signing import check_signature, load_certificate, require_fingerprint
 from imgcore.disk.gpt import Gpt, GptPartition, read_gpt
+from imgcore.disk.mbr import protective_start
 from imgcore.disk.signature import VeritySignature, read_signature
 from imgcore.disk.types import PartitionType, type_of
 from imgcore.disk.verity import VerityOptions, read_superblock, verify
@@ -86,6 +88,9 @@ def read_ddi(blob: Blob) -> Ddi:
     for sector in (512, 4096, 1024, 2048):
         gpt = read_gpt(blob, sector=sector)
         if gpt is not None:
+            if protective_start(blob) != 1:
+                problem = "the MBR has no protective partition in sector 1: Linux does not look for the table"
+                gpt = dataclasses.replace(gpt, problems=(*gpt.problems, problem))
             return Ddi(gpt, tuple(_part(blob, one, sector) for one in gpt.partitions))
     raise NotThisFormat("no GUID partition table", hint="a bare file system is an image by itself: `imgcore info`")
 
@@ -171,7 +176,9 @@ def verify_set(
     if certificate is not None:
         if signature is None:
             raise VerificationFailed("no signature partition, and a certificate was given", structure="GPT")
-        check_signature(signature, load_certificate(certificate))
+        made_by = load_certificate(certificate)
+        check_signature(signature, made_by)
+        require_fingerprint(signature, made_by)
     expected = root if root is not None else signature.root if signature is not None else one.root
     if signature is not None and signature.root != expected:
         raise VerificationFailed(

@@ -18,7 +18,7 @@ from imgcore.errors import Corrupt, SourceUnreadable, Unsupported, VerificationF
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
-__all__ = ["Signer", "check_signature", "load_certificate", "load_signer"]
+__all__ = ["Signer", "check_signature", "load_certificate", "load_signer", "require_fingerprint"]
 
 _HASHES = {
     "2.16.840.1.101.3.4.2.1": "SHA256",
@@ -45,10 +45,15 @@ class Signer:
         return VeritySignature(root, self.certificate.fingerprint(hashes.SHA256()), der)
 
 
-def _read(path: str | os.PathLike[str], what: str) -> bytes:
+def _require_file(path: str | os.PathLike[str], what: str) -> None:
+    """Raise Unsupported for what is named by an URI."""
     text = os.fspath(path)
     if text.startswith("pkcs11:"):
         raise Unsupported(f"a {what} in a PKCS #11 token", found=text, hint="give it as a PEM file")
+
+
+def _read(path: str | os.PathLike[str], what: str) -> bytes:
+    text = os.fspath(path)
     try:
         with open(text, "rb") as file:
             return file.read(1 << 20)
@@ -65,6 +70,7 @@ def _require_library() -> None:
 
 def load_certificate(path: str | os.PathLike[str]) -> Certificate:
     """Return the certificate in a PEM file. Raises SourceUnreadable, Corrupt, Unsupported without `cryptography`."""
+    _require_file(path, "certificate")
     _require_library()
     from cryptography.x509 import load_pem_x509_certificate
 
@@ -81,6 +87,8 @@ def load_signer(key: str | os.PathLike[str], certificate: str | os.PathLike[str]
     Raises SourceUnreadable; Corrupt for what is no key or certificate, or where they do not belong together; Unsupported for
     a PKCS #11 URI, an encrypted key, a kind of key that PKCS #7 signatures are not made with, and without `cryptography`.
     """
+    _require_file(key, "private key")
+    _require_file(certificate, "certificate")
     _require_library()
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
@@ -99,6 +107,21 @@ def load_signer(key: str | os.PathLike[str], certificate: str | os.PathLike[str]
     if found.public_key().public_bytes(*shape) != read.public_key().public_bytes(*shape):
         raise Corrupt("the certificate is of another key", path=os.fspath(certificate))
     return Signer(found, read)
+
+
+def require_fingerprint(signature: VeritySignature, certificate: Certificate) -> None:
+    """Raise VerificationFailed where a signature partition names another certificate: systemd would look for that one."""
+    from cryptography.hazmat.primitives import hashes
+
+    own = certificate.fingerprint(hashes.SHA256())
+    if signature.fingerprint not in (b"", own):
+        raise VerificationFailed(
+            "the signature partition names another certificate",
+            structure="verity signature",
+            field="certificateFingerprint",
+            found=signature.fingerprint.hex(),
+            allowed=own.hex(),
+        )
 
 
 def check_signature(signature: VeritySignature, certificate: Certificate) -> None:

@@ -9,7 +9,7 @@ from imgcore.blob import Blob
 from imgcore.disk.layout import BOOT_SIGNATURE, PROTECTIVE, Mbr, MbrEntry
 from imgcore.values import value_class
 
-__all__ = ["MbrPartition", "chs", "mbr_bytes", "protective", "read_mbr"]
+__all__ = ["MbrPartition", "chs", "mbr_bytes", "protective", "protective_start", "read_mbr"]
 
 _SECTORS: Final = 0xFFFFFFFF
 
@@ -59,6 +59,23 @@ def mbr_bytes(
         entry = MbrEntry(one.status, first, one.kind, last, one.start, one.sectors)
         table[16 * number - 16 : 16 * number] = entry.pack()
     return Mbr(code[:440].ljust(440, b"\0"), disk_id, 0, bytes(table), BOOT_SIGNATURE).pack()
+
+
+def protective_start(blob: Blob) -> int | None:
+    """Return where the partition begins that stands for a GPT; None where there is none: then nobody looks for the GPT.
+
+    libblkid, and so systemd, wants such a partition, Linux that one begins in sector 1. Sources: util-linux,
+    libblkid/src/partitions/gpt.c: is_pmbr_valid; Linux, block/partitions/efi.c: pmbr_part_valid.
+    """
+    data = blob.read_at(0, Mbr.SIZE)
+    if len(data) < Mbr.SIZE:
+        return None
+    mbr = Mbr.unpack_unchecked(data)
+    if mbr.signature != BOOT_SIGNATURE:
+        return None
+    entries = (MbrEntry.unpack_from(mbr.entries, 16 * number) for number in range(4))
+    found = [one.start for one in entries if one.kind == PROTECTIVE]
+    return 1 if 1 in found else found[0] if found else None
 
 
 def read_mbr(blob: Blob) -> dict[int, MbrPartition] | None:

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
-from imgcore.errors import PathError, context
+from imgcore.errors import NoSuchPath, PathError, context
 from imgcore.limits import Limits
 from imgcore.model.node import Dir, File, Node, Symlink, Whiteout
 from imgcore.model.path import PathLike, join, normalize, split
@@ -266,7 +266,7 @@ def _resolve(root: Dir, path: bytes, follow: bool) -> Node:
             raise PathError("not a directory", path=path)
         child = node.children.get(name)
         if child is None or isinstance(child, Whiteout):
-            raise PathError("no such path", path=path)
+            raise NoSuchPath("no such path", path=path)
         if follow and isinstance(child, Symlink):
             hops += 1
             if hops > 40:

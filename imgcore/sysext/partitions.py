@@ -4,7 +4,7 @@ By type: the root and the usr partition of the machine's architecture, else of a
 partition of type linux-generic. One that is marked no-auto is passed over, and so is a type that extensions have no use for.
 A hash tree or a signature counts for the file system that it belongs to.
 
-Sources: systemd, src/shared/dissect-image.c: dissect_image; asked by `tests/oracle/test_ddi.py`.
+Sources: systemd, src/shared/dissect-image.c: dissect_image; asked by `tests/oracle/test_sysext_matrix.py`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Final
 
 from imgcore.blob import Blob, SliceBlob
 from imgcore.disk.gpt import GptPartition, read_gpt
+from imgcore.disk.mbr import protective_start
 from imgcore.disk.types import type_of
 
 __all__ = ["DiskPart", "disk_parts"]
@@ -39,6 +40,8 @@ def disk_parts(blob: Blob, architecture: str) -> dict[str, DiskPart]:
 
     Raises Corrupt for a table of which neither copy can be right.
     """
+    if protective_start(blob) is None:
+        return {}
     for sector in _SECTORS:
         gpt = read_gpt(blob, sector=sector)
         if gpt is not None:

@@ -22,6 +22,7 @@ EPOCH = "1000000000"
 VERSIONS = ("257", "262")
 _VERITY = "Verity=data\nVerityMatchKey=root\n"
 _ROOT = "Type=root\nFormat=squashfs\nCopyFiles=/usr\nCopyFiles=/opt\nMinimize=best\n"
+_WIDE = "Type=root\nFormat=squashfs\nCopyFiles=/usr\n"
 _TREE = "Type=root\nFormat=squashfs\nMinimize=best\n"
 _HASH = "Type=root-verity\nVerity=hash\nVerityMatchKey=root\nMinimize=best\n"
 _SIGNATURE = "Type=root-verity-sig\nVerity=signature\nVerityMatchKey=root\n"
@@ -156,6 +157,14 @@ CASES = (
     ),
     Case("unknown-type", {f"{n}.conf": "Type=e6d6d379-f507-44c2-a23c-238f2a3df928\nSizeMinBytes=4K\n" for n in (1, 2)}),
     Case("continued", {"10.conf": "# a comment\n; another\nType=\\\n  home\nLabel = a  b \nSizeMinBytes=4K\n"}),
+    Case("unminimized", {"10-root.conf": _WIDE, "20-home.conf": "Type=home\nSizeMinBytes=64K\n"}),
+    Case("unminimized-max", {"10-root.conf": _WIDE + "SizeMaxBytes=30M\n"}, 900_000),
+    Case(
+        "unminimized-verity",
+        {"10-root.conf": _WIDE + _VERITY, "20-verity.conf": _HASH.replace("Minimize=best\n", "")},
+    ),
+    Case("unminimized-two", {"10-usr.conf": _WIDE.replace("root", "usr").replace("/usr", "/usr:/"), "20-root.conf": _WIDE}),
+    Case("absent", {"10-root.conf": _TREE + "CopyFiles=/usr\nCopyFiles=/nope:/a/b\nCopyFiles=/no:/usr/lib/x\n"}),
     Case("compression", {"10-root.conf": _ROOT + "Compression=zstd\nCompressionLevel=3\n"}),
 )
 
@@ -271,7 +280,9 @@ def compare(case: Case, version: str, top: Path) -> None:
     words = ["repart", "--definitions", str(definitions), "--root", str(tree), "--seed", SEED, "--systemd", version]
     own = run_ours([*words, "--json-style", "pretty", *arguments, str(ours)])
     require_equal(theirs, ours)
-    assert json.loads(own.replace("ours.raw", "theirs.raw")) == json.loads(said)
+    one, two = json.loads(own.replace("ours.raw", "theirs.raw")), json.loads(said)
+    if one != two:
+        raise AssertionError(f"JSON differs: ours {one}, theirs {two}")
 
 
 def compare_ddi(kind: str, signed: bool, version: str, top: Path) -> None:

@@ -95,3 +95,27 @@ def usr_alone(root: Root) -> None:
     usr = image_of(directory / "usr")
     shutil.rmtree(directory)
     (root.extensions / "b.raw").write_bytes(disk([("usr", usr, 0)]))
+
+
+def _patched(root: Root, at: int, data: bytes) -> None:
+    """Put an extension b on a disk, and other bytes into its first sector."""
+    disk_b(root, [("root", 0)])
+    path = root.extensions / "b.raw"
+    whole = bytearray(path.read_bytes())
+    whole[at : at + len(data)] = data
+    path.write_bytes(whole)
+
+
+@case("a disk: no MBR before its table", "ABORT")
+def no_mbr(root: Root) -> None:
+    _patched(root, 0, bytes(512))
+
+
+@case("a disk: an MBR without the partition that stands for the table", "ABORT")
+def unprotected(root: Root) -> None:
+    _patched(root, 450, b"\x83")
+
+
+@case("a disk: a protective partition that begins elsewhere", "a b")
+def protected_elsewhere(root: Root) -> None:
+    _patched(root, 454, b"\x02")

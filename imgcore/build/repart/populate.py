@@ -10,13 +10,14 @@ Source: systemd, src/repart/repart.c: partition_populate_directory, do_copy_file
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
+import os
 from collections.abc import Mapping
 
 from imgcore.build.repart.conf import DefinitionError
 from imgcore.build.repart.definition import Definition
-from imgcore.errors import PathError
+from imgcore.errors import NoSuchPath, PathError
+from imgcore.events import Control, Warned
 from imgcore.model import Dir, Meta, Node, Symlink, Tree
 
 __all__ = ["populate"]
@@ -26,8 +27,11 @@ _NOT_COPIED = {"/proc", "/sys", "/dev", "/run", "/tmp", "/var/tmp"}
 """Directories of which nothing is copied when a whole system is."""
 
 
-def populate(made: Definition, source: Tree, xattrs: Mapping[bytes, bytes], time_ns: int | None) -> Tree:
+def populate(
+    made: Definition, source: Tree, xattrs: Mapping[bytes, bytes], time_ns: int | None, control: Control | None = None
+) -> Tree:
     """Return the tree; `xattrs` are added to the root directory. Raises DefinitionError."""
+    control = control or Control()
     time = 0 if time_ns is None else time_ns
     new = Meta(0o755, mtime_ns=time)
     root: Dir = Dir(_root_meta(made, source, new), {})
@@ -36,8 +40,11 @@ def populate(made: Definition, source: Tree, xattrs: Mapping[bytes, bytes], time
     for path, target in made.copy_files:
         try:
             node = source.lookup(path.encode(), follow=True)
-        except PathError:
-            raise DefinitionError(f"CopyFiles={path}: there is no such file", structure=made.path) from None
+        except NoSuchPath:  # not an error at systemd either: its own definitions copy an /opt that few trees have
+            control.emit(Warned(f"CopyFiles={path}: there is no such file, and nothing is copied", os.fsencode(made.path)))
+            continue
+        except PathError as error:
+            raise DefinitionError(f"CopyFiles={path}: {error}", structure=made.path) from None
         hollow = emptied | _NOT_COPIED if path == "/" else emptied
         kept = _without(node, path if path != "/" else "", wanted, hollow, {})
         if kept is not None:
@@ -63,13 +70,18 @@ def populate(made: Definition, source: Tree, xattrs: Mapping[bytes, bytes], time
 
 
 def _root_meta(made: Definition, source: Tree, new: Meta) -> Meta:
-    """Return the metadata of the root: of the first directory that is copied onto it, but for the owner."""
+    """Return the metadata of the root: of the first directory that is copied onto it, but for the owner.
+
+    Raises DefinitionError for something that is to be copied onto it and is not there.
+    """
     for path, target in made.copy_files:
         if target == "/":
-            with contextlib.suppress(PathError):
+            try:
                 node = source.lookup(path.encode(), follow=True)
-                if isinstance(node, Dir):
-                    return dataclasses.replace(node.meta, uid=0, gid=0)
+            except PathError:
+                raise DefinitionError(f"CopyFiles={path}: there is no such file", structure=made.path) from None
+            if isinstance(node, Dir):
+                return dataclasses.replace(node.meta, uid=0, gid=0)
     return new
 
 

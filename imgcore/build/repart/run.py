@@ -172,8 +172,9 @@ class _Work:
         needs = []
         for number, one in enumerate(self.made):
             content = self._contents[number]
-            known = content is not None and (one.verity != "hash" or one.minimize != "off")
-            size = self.body if number == self._first else content.size if content is not None and known else None
+            # What a partition holds counts with Minimize= only; without it, it has to fit into what the partition gets.
+            known = content is not None and (one.copy_blocks is not None or one.minimize != "off")
+            size = content.size if content is not None and known else None
             needs.append(wanted(one, size, systemd=self.settings.systemd, sector=self.settings.sector))
         total = self.settings.size
         if total is None:
@@ -189,7 +190,13 @@ class _Work:
             path = (
                 one.copy_blocks if self.settings.root is None else os.path.join(self.settings.root, one.copy_blocks.lstrip("/"))
             )
-            self._contents[number] = self._stack.enter_context(FileBlob(path))
+            content = self._stack.enter_context(FileBlob(path))
+            if not content.size or content.size % _COPIED:
+                raise DefinitionError(
+                    f"CopyBlocks=: `{path}` has {content.size} bytes, and has to have whole sectors of {_COPIED}",
+                    structure=one.path,
+                )
+            self._contents[number] = content
             return
         kind = one.file_system
         if kind in (None, "empty"):
@@ -198,7 +205,7 @@ class _Work:
             raise DefinitionError(
                 f"Format={kind}: this file system cannot be made here",
                 structure=one.path,
-                hint=f"known: {', '.join(FORMATS)}, empty",
+                hint=f"known: {', '.join(FORMATS)}, empty{_override(one)}",
             )
         if kind == "vfat" and one.minimize == "off":
             return
@@ -223,7 +230,8 @@ class _Work:
             names = [self._labels[self.made.index(other)] for other in group]
             points = one.mount_points or [_MOUNT_POINTS.get(one.type().role, "")]
             xattrs = validate_xattrs(names, [other.type().guid for other in group], mount_point=points[0])
-        return populate(one, self._source, xattrs, None if self.settings.time is None else self.settings.time * 10**9)
+        time = None if self.settings.time is None else self.settings.time * 10**9
+        return populate(one, self._source, xattrs, time, self.control)
 
     def _hash(self, one: Definition) -> HashTree:
         assert one.match_key is not None
@@ -249,7 +257,11 @@ class _Work:
         if one.type().guid in self.settings.defer:
             return
         if self.settings.signer is None:
-            raise DefinitionError("Verity=signature needs a private key and a certificate", structure=one.path)
+            raise DefinitionError(
+                "Verity=signature needs a private key and a certificate",
+                structure=one.path,
+                hint=f"--private-key and --certificate, or --exclude-partitions {one.type().name}",
+            )
         self._contents[number] = BytesBlob(self.settings.signer.sign(self._hash(one).root).pack())
 
     def _part(self, number: int, where: Placed) -> tuple[DiskPart, MadePart]:
@@ -262,7 +274,11 @@ class _Work:
             )
             content = SinkBlob(home)
         if content is not None and content.size > where.size:
-            raise DefinitionError(f"{content.size} bytes do not fit into the partition of {where.size}", structure=one.path)
+            raise DefinitionError(
+                f"{content.size} bytes do not fit into the partition of {where.size}",
+                structure=one.path,
+                hint="Minimize=best makes it as large as that" if one.minimize == "off" and one.copy_blocks is None else None,
+            )
         tree = self._trees.get(one.match_key) if one.match_key is not None else None
         guid = self._guids[index]
         if tree is not None and one.verity in ("data", "hash") and one.guid is None:
@@ -275,6 +291,13 @@ class _Work:
         return part, MadePart(number, one, label, guid, where.offset, where.size, where.padding, root)
 
 
+def _override(one: Definition) -> str:
+    """Return what to say of the variable that replaces Format= of a partition that has a role."""
+    name = one.type().role.upper().replace("-", "_")
+    return f"; SYSTEMD_REPART_OVERRIDE_FSTYPE_{name}=squashfs replaces Format=" if name else ""
+
+
+_COPIED = 512
 _MOUNT_POINTS = {
     "root": "/",
     "usr": "/usr",

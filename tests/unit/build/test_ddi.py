@@ -81,7 +81,7 @@ def test_every_part_of_a_disk_is_looked_at(tree: Path, tmp_path: Path) -> None:
     report = build_ddi(tree, tmp_path / "hello.raw", DdiSettings(verity=True))
     data = bytearray((tmp_path / "hello.raw").read_bytes())
     root, area = report.parts
-    places = [512 + 20, 1024 + 40, len(data) - 500, root.offset, root.offset + 300, area.offset + 36]
+    places = [450, 454, 510, 512 + 20, 1024 + 40, len(data) - 500, root.offset, root.offset + 300, area.offset + 36]
     for at in places:
         data[at] ^= 4
         disk = read_ddi(BytesBlob(bytes(data)))

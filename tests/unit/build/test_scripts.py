@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from imgcore.build.scripts import Bind, Surroundings, discard, output_of, run_script
+from imgcore.build.scratch import discard
+from imgcore.build.scripts import Bind, Surroundings, output_of, run_script
 from imgcore.errors import Cancelled, SourceError, Unsupported
 from imgcore.events import Control
 from imgcore.model import Device, Dir, File, Symlink, Tree, char_device, directory, file, symlink, tree
@@ -123,7 +124,7 @@ def test_what_a_script_sees(scratch: Path, capfd: pytest.CaptureFixture[str]) ->
 
 @pytest.mark.parametrize(
     "text",
-    ["echo x > /usr/bin/imgcore-was-here", "echo x > /etc/imgcore-was-here", "rm -rf /usr/bin/sh", "chmod 644 /dev/zero"],
+    ["echo x > /usr/bin/imgcore-was-here", "echo x > /etc/ld.so.cache", "rm -rf /usr/bin/sh", "chmod 644 /dev/zero"],
 )
 def test_the_host_is_read_only(scratch: Path, text: str) -> None:
     with pytest.raises(SourceError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import random
+import sys
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ from cryptography.hazmat.primitives.serialization import (  # noqa: E402
 )
 
 from imgcore.build.cms import read_signed_data  # noqa: E402
-from imgcore.build.signing import check_signature, load_certificate, load_signer  # noqa: E402
+from imgcore.build.signing import check_signature, load_certificate, load_signer, require_fingerprint  # noqa: E402
 from imgcore.disk.signature import VeritySignature  # noqa: E402
 from imgcore.errors import Corrupt, ImgcoreError, SourceUnreadable, Unsupported, VerificationFailed  # noqa: E402
 
@@ -80,7 +81,7 @@ def test_signed_attributes(rsa_key) -> None:  # type: ignore[no-untyped-def]
         check_signature(VeritySignature(bytes(32), b"", der), cert)
 
 
-def test_keys_that_are_refused(tmp_path: Path, rsa_key) -> None:  # type: ignore[no-untyped-def]
+def test_keys_that_are_refused(tmp_path: Path, rsa_key, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
     cert = certificate(rsa_key)
     key_path, cert_path = write(tmp_path, rsa_key, cert)
     locked, _ = write(tmp_path, rsa_key, cert, "locked-", b"secret")
@@ -90,6 +91,12 @@ def test_keys_that_are_refused(tmp_path: Path, rsa_key) -> None:  # type: ignore
     _, other_cert = write(tmp_path, another, certificate(another), "other-")
     with pytest.raises(Unsupported, match="PKCS #11"):
         load_signer("pkcs11:token=x", cert_path)
+    monkeypatch.setitem(sys.modules, "cryptography", None)  # the same where it is not installed
+    with pytest.raises(Unsupported, match="PKCS #11"):
+        load_signer("pkcs11:token=x", cert_path)
+    with pytest.raises(Unsupported, match="cryptography"):
+        load_signer(key_path, cert_path)
+    monkeypatch.undo()
     with pytest.raises(Unsupported, match="password"):
         load_signer(locked, cert_path)
     with pytest.raises(Unsupported, match="neither RSA"):
@@ -102,6 +109,15 @@ def test_keys_that_are_refused(tmp_path: Path, rsa_key) -> None:  # type: ignore
         load_certificate(key_path)
     with pytest.raises(SourceUnreadable):
         load_certificate(tmp_path / "none")
+
+
+def test_the_certificate_that_the_partition_names(rsa_key) -> None:  # type: ignore[no-untyped-def]
+    cert = certificate(rsa_key)
+    for said in (b"", cert.fingerprint(hashes.SHA256())):
+        require_fingerprint(VeritySignature(ROOT, said, b""), cert)
+    with pytest.raises(VerificationFailed, match="another certificate") as caught:
+        require_fingerprint(VeritySignature(ROOT, bytes(32), b""), cert)
+    assert caught.value.field == "certificateFingerprint"
 
 
 def test_hostile_der(rsa_key) -> None:  # type: ignore[no-untyped-def]

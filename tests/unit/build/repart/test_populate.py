@@ -8,6 +8,7 @@ from imgcore.blob import BytesBlob
 from imgcore.build.repart.conf import DefinitionError
 from imgcore.build.repart.definition import Definition
 from imgcore.build.repart.populate import populate
+from imgcore.events import Control, Warned
 from imgcore.model import Dir, File, Meta, Node, Tree
 
 
@@ -53,9 +54,18 @@ def test_what_is_wrong() -> None:
     source = tree(a_x="1", f="2")
     for one, said in (
         (Definition("d", copy_files=[("/no", "/")]), "there is no such file"),
+        (Definition("d", copy_files=[("/f/x", "/y")]), "not a directory"),
         (Definition("d", copy_files=[("/f", "/")]), "only a directory"),
         (Definition("d", copy_files=[("/f", "/g"), ("/a", "/g/a")]), "is not a directory"),
         (Definition("d", symlinks=[("/no/l", "t")]), "there is no directory /no"),
     ):
         with pytest.raises(DefinitionError, match=said):
             populate(one, source, {}, None)
+
+
+def test_what_is_not_there_is_warned_of_and_passed_over() -> None:
+    said: list[str] = []
+    control = Control(lambda event: said.append(event.message) if isinstance(event, Warned) else None)
+    made = populate(Definition("d", copy_files=[("/no", "/a/b"), ("/f", "/g")]), tree(a_x="1", f="2"), {}, None, control)
+    assert [path for path, _ in made.walk()] == [b"/", b"/g"]
+    assert said == ["CopyFiles=/no: there is no such file, and nothing is copied"]

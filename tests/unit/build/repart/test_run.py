@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from pathlib import Path
 
@@ -50,3 +51,35 @@ def test_file_systems_that_a_type_implies_are_refused(tmp_path: Path, text: str)
     with pytest.raises(DefinitionError, match=r"swap|ext4"):
         make(tmp_path, text)
     assert not (tmp_path / "disk.raw").exists()
+
+
+def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
+    big = tmp_path / "tree/EFI/big"
+    big.parent.mkdir(parents=True)
+    big.write_bytes(bytes(range(256)) * 40 + os.urandom(3_000_000))
+    with pytest.raises(DefinitionError, match="do not fit into the partition") as caught:
+        make(tmp_path, "Type=root\nFormat=squashfs\nCopyFiles=/EFI\n")
+    assert "Minimize=best" in str(caught.value.hint)
+    make(tmp_path, "Type=root\nFormat=squashfs\nCopyFiles=/EFI\nSizeMinBytes=4M\n")
+
+
+@pytest.mark.parametrize("size", [0, 1000])
+def test_blocks_that_are_no_sectors_are_refused(tmp_path: Path, size: int) -> None:
+    (tmp_path / "blocks").write_bytes(b"x" * size)
+    with pytest.raises(DefinitionError, match="whole sectors"):
+        make(tmp_path, f"Type=root\nCopyBlocks={tmp_path}/blocks\n")
+
+
+def test_refusals_say_what_helps(tmp_path: Path) -> None:
+    with pytest.raises(DefinitionError) as caught:
+        make(tmp_path, "Type=root\nFormat=erofs\nCopyFiles=/EFI\n")
+    assert "SYSTEMD_REPART_OVERRIDE_FSTYPE_ROOT" in str(caught.value.hint)
+    verity = "Minimize=best\nVerityMatchKey=a\n"
+    with pytest.raises(DefinitionError) as caught:
+        make(
+            tmp_path,
+            f"Type=root\nFormat=squashfs\nCopyFiles=/EFI\nVerity=data\n{verity}",
+            f"Type=root-verity\nVerity=hash\n{verity}",
+            "Type=root-verity-sig\nVerity=signature\nVerityMatchKey=a\n",
+        )
+    assert "--exclude-partitions root-x86-64-verity-sig" in str(caught.value.hint)
