@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, Literal, TypeAlias
 
 from imgcore.build.extensions import extension_name
-from imgcore.errors import MergeConflict, PathError, show
+from imgcore.errors import MergeConflict, show
 from imgcore.events import Control, Warned
 from imgcore.model import Dir, File, Tree
 from imgcore.sysext.chase import directory_at
@@ -32,7 +32,7 @@ def ddi_tree(
     """Return what of `tree` goes into an image of this kind called `file_name`.
 
     `marks` are the labels and types of the partition and those that belong to it, for `validate_xattrs`. Raises MergeConflict
-    without the release file that the kind asks for, PathError where nothing would be in the image.
+    without the release file that the kind asks for, and where nothing would be in the image.
     """
     if kind != "portable":
         wanted = [path.strip(b"/") for path in KINDS[kind].hierarchies]
@@ -43,7 +43,7 @@ def ddi_tree(
         kept = {name: node for name, node in tree.root.children.items() if name in wanted}
         tree = tree.with_root(dataclasses.replace(tree.root, children=kept))
     if not tree.root.children:
-        raise PathError("nothing of the tree goes into the image", hint="the tree is the root of what will be merged")
+        raise MergeConflict("nothing of the tree goes into the image", hint="the tree is the root of what will be merged")
     _require_release(tree, kind, file_name, control)
     if marks is None:
         return tree

@@ -16,6 +16,7 @@ from imgcore.build.source import open_source
 from imgcore.errors import VerificationFailed
 from imgcore.events import Control
 from imgcore.formats import deb, rpm
+from imgcore.formats.rpm.layout import SigTag
 from imgcore.formats.rpm.package import PackageFile
 from imgcore.limits import Limits
 from imgcore.model import Accounts, Device, Dir, File, Symlink, diff
@@ -238,7 +239,10 @@ def test_check_agrees_with_rpm(built: Path, tmp_path: Path) -> None:
     chance = random.Random(len(data))
     with rpm.open_image(FileBlob(built)) as image:
         begin, end = image.header.start, image.header.end
-    for at in [chance.randrange(begin, len(data)) for _ in range(12)] + [begin + 100, end + 5, len(data) - 1]:
+        sizes = range(image.signature.place(SigTag.SIZE), image.signature.place(SigTag.SIZE) + 4)
+        signature = [at for at in range(image.signature.start, image.signature.end) if at not in sizes]  # which rpm passes over
+    places = [*chance.sample(signature, 25), *range(image.signature.end - 16, image.signature.end), begin + 100, end + 5]
+    for at in [*places, *(chance.randrange(begin, len(data)) for _ in range(12)), len(data) - 1]:
         changed = bytearray(data)
         changed[at] ^= 1 << chance.randrange(8)
         path = tmp_path / "changed.rpm"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Iterator
 
@@ -10,6 +11,7 @@ from imgcore.errors import Corrupt, FormatError, NotThisFormat, PathError
 from imgcore.events import Control
 from imgcore.formats.archive import finding_of
 from imgcore.formats.base import Finding
+from imgcore.formats.deb.layout import members
 from imgcore.formats.deb.reader import DebImage
 from imgcore.limits import Limits
 from imgcore.model import File
@@ -27,6 +29,11 @@ def check_blob(blob: Blob, limits: Limits, control: Control) -> Iterator[Finding
     except FormatError as error:
         yield finding_of(error, "control" if isinstance(error, Corrupt) else "unsupported")
         return
+    try:
+        for _ in members(blob):
+            pass
+    except Corrupt as error:  # behind what is a package: dpkg does not look there
+        yield dataclasses.replace(finding_of(error, "behind"), severity="warning", fatal=False)
     try:
         try:
             tree = image.tree

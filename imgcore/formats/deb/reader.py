@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import threading
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ __all__ = ["DebImage", "open_image"]
 
 _STREAMS = {b"": None, b".gz": "gzip", b".xz": "xz", b".zst": "zstd", b".bz2": "bzip2", b".lzma": "lzma"}
 _CHUNK = 256 << 10
+_WANTED = 3
 
 
 def open_image(blob: Blob, limits: Limits | None = None) -> DebImage:
@@ -46,8 +48,7 @@ class DebImage(BlobImage):
         self._data: TarImage | ImgcoreError | None = None
         self._spools: list[Spool] = []
         self._closed = False
-        self.members = list(members(blob))
-        self._require_order()
+        self.members = self._first_three()
         try:
             self.control: Tree = self._tar(self.members[1], b"control.tar").tree
             self.package: Package = read_package(self.control, limits)
@@ -56,8 +57,22 @@ class DebImage(BlobImage):
             self._close_spools()
             raise
 
-    def _require_order(self) -> None:
-        first = self.members[0] if self.members else None
+    def _first_three(self) -> list[Member]:
+        """Return the members that a package has; what is behind them nobody reads, as with dpkg. Raises as `open_image`."""
+        found: list[Member] = []
+        for one in members(self.blob):
+            if not found:
+                self._require_version(one)
+            elif one.name.startswith(b"_"):
+                continue
+            found.append(one)
+            if len(found) == _WANTED:
+                return found
+        if not found:
+            self._require_version(None)
+        raise Corrupt("package without control.tar and data.tar", offset=found[0].offset, structure="ar")
+
+    def _require_version(self, first: Member | None) -> None:
         if first is None or first.name != b"debian-binary":
             raise NotThisFormat("an ar archive, but no Debian package", offset=len(AR_MAGIC), structure="ar", field="ar_name")
         version = self.blob.read_at(first.data, min(first.size, 16))
@@ -65,9 +80,6 @@ class DebImage(BlobImage):
             raise Unsupported(
                 "Debian package of another version", offset=first.data, structure="debian-binary", found=show(version.strip())
             )
-        self.members = [self.members[0], *(one for one in self.members[1:] if not one.name.startswith(b"_"))]
-        if len(self.members) < 3:
-            raise Corrupt("package without control.tar and data.tar", offset=first.offset, structure="ar")
 
     def _find_data(self) -> Member:
         member = self.members[2]
@@ -155,9 +167,10 @@ class DebImage(BlobImage):
     def layout(self) -> Iterator[LayoutItem]:
         """Yield the members of the ar archive."""
         yield LayoutItem(0, len(AR_MAGIC), "magic", "")
-        for member in members(self.blob):
-            yield LayoutItem(member.offset, ArHeader.SIZE, "ArHeader", show(member.name))
-            yield LayoutItem(member.data, member.size, "content", "")
+        with contextlib.suppress(Corrupt):  # of what is behind the package; `check` tells
+            for member in members(self.blob):
+                yield LayoutItem(member.offset, ArHeader.SIZE, "ArHeader", show(member.name))
+                yield LayoutItem(member.data, member.size, "content", "")
 
     def check(self, control: Control | None = None) -> Iterator[Finding]:
         """Yield every violation of the format's rules."""

@@ -1,7 +1,8 @@
 """Reads a header of an RPM package: tags and their values, which are decoded when they are asked for.
 
-Entries are checked when the header is opened: their types, that their values lie inside of the store, that no tag comes
-twice. Strings end in the store, at the latest where the values of another entry begin: rpm takes no overlaps either.
+Entries are checked when the header is opened, as rpm checks them (lib/header.c: hdrblobVerifyInfo): their types, that their
+values lie inside of the store, one behind the other, that no tag comes twice. Strings end in the store, at the latest where the
+values of another entry begin.
 """
 
 from __future__ import annotations
@@ -23,6 +24,17 @@ _CODES: Final = {Kind.CHAR: "B", Kind.INT8: "B", Kind.INT16: "H", Kind.INT32: "I
 _TEXTS: Final = frozenset((Kind.STRING, Kind.STRING_ARRAY, Kind.I18NSTRING))
 _VALUE_COST: Final = 64  # bytes that one decoded value takes
 _NAMES: Final = {False: {int(tag): tag.name for tag in Tag}, True: {int(tag): tag.name for tag in SigTag}}
+_LEAST_TAG: Final = 100
+_MOST_TAG: Final = 0x7FFFFFFF
+_SIGNATURE_VALUES: Final[dict[int, tuple[Kind, int]]] = {  # rpm, lib/rpmvs.c: rpmvfytags
+    SigTag.SIZE: (Kind.INT32, 1),
+    SigTag.LONGSIZE: (Kind.INT64, 1),
+    SigTag.PAYLOADSIZE: (Kind.INT32, 1),
+    SigTag.LONGARCHIVESIZE: (Kind.INT64, 1),
+    SigTag.MD5: (Kind.BIN, 16),
+    SigTag.SHA1: (Kind.STRING, 1),
+    SigTag.SHA256: (Kind.STRING, 1),
+}
 _REGIONS: Final = range(61, 64)  # entries that tell of the header as a whole
 
 
@@ -43,10 +55,12 @@ class Header:
         self.name = "signature header" if signature else "header"
         self.start = start
         self._signature = signature
+        self._region = SigTag.HEADERSIGNATURES if signature else Tag.HEADERIMMUTABLE
         self._limits = limits
         self._held = 0
+        self._used = 0  # where the values of the last entry end that was looked at
         head = blob.read_at(start, HeaderIntro.SIZE)
-        if head[:4] != HEADER_MAGIC:
+        if head[:8] != HEADER_MAGIC + bytes(4):
             if not signature:
                 raise Corrupt("no header where one has to be", offset=start, structure="HeaderIntro", field="magic")
             raise NotThisFormat("not an RPM package: no signature header", offset=start, structure="HeaderIntro", field="magic")
@@ -70,6 +84,7 @@ class Header:
         for number in range(intro.il):
             self._add(index, number)
         self._starts = sorted({entry.offset for entry in self.entries.values()} | {intro.dl})
+        self._require_region(index)
 
     def _add(self, index: bytes, number: int) -> None:
         at = number * IndexEntry.SIZE
@@ -77,14 +92,21 @@ class Header:
         place = self.start + HeaderIntro.SIZE + at
         kind, problem = Kind(entry.type), None
         width = _WIDTHS.get(kind, 1)
+        is_region = number == 0 and entry.tag == self._region
         if entry.tag in self.entries:
             problem = "tag", "tag comes twice"
+        elif not (is_region or _LEAST_TAG <= entry.tag <= _MOST_TAG):
+            problem = "tag", "no such tag"
+        elif not is_region and entry.offset < self._used:
+            problem = "offset", "value lies before the end of the one before it"
         elif not 0 <= entry.offset < len(self._data):
             problem = "offset", "value lies outside of the header"
         elif width in (2, 4, 8) and entry.offset % width:
             problem = "offset", "number is not aligned"
         elif not entry.count or (kind == Kind.STRING and entry.count != 1):
             problem = "count", "no such number of values"
+        elif self._signature and _SIGNATURE_VALUES.get(entry.tag, (kind, entry.count)) != (kind, entry.count):
+            problem = "type", "value of another type or number"
         elif kind != Kind.NULL and entry.count * width > len(self._data) - entry.offset:
             problem = "count", "values do not fit into the header"
         if problem is not None:
@@ -98,6 +120,29 @@ class Header:
                 allowed=f"a header of {len(self._data)} bytes",
             )
         self.entries[entry.tag] = entry
+        if not is_region:
+            self._used = entry.offset + entry.count * width
+
+    def _require_region(self, index: bytes) -> None:
+        """Raise Corrupt where the first entry says that a part of the header belongs together, and its trailer does not.
+
+        Of a main header that part is all of it. Source: rpm, lib/header.c: hdrblobVerifyRegion.
+        """
+        own = self._region
+        first = IndexEntry.unpack_unchecked(index)
+        if first.tag != own:
+            return
+        if (first.type, first.count) != (Kind.BIN, IndexEntry.SIZE):
+            raise self.wrong(own, "region of another type", found=f"{Kind(first.type).name} {first.count}", allowed="BIN 16")
+        trailer = IndexEntry.unpack_unchecked(self._data, first.offset)
+        tags = (own, Tag.HEADERIMAGE) if self._signature else (own,)  # as old packages have it
+        if trailer.tag not in tags or (trailer.type, trailer.count) != (Kind.BIN, IndexEntry.SIZE):
+            raise self.wrong(own, "region without its trailer", found=f"tag {trailer.tag}, type {trailer.type}")
+        entries, rest = divmod(-trailer.offset, IndexEntry.SIZE)
+        size, most = first.offset + IndexEntry.SIZE, len(index) // IndexEntry.SIZE
+        if rest or not 0 <= entries <= most or (not self._signature and (entries, size) != (most, len(self._data))):
+            found, allowed = f"{entries} entries, {size} bytes", f"{most} entries, {len(self._data)} bytes"
+            raise self.wrong(own, "region is not the header", found=found, allowed=allowed)
 
     def tag_name(self, tag: int) -> str:
         """Return what rpm calls a tag."""

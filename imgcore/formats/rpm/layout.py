@@ -93,6 +93,7 @@ class Kind(IntEnum):
 class SigTag(IntEnum):
     """Tags of the signature header that are read."""
 
+    HEADERSIGNATURES = 62
     SHA1 = 269
     LONGSIZE = 270
     LONGARCHIVESIZE = 271
@@ -106,6 +107,7 @@ class SigTag(IntEnum):
 class Tag(IntEnum):
     """Tags of the main header that are read."""
 
+    HEADERIMAGE = 61
     HEADERIMMUTABLE = 63
     NAME = 1000
     VERSION = 1001

@@ -136,7 +136,7 @@ def test_what_is_refused(tree: Path, tmp_path: Path) -> None:
     with pytest.raises(MergeConflict, match="neither an os-release nor"):
         (tree / RELEASE).unlink()
         build_ddi(tree, tmp_path / "hello.raw", DdiSettings(kind="portable"))
-    with pytest.raises(PathError, match="nothing of the tree"):
+    with pytest.raises(MergeConflict, match="nothing of the tree"):
         build_ddi(tree / "opt", tmp_path / "hello.raw", DdiSettings())
     assert not list(tmp_path.glob("*.raw"))
     (tmp_path / "hello.raw").write_text("old")

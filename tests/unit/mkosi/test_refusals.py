@@ -25,6 +25,8 @@ CASES = {
     "MinimumVersion": ("[Config]\nMinimumVersion=26\n[Output]\nFormat=tar\n", 2),
     "ConfigureScripts": ("[Config]\nConfigureScripts=f\n", 2),
     "ManifestFormat": ("[Output]\nManifestFormat=json\n", 2),
+    "ImageId": ("[Output]\nFormat=tar\nImageId=a/b\n", 3),
+    "ImageVersion": ("[Output]\nFormat=sysext\nImageId=a\nImageVersion=1/2\n", 4),
     "CompressOutput": ("[Output]\nFormat=tar\nCompressOutput=lz4\n", 3),
     "RemovePackages": ("[Content]\nRemovePackages=a\n", 2),
     "SyncScripts": ("[Content]\nSyncScripts=f\n", 2),

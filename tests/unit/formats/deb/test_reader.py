@@ -105,6 +105,15 @@ BROKEN: dict[str, tuple[bytes, type[FormatError], str]] = {
 }
 
 
+@pytest.mark.parametrize("junk", [b"x", bytes(100), b"junk" * 50, ar(("more", b"x" * 90))[8:-50]])
+def test_what_is_behind_the_package_is_warned_of(junk: bytes) -> None:
+    image = package() + junk
+    with opened(image) as one:
+        assert b"/usr/bin/a" in one.tree
+        assert len(list(one.layout())) == len(list(opened(package()).layout()))
+    assert [(found.rule, found.severity) for found in findings(image)] == [("behind", "warning")]
+
+
 @pytest.mark.parametrize("case", BROKEN)
 def test_broken(case: str) -> None:
     image, kind, message = BROKEN[case]
