@@ -44,6 +44,7 @@ from imgcore.values import value_class
 __all__ = ["DdiReport", "DdiSettings", "RepartVersion", "build_ddi", "labels"]
 
 RepartVersion: TypeAlias = Literal[257, 262]
+_SUFFIXES: Final = (b".roothash", b".roothash.p7s", b".verity")
 _SECTORS: Final = (512, 1024, 2048, 4096)
 
 
@@ -163,6 +164,7 @@ def build_ddi(
             policy=policy,
             exclude=exclude,
             transforms=(change,),
+            outputs=[dest, *_companions(os.fsencode(dest).removesuffix(b".raw"), types)],
             engine=engine,
             limits=limits,
             stdin=stdin,
@@ -190,7 +192,7 @@ def build_ddi(
 def _warn_of_strangers(dest: AnyPath, made: Sequence[bytes], control: Control) -> None:
     """Warn of files beside the image that systemd would take for its own, and that were not made with it."""
     stem = os.fsencode(dest).removesuffix(b".raw")
-    for suffix in (b".roothash", b".roothash.p7s", b".usrhash", b".usrhash.p7s", b".verity"):
+    for suffix in (*_SUFFIXES, b".usrhash", b".usrhash.p7s"):
         if stem + suffix not in made and os.path.exists(stem + suffix):
             control.emit(Warned("lies beside the image, and systemd will hold the image to it", stem + suffix))
 
@@ -248,6 +250,11 @@ def _write_disk(
         parts.append(DiskPart(kind, label, guid, attributes, placed.offset, placed.size, content))
     finish_disk(sink, body, parts, total=total, sector=settings.sector, disk_guid=disk_uuid(seed), control=control)
     return parts
+
+
+def _companions(stem: bytes, types: Sequence[PartitionType]) -> list[bytes]:
+    """Return the paths of all that may be made beside the image."""
+    return [stem + suffix for suffix in _SUFFIXES] + [stem + b"." + one.name.encode() + b".raw" for one in types]
 
 
 def _beside(

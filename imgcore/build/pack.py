@@ -93,6 +93,7 @@ def pack(
     mounts: Mounts = "cross",
     dereference: bool = False,
     offset: int | None = None,
+    outputs: Sequence[AnyPath] = (),
     engine: EngineName = "auto",
     force: bool = False,
     sync: bool = True,
@@ -111,6 +112,7 @@ def pack(
     files of a source that is a manifest. `mounts` and `dereference` are for sources that are directories, as in `scan`;
     other sources are dereferenced inside their own tree.
     `offset` writes the image into the file `dest` from that byte on, in place: what is before it stays.
+    `outputs` are files that will be replaced too: like `dest` they are left out where they lie inside of a source.
     `cache` is a directory, a URL, or another store, of compressed blocks: what it has is not compressed again, what it has
     not is added; a cache that cannot be used is warned of, never an error. `base` is an older image, whose blocks are taken
     over where it was written with the same settings; otherwise there is a warning. The image does not depend on either.
@@ -124,7 +126,7 @@ def pack(
     options = kind.options_for(_name_of(dest)) if options is None else options
     globs = Globs(exclude)
     worker = get_engine(engine)
-    skip = _look_at_target(dest, force, offset)
+    skip = _look_at_target(dest, force, offset) + [place for path in outputs for place in _place_of(os.fsencode(path))]
     with contextlib.ExitStack() as stack:
         store = None if cache is None else stack.enter_context(_store(cache, control))
         if store is not None:
@@ -155,10 +157,7 @@ def _places_of(store: BlockStore) -> list[tuple[int, int, bytes]]:
     for one in getattr(store, "stores", (store,)):
         path = getattr(one, "path", None)
         if isinstance(path, bytes):
-            whole = os.path.realpath(path)
-            with contextlib.suppress(OSError):
-                place = os.stat(os.path.dirname(whole))
-                found.append((place.st_dev, place.st_ino, os.path.basename(whole)))
+            found += _place_of(path)
     return found
 
 
@@ -252,7 +251,14 @@ def _look_at_target(dest: object, force: bool, offset: int | None) -> list[tuple
         behind = stat.S_ISREG(found.st_mode) and offset is not None and found.st_size <= offset
         if not force and not behind:
             raise TargetExists("target exists", path=path, hint="--force replaces it")
-        whole = os.path.realpath(path)
+        return _place_of(path)
+    return []
+
+
+def _place_of(path: bytes) -> list[tuple[int, int, bytes]]:
+    """Return the name of something, as `scan` takes it to leave it out; none where its directory cannot be looked at."""
+    whole = os.path.realpath(path)
+    with contextlib.suppress(OSError):
         place = os.stat(os.path.dirname(whole))
         return [(place.st_dev, place.st_ino, os.path.basename(whole))]
     return []

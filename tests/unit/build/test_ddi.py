@@ -151,6 +151,15 @@ def test_a_release_file_of_another_name_is_warned_of(tree: Path, tmp_path: Path)
     assert any("extension-release.other" in event.message for event in events if isinstance(event, Warned))
 
 
+def test_an_older_image_inside_of_the_tree_is_left_out(tree: Path, tmp_path: Path) -> None:
+    dest, settings = tree / "usr/hello.raw", DdiSettings(verity=True, split=True, seed=SEED)
+    build_ddi(tree, dest, settings)
+    assert (tree / "usr/hello.roothash").exists()
+    build_ddi(tree, dest, settings, force=True)
+    with open_source(dest) as opened:
+        assert [name for name in opened.tree["/usr"].children if name.startswith(b"hello")] == []  # type: ignore[union-attr]
+
+
 def test_labels_are_numbered() -> None:
     root = type_by_name("root", "arm64")
     assert labels([root, type_by_name("home"), root, root]) == ["root-arm64", "home", "root-arm64-2", "root-arm64-3"]
