@@ -53,8 +53,8 @@ class DdiSettings:
     """What a DDI is to be.
 
     `kind` says which files go in; `architecture` is systemd's name; `systemd` the version whose layout is made. `signer` needs
-    `verity`. `seed` None: one that follows from the file system. `split` writes each partition, the root hash and its
-    signature to files beside the disk; `bare` writes no disk. Raises ValueError for a sector that is not 512, 1024, 2048 or
+    `verity`. `seed` None: one that follows from the file system. `split` writes each partition to a file
+    beside the disk, and with `sidecars` the root hash and its signature; `bare` writes no disk. Raises ValueError for a sector that is not 512, 1024, 2048 or
     4096 bytes, for a name of an architecture that systemd does not have, and for a signer without verity.
     """
 
@@ -67,6 +67,7 @@ class DdiSettings:
     sector: int = 512
     split: bool = False
     bare: bool = False
+    sidecars: bool = True
 
     def __post_init__(self) -> None:
         if self.sector not in _SECTORS:
@@ -269,7 +270,7 @@ def _beside(
         whole = SinkBlob(sink)
         for part in parts:
             yield stem + b"." + part.kind.name.encode() + b".raw", SliceBlob(whole, part.offset, part.size)
-    if not (settings.split or settings.bare):
+    if not (settings.bare or (settings.split and settings.sidecars)):
         return
     if tree is not None:
         if settings.bare:

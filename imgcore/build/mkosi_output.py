@@ -132,6 +132,7 @@ def _write_disk(tree: Tree, image: Image, path: Path, how: Writing, control: Con
             systemd=how.systemd,
             sector=image.number("SectorSize") or 512,
             split=split,
+            sidecars=False,
         )
     except ValueError as error:
         raise Unsupported(str(error)) from None
