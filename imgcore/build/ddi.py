@@ -28,7 +28,7 @@ from imgcore.build.signing import Signer
 from imgcore.build.source import AnyPath
 from imgcore.disk.placing import GRAIN, Wanted, auto_size, place
 from imgcore.disk.seeds import disk_uuid, file_system_uuid, partition_uuid, verity_salt, verity_uuid
-from imgcore.disk.signature import SIGNATURE_BYTES, VeritySignature
+from imgcore.disk.signature import SIGNATURE_BYTES, VeritySignature, signature_size
 from imgcore.disk.types import PartitionType, type_by_name
 from imgcore.disk.verity import HashTree, VerityOptions, hash_tree
 from imgcore.engine import Engine, get_engine
@@ -53,9 +53,9 @@ class DdiSettings:
     """What a DDI is to be.
 
     `kind` says which files go in; `architecture` is systemd's name; `systemd` the version whose layout is made. `signer` needs
-    `verity`. `seed` None: one that follows from the file system. `split` writes each partition to a file
-    beside the disk, and with `sidecars` the root hash and its signature; `bare` writes no disk. Raises ValueError for a sector that is not 512, 1024, 2048 or
-    4096 bytes, for a name of an architecture that systemd does not have, and for a signer without verity.
+    `verity`. `seed` None: one that follows from the file system. `split` writes each partition to a file beside the disk, and
+    with `sidecars` the root hash and its signature; `bare` writes no disk. Raises ValueError for a sector that is not 512,
+    1024, 2048 or 4096 bytes, for a name of an architecture that systemd does not have, and for a signer without verity.
     """
 
     kind: DdiKind = "sysext"
@@ -269,7 +269,10 @@ def _beside(
     if settings.split:
         whole = SinkBlob(sink)
         for part in parts:
-            yield stem + b"." + part.kind.name.encode() + b".raw", SliceBlob(whole, part.offset, part.size)
+            size = part.size
+            if part.kind.is_signature and settings.systemd >= 262 and part.content is not None:
+                size = signature_size(part.content)
+            yield stem + b"." + part.kind.name.encode() + b".raw", SliceBlob(whole, part.offset, size)
     if not (settings.bare or (settings.split and settings.sidecars)):
         return
     if tree is not None:

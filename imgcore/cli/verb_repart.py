@@ -217,8 +217,9 @@ def _expander(architecture: str, tree: Tree | None) -> Callable[[str], str]:
 
 def _show(run: Run, parts: Sequence[MadePart], dest: str, values: dict[str, Any]) -> None:
     shown = [part.values(dest) for part in parts]
-    if any("roothash" in one for one in shown):  # a column that one has, all have
-        shown = [{**one, "roothash": one.get("roothash")} for one in shown]
+    for name in ("roothash", "split_path"):  # a column that one has, all have
+        if any(name in one for one in shown):
+            shown = [{**one, name: one.get(name)} for one in shown]
     if values["json_style"] != "off":
         style: dict[str, Any] = (
             {"indent": "\t", "separators": (",", " : ")} if values["json_style"] == "pretty" else {"separators": (",", ":")}

@@ -17,7 +17,7 @@ from imgcore.blob import Blob
 from imgcore.errors import Corrupt
 from imgcore.values import value_class
 
-__all__ = ["SIGNATURE_BYTES", "VeritySignature", "read_signature"]
+__all__ = ["SIGNATURE_BYTES", "VeritySignature", "read_signature", "signature_size"]
 
 SIGNATURE_BYTES: Final = 16384
 """The size of a signature partition, as systemd-repart makes it."""
@@ -65,6 +65,11 @@ def read_signature(blob: Blob) -> VeritySignature:
         _hex(said, "certificateFingerprint", (32, 32)) if "certificateFingerprint" in said else b"",
         _base64(said, "signature"),
     )
+
+
+def signature_size(blob: Blob) -> int:
+    """Return how many bytes of a signature partition are its text: zeros fill it up."""
+    return len(blob.read_at(0, min(blob.size, _MOST)).rstrip(b"\0"))
 
 
 def _hex(said: dict[str, object], name: str, bounds: tuple[int, int]) -> bytes:

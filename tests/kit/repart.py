@@ -164,6 +164,18 @@ CASES = (
         {"10-root.conf": _WIDE + _VERITY, "20-verity.conf": _HASH.replace("Minimize=best\n", "")},
     ),
     Case("unminimized-two", {"10-usr.conf": _WIDE.replace("root", "usr").replace("/usr", "/usr:/"), "20-root.conf": _WIDE}),
+    Case(
+        "split",
+        {
+            "10-root.conf": _ROOT + _VERITY + "SplitName=%t\n",
+            "20-verity.conf": _HASH + "SplitName=%T.%n%%\n",
+            "30-sig.conf": _SIGNATURE + "SplitName=sig-%t\n",
+            "40-home.conf": "Type=home\nSizeMinBytes=64K\nSizeMaxBytes=64K\n",
+            "50-usr.conf": _WIDE.replace("root", "usr") + "SizeMinBytes=2M\nSplitName=%U\n",
+        },
+        arguments=("--private-key=@key", "--certificate=@cert", "--split=yes"),
+    ),
+    Case("split-without-names", {"10-root.conf": _ROOT}, arguments=("--split=yes",)),
     Case("absent", {"10-root.conf": _TREE + "CopyFiles=/usr\nCopyFiles=/nope:/a/b\nCopyFiles=/no:/usr/lib/x\n"}),
     Case("compression", {"10-root.conf": _ROOT + "Compression=zstd\nCompressionLevel=3\n"}),
 )
@@ -280,7 +292,10 @@ def compare(case: Case, version: str, top: Path) -> None:
     words = ["repart", "--definitions", str(definitions), "--root", str(tree), "--seed", SEED, "--systemd", version]
     own = run_ours([*words, "--json-style", "pretty", *arguments, str(ours)])
     require_equal(theirs, ours)
-    one, two = json.loads(own.replace("ours.raw", "theirs.raw")), json.loads(said)
+    for part in top.glob("theirs.*.raw"):
+        require_equal(part, top / part.name.replace("theirs.", "ours."))
+    assert len(list(top.glob("theirs.*.raw"))) == len(list(top.glob("ours.*.raw")))
+    one, two = json.loads(own.replace(f"{top}/ours.", f"{top}/theirs.").replace("ours.raw", "theirs.raw")), json.loads(said)
     if one != two:
         raise AssertionError(f"JSON differs: ours {one}, theirs {two}")
 

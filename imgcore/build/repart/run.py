@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import uuid
 from collections.abc import Mapping, Sequence
 
@@ -27,6 +28,7 @@ from imgcore.build.signing import Signer
 from imgcore.build.source import AnyPath
 from imgcore.disk.placing import GRAIN, Placed, auto_size, place
 from imgcore.disk.seeds import disk_uuid, verity_salt, verity_uuid
+from imgcore.disk.signature import signature_size
 from imgcore.disk.verity import HashTree, VerityOptions, hash_tree
 from imgcore.engine import get_engine
 from imgcore.events import Control
@@ -57,7 +59,10 @@ class RepartSettings:
 
 @value_class(eq=False)
 class MadePart:
-    """A partition that was made, or would be: `number` from 1, `root` the root hash of the set that it belongs to."""
+    """A partition that was made, or would be: `number` from 1, `root` the root hash of the set that it belongs to.
+
+    `is_split` says that it has a file of its own too, where its definition names one.
+    """
 
     number: int
     definition: Definition
@@ -67,6 +72,7 @@ class MadePart:
     size: int
     padding: int
     root: bytes | None
+    is_split: bool = False
 
     def values(
         self,
@@ -92,7 +98,19 @@ class MadePart:
             found["drop-in_files"] = [os.path.abspath(path) for path in self.definition.drop_ins]
         if self.root is not None:
             found["roothash"] = self.root.hex()
+        if self.is_split and self.definition.split_name is not None:
+            found["split_path"] = os.path.abspath(self.split_path(dest))
         return found
+
+    def split_path(self, dest: str) -> str:
+        """Return the path of the partition's own file. Raises DefinitionError for a SplitName= that gives no file's name."""
+        one = self.definition
+        kind = one.type()
+        known = {"%": "%", "t": kind.name, "T": kind.guid.hex, "U": self.guid.hex, "n": str(self.number - 1)}
+        name = re.sub("%([%tTUn])", lambda match: known[match[1]], one.split_name or "")
+        if "/" in name:
+            raise DefinitionError(f"SplitName= gives `{name}`, which is no name of a file", structure=one.path)
+        return f"{dest.removesuffix('.raw')}.{name}.raw"
 
 
 def repart(
@@ -129,9 +147,9 @@ def repart(
             control=work.control,
         )
         if settings.split and dest is not None:
-            for path, part in _splits(os.fsencode(dest), [(one, shown) for one, shown in parts]):
-                other = stack.enter_context(open_sink(path, replace=force, sync=sync))
-                for data in read_chunks(SliceBlob(SinkBlob(sink), part.offset, part.size)):
+            for path, part, size in _splits(os.fsdecode(dest), parts, settings.systemd):
+                other = stack.enter_context(open_sink(os.fsencode(path), replace=force, sync=sync))
+                for data in read_chunks(SliceBlob(SinkBlob(sink), part.offset, size)):
                     other.append(data)
     return [shown for _, shown in parts]
 
@@ -288,7 +306,8 @@ class _Work:
         filled = None if index == self._first else content if content is not None else BytesBlob(b"")
         part = DiskPart(one.type(), label, guid, marks, where.offset, where.size, filled)
         root = None if tree is None else tree.root
-        return part, MadePart(number, one, label, guid, where.offset, where.size, where.padding, root)
+        shown = MadePart(number, one, label, guid, where.offset, where.size, where.padding, root, self.settings.split)
+        return part, shown
 
 
 def _override(one: Definition) -> str:
@@ -310,19 +329,17 @@ _MOUNT_POINTS = {
 }
 
 
-def _splits(dest: bytes, parts: Sequence[tuple[DiskPart, MadePart]]) -> list[tuple[bytes, DiskPart]]:
-    """Return the path of each partition's own file. Raises DefinitionError for two of one name."""
-    stem = dest.removesuffix(b".raw")
-    found: dict[bytes, DiskPart] = {}
+def _splits(dest: str, parts: Sequence[tuple[DiskPart, MadePart]], systemd: int) -> list[tuple[str, DiskPart, int]]:
+    """Return (path, partition, bytes of it) of each partition's own file. Raises DefinitionError for two of one name."""
+    found: dict[str, tuple[str, DiskPart, int]] = {}
     for part, shown in parts:
-        name = shown.definition.split_name
-        if name is None:
+        if shown.definition.split_name is None:
             continue
-        values = {"%%": "%", "%t": part.kind.name, "%T": str(part.kind.guid), "%U": str(part.guid), "%n": str(shown.number - 1)}
-        for key, value in values.items():
-            name = name.replace(key, value)
-        path = stem + b"." + name.encode() + b".raw"
-        if path in found or "/" in name:
-            raise DefinitionError(f"SplitName= gives `{name}`, which is taken or no name", structure=shown.definition.path)
-        found[path] = part
-    return list(found.items())
+        path, size = shown.split_path(dest), part.size
+        if path in found:
+            message = f"SplitName= gives `{os.path.basename(path)}`, which another partition has"
+            raise DefinitionError(message, structure=shown.definition.path)
+        if systemd >= 262 and shown.definition.verity == "signature" and part.content is not None:
+            size = signature_size(part.content)  # without what fills the partition up
+        found[path] = path, part, size
+    return list(found.values())
