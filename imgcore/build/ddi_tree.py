@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Final, Literal, TypeAlias
 
-from imgcore.build.extensions import extension_name
+from imgcore.build.extension_name import extension_name
 from imgcore.errors import MergeConflict, show
 from imgcore.events import Control, Warned
 from imgcore.model import Dir, File, Tree

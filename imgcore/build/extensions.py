@@ -1,6 +1,5 @@
 """A host and extensions as somebody names them on a command line: opened, planned and merged.
 
-An extension that is not in the host is called after its file: `hello.raw`, `hello.sysext.raw` and `hello/` are `hello`.
 An image that cannot be opened is still an extension, about which there is a decision. An archive, which systemd would not
 look at, stands for the directory that it unpacks to: `hello.tar` is `hello` too.
 """
@@ -12,8 +11,8 @@ import os
 from collections.abc import Sequence
 from typing import Final
 
-from imgcore import formats
 from imgcore.blob import FileBlob
+from imgcore.build.extension_name import extension_name
 from imgcore.build.source import open_source
 from imgcore.build.spec import SourceSpec
 from imgcore.errors import SourceUnreadable
@@ -26,22 +25,9 @@ from imgcore.sysext.kinds import KINDS, KindName
 from imgcore.sysext.version import NEWEST, SystemdVersion
 from imgcore.transforms.overlay import Layer
 
-__all__ = ["extension_name", "open_extensions", "open_layers"]
+__all__ = ["open_extensions", "open_layers"]
 
 _ARCHIVES: Final = ("tar", "cpio", "zip")  # what stands for a directory
-
-
-def extension_name(path: str, kind: KindName = "sysext", systemd: SystemdVersion = NEWEST) -> bytes:
-    """Return the name of the extension that is stored at a path."""
-    text = os.path.basename(os.path.abspath(path))
-    suffix = "" if os.path.isdir(path) else ".raw"
-    if suffix and not text.endswith(suffix):
-        known = formats.by_suffix(text)
-        suffix = "" if known is None else known.suffix_of(text) or ""
-    name = os.fsencode(text[: len(text) - len(suffix)] if suffix and text.lower().endswith(suffix) else text)
-    if systemd.class_suffixes:
-        name = name.removesuffix(b"." + kind.encode())
-    return name
 
 
 def open_extensions(

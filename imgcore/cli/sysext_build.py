@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import click
 
-from imgcore.build.extensions import extension_name
+from imgcore.build.extension_name import extension_name
 from imgcore.build.pack import choose_format, pack
 from imgcore.build.source import open_source
 from imgcore.build.spec import SourceSpec

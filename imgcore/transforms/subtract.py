@@ -14,15 +14,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from imgcore.errors import MergeConflict
 from imgcore.events import Control
 from imgcore.model import Device, Dir, Meta, Node, Tree, Whiteout, join
-from imgcore.transforms.overlay import layer_between, merge
-from imgcore.transforms.overlay.arguments import require_one_of
-from imgcore.transforms.overlay.layer_diff import Differ
 from imgcore.values import value_class
+
+if TYPE_CHECKING:
+    from imgcore.transforms.overlay.layer_diff import Differ
 
 __all__ = ["SubtractRule", "subtract"]
 
@@ -47,6 +47,11 @@ def subtract(
     empty directories go. Raises ValueError for another rule or without bases, MergeConflict where `mkosi` finds a directory
     in place of something else of a base, and what `layer_between` raises.
     """
+    # Late: few subtract, and all that a program of some milliseconds waits for is read from disk.
+    from imgcore.transforms.overlay import layer_between, merge
+    from imgcore.transforms.overlay.arguments import require_one_of
+    from imgcore.transforms.overlay.layer_diff import Differ
+
     require_one_of("rule", rule, _RULES)
     if not bases:
         raise ValueError("nothing to subtract")
