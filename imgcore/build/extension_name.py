@@ -1,4 +1,7 @@
-"""What an extension is called that is not in a host: after its file. `hello.raw`, `hello.sysext.raw` and `hello/` are `hello`."""
+"""What an extension is called that is not in a host: after its file.
+
+`hello.raw`, `hello.sysext.raw` and `hello/` are `hello`.
+"""
 
 from __future__ import annotations
 
