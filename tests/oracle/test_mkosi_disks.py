@@ -59,6 +59,29 @@ CASES = {
 }
 
 
+def make_place(place: Path, conf: str) -> Path:
+    """Write a configuration, with all that a tree may have and anybody may make."""
+    write_files(place, {**FILES, "mkosi.conf": conf})
+    make_keys(place)
+    binaries = place / "mkosi.extra/usr/bin"
+    (binaries / "link").symlink_to("new")
+    (binaries / "nowhere").symlink_to("/no/such/file")
+    os.link(binaries / "new", binaries / "hard")
+    (binaries / "new").chmod(0o4755)
+    (place / "mkosi.extra/opt/o").chmod(0o750)
+    (place / "mkosi.extra/opt/empty").mkdir()
+    (place / "mkosi.extra/etc/empty").mkdir()
+    (place / "mkosi.extra/usr/holes").touch()
+    os.truncate(place / "mkosi.extra/usr/holes", 1 << 20)
+    (place / os.fsdecode(b"mkosi.extra/usr/caf\xe9")).write_text("not UTF-8")
+    os.setxattr(place / "mkosi.extra/usr/share/doc/x", "user.color", b"blue")
+    os.setxattr(place / "mkosi.extra/etc/conf", "user.color", b"red")
+    (place / "mkosi.extra/usr/newer").touch()
+    os.utime(place / "mkosi.extra/usr/newer", (2_000_000_000, 2_000_000_000))
+    os.utime(place / "mkosi.extra/usr/bin/new", (1_000_000_000, 1_000_000_000))
+    return place
+
+
 def build_ours(directory: Path, version: str) -> None:
     # As systemd-repart calls mksquashfs.
     options = Options().with_settings({"compression": "gzip", "level": "9", "fragments": "small"})
@@ -84,9 +107,7 @@ def test_the_same_to_the_byte(case: str, version: str, tmp_path: Path) -> None:
     if os.geteuid() != 0:
         missing("an overlay over /usr needs root")
     place, scratch = tmp_path / "place", tmp_path / "scratch"
-    write_files(place, {**FILES, "mkosi.conf": CASES[case]})
-    (place / "mkosi.finalize").chmod(0o755)
-    make_keys(place)
+    make_place(place, CASES[case])
     scratch.mkdir()
     build_by_mkosi(place, version, scratch)
     (place / "out").rename(tmp_path / "theirs")
