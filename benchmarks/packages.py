@@ -1,6 +1,6 @@
-"""RPMs unpacked, side by side with rpm2cpio and cpio in one run: `benchmarks/packages.py [--size 100M] [--dir DIR]`.
+"""RPMs unpacked, side by side with rpm2cpio and cpio in one run: `benchmarks/packages.py [--size 245M] [--dir DIR]`.
 
-The package is made by rpmbuild of files of this machine, in every compression named. Both unpack into an empty directory of
+The package is made by rpmbuild of files of this machine, in every compression named; of 245 MiB of files it has about 100. Both unpack into an empty directory of
 the same file system, from the page cache, in turns; a ratio is that of one round. imgcore compares every digest of the
 package meanwhile, which cpio does not.
 """
@@ -78,7 +78,7 @@ def timed(command: list[str], target: Path, environment: dict[str, str]) -> tupl
 def main() -> None:
     """Run as the module says."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--size", type=parse_size, default=100 << 20)
+    parser.add_argument("--size", type=parse_size, default=245 << 20)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--payloads", default=",".join(PAYLOADS))
     parser.add_argument("--dir", type=Path, default=Path(tempfile.gettempdir()))

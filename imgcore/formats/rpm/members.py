@@ -37,6 +37,7 @@ class Walk:
         fresh: what was added to the places; whoever takes it empties it.
         wanted: numbers of the files that have a content.
         ended: whether the trailer was met.
+        at: where the next member begins.
     """
 
     def __init__(self, blob: Blob, files: tuple[PackageFile, ...], links: dict[int, list[int]], limits: Limits) -> None:
@@ -46,7 +47,7 @@ class Walk:
         self._limits = limits
         self._numbers = {file.path.lstrip(b"/"): number for number, file in enumerate(files)}
         self._seen: set[int] = set()
-        self._at = 0
+        self.at = 0
         self.ended = False
         self.places: dict[int, int] = {}
         self.fresh: list[int] = []
@@ -60,7 +61,7 @@ class Walk:
     def advance(self, there: int, last: bool) -> None:
         """Go on as far as there are `there` bytes of the cpio; with `last` they are all. Raises Corrupt, LimitExceeded."""
         while not self.ended:
-            offset, found = self._at, self._member(self._at, there, last)
+            offset, found = self.at, self._member(self.at, there, last)
             if found is None:
                 return
             number, size, data = found
@@ -74,7 +75,7 @@ class Walk:
                 message = "payload is cut: it ends before the content of a file does"
                 raise self._wrong(message, offset, self._files[number].path, found=f"{max(0, there - data)} bytes")
             self._take(number, size, data, offset)
-            self._at = -(-(data + size) // 4) * 4
+            self.at = -(-(data + size) // 4) * 4
 
     def _take(self, number: int, size: int, data: int, offset: int) -> None:
         """Know where the content of a file is."""
@@ -103,7 +104,7 @@ class Walk:
     def _require_all(self) -> None:
         for number in self.wanted:
             if number not in self.places:
-                raise self._wrong("content of a file is not in the payload", self._at, self._files[number].path)
+                raise self._wrong("content of a file is not in the payload", self.at, self._files[number].path)
 
     def _wrong(
         self, message: str, offset: int, path: bytes | None = None, *, found: object = None, allowed: object = None

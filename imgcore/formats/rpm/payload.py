@@ -1,10 +1,11 @@
-"""The payload of a package: a compressed cpio, undone into a temporary file as far as somebody asks for a content.
+"""The payload of a package: a compressed cpio, undone as far as somebody asks for a content.
 
 What a file is stands in the header; the payload has only contents. Its members are those of newc (070701), of crc (070702),
 or stripped ones (07070X and the file's number in the header). Of hard links the last member has the content. Every content
 is compared with its digest in the header before it is given out; before the last one is, the rest is read, and the payload
-compared with the header's digest of it. So several threads that want contents undo and write at the same time. Of a package
-whose header or files have no digest all is undone first.
+compared with the header's digest of it. So several threads that want contents undo and write at the same time. The
+latest part of it is kept in memory (`window`); who asks for what was taken before has all of it undone once more, into a
+temporary file. Of a package whose header or files have no digest all is undone there before anything is given out.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ import copy
 import hashlib
 import stat
 import threading
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Final
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from imgcore.blob import Blob, Segment, SliceBlob, Spool, read_chunks
+from imgcore.blob.faked import is_faked
 from imgcore.codec import HEAD_SIZE, detect_stream
 from imgcore.codec.bounded import bounded_stream
 from imgcore.errors import Corrupt, ImgcoreError, Unsupported, VerificationFailed
@@ -26,6 +29,7 @@ from imgcore.formats.rpm.header import Header
 from imgcore.formats.rpm.layout import STRIPPED, Tag
 from imgcore.formats.rpm.members import Walk, hard_links
 from imgcore.formats.rpm.package import Package
+from imgcore.formats.rpm.window import Forgotten, Window
 from imgcore.limits import Limits
 
 if TYPE_CHECKING:
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Payload", "PayloadFile"]
 
+Found = TypeVar("Found")
 _CHUNK: Final = 256 << 10
 _STREAMS: Final = frozenset(("gzip", "bzip2", "xz", "lzma", "zstd"))
 
@@ -49,9 +54,7 @@ class PayloadFile:
 
     def read_at(self, at: int, size: int) -> bytes:
         """Return bytes of the file. Raises Corrupt, VerificationFailed, LimitExceeded for a package that is broken."""
-        if at == 0 and size >= self.size:
-            return self.payload.whole(self.index)
-        return self.payload.content(self.index).read_at(at, size)
+        return self.payload.read(self.index, at, min(size, self.size - at)) if 0 <= at < self.size else b""
 
     def segments(self) -> Iterator[Segment]:
         """Yield data and holes."""
@@ -59,10 +62,7 @@ class PayloadFile:
 
     def segments_in(self, at: int, size: int) -> Iterator[Segment]:
         """Yield data and holes of a part."""
-        found = list(self.payload.raw(self.index).segments_in(at, size))
-        if any(one.hole for one in found):
-            self.payload.content(self.index)  # nobody reads a hole, so what is said of it has to be right
-        return iter(found)
+        return iter(self.payload.segments(self.index, at, size))
 
 
 class Payload:
@@ -80,6 +80,8 @@ class Payload:
         self._lock = threading.Lock()
         self._contents: dict[int, SliceBlob] = {}  # what may be given out
         self._verified: set[int] = set()
+        self._taken: set[int] = set()  # read to their ends
+        self._order: deque[tuple[int, int, int]] = deque()  # (begin, end, number) of contents, as they come
         self._stage: _Undoing | None = None
         self._failed: ImgcoreError | None = None
         self._closed = False
@@ -100,33 +102,52 @@ class Payload:
             )
         return name
 
-    def raw(self, number: int) -> SliceBlob:
-        """Return the content of a file that has one, undone so far, and not compared with its digest; raises as `content`."""
-        content = self._contents.get(number)
-        return self._find(number) if content is None else content
-
-    def content(self, number: int) -> SliceBlob:
-        """Return the content of a file that has one, which was compared with its digest.
+    def read(self, number: int, at: int, size: int) -> bytes:
+        """Return bytes of a file that has a content, which was compared with its digest.
 
         Raises Corrupt, Unsupported, VerificationFailed, LimitExceeded, OutputError.
         """
-        content = self.raw(number)
+        data = self._again(number, lambda content: self._read(number, content, at, size))
+        if at + size >= self._files[number].size:
+            self._taken.update(self.links.get(number, (number,)))
+        return data
+
+    def segments(self, number: int, at: int, size: int) -> list[Segment]:
+        """Return data and holes of a part of a file; raises as `read`."""
+        found = self._again(number, lambda content: list(content.segments_in(at, size)))
+        if any(one.hole for one in found):  # nobody reads a hole, so what is said of it has to be right
+            self._again(number, lambda content: self._verify_content(number, content))
+        return found
+
+    def _read(self, number: int, content: SliceBlob, at: int, size: int) -> bytes:
+        if at == 0 and size == content.size:  # read once
+            data = content.read_at(0, size)
+            if self._verify and number not in self._verified:
+                self._require_digest(number, (data,))
+            return data
+        self._verify_content(number, content)
+        return content.read_at(at, size)
+
+    def _verify_content(self, number: int, content: SliceBlob) -> None:
         if self._verify and number not in self._verified:
             self._require_digest(number, read_chunks(content))
-        return content
 
-    def whole(self, number: int) -> bytes:
-        """Return all bytes of a file, read once; raises as `content`."""
-        content = self.raw(number)
-        data = content.read_at(0, content.size)
-        if self._verify and number not in self._verified:
-            self._require_digest(number, (data,))
-        return data
+    def _again(self, number: int, look: Callable[[SliceBlob], Found]) -> Found:
+        """Return what `look` finds in the content of a file; where that was forgotten meanwhile, it is undone again."""
+        while True:
+            content = self._contents.get(number)
+            try:
+                return look(self._find(number) if content is None else content)
+            except Forgotten:
+                with self._lock:
+                    self._undo_again()
 
     def unpacked(self) -> Blob:
         """Return the whole cpio; raises as `content`."""
         with self._lock:
-            return self._undone(None).plain
+            plain = self._undone(None).plain
+            assert not isinstance(plain, Window)
+            return plain
 
     def close(self) -> None:
         """Remove the temporary file; twice is fine."""
@@ -139,11 +160,16 @@ class Payload:
         with self._lock:
             if number not in self._contents:
                 stage = self._undone(number)
-                walk = stage.walk
-                while walk.fresh:
-                    one = walk.fresh.pop()
-                    self._contents[one] = SliceBlob(stage.plain, walk.places[one], self._files[one].size)
+                self._collect(stage)
             return self._contents[number]
+
+    def _collect(self, stage: _Undoing) -> None:
+        """Take over what the walk met."""
+        for one in stage.walk.fresh:
+            place, size = stage.walk.places[one], self._files[one].size
+            self._contents[one] = SliceBlob(stage.plain, place, size)
+            self._order.append((place, place + size, one))
+        stage.walk.fresh.clear()
 
     def _undone(self, number: int | None) -> _Undoing:
         """Undo as much as the content of a file needs, all of it for None or where not all is digested."""
@@ -153,9 +179,11 @@ class Payload:
             raise ValueError("the package was closed")
         try:
             if self._stage is None:
-                self._stage = self._start()
+                self._stage = self._start(number is not None)
+            every = number is None or not self._stage.by_itself
+            if number is None and isinstance(self._stage.plain, Window):
+                self._undo_again()
             stage = self._stage
-            every = number is None or not stage.by_itself
             while not stage.done and (every or number not in stage.walk.places or stage.has_all):
                 stage.step()
         except ImgcoreError as error:
@@ -171,17 +199,44 @@ class Payload:
             return False
         return all(file.digest or not stat.S_ISREG(file.mode) or file.is_ghost for file in self._files)
 
-    def _start(self) -> _Undoing:
+    def _start(self, windowed: bool) -> _Undoing:
         kind = self._header.text(Tag.PAYLOADFORMAT) or "cpio"
         if kind != "cpio":
             raise Unsupported("payload of another kind", structure="header", field="PAYLOADFORMAT", found=kind, allowed="cpio")
-        start, stream = self._header.end, self.stream
+        start, stream, by_itself = self._header.end, self.stream, self._is_digested()
         packed = SliceBlob(self._blob, start, self._blob.size - start)
-        plain: Blob = packed if stream is None else Spool()
+        plain: Blob = packed
+        if stream is not None:
+            plain = Window(self._needed) if windowed and by_itself and not is_faked() else Spool()
         walk = Walk(plain, self._files, self.links, self._limits)
         digest = next(iter(payload_digests(self._signature, self._header)), None) if self._verify else None
         made = None if digest is None else digest.start(self._header)
-        return _Undoing(packed, stream, plain, walk, self._limits, start, digest, made, self._is_digested())
+        return _Undoing(packed, stream, plain, walk, self._limits, start, digest, made, by_itself)
+
+    def _undo_again(self) -> None:
+        """Begin anew, with all of the payload in a temporary file, if that is not so already."""
+        if self._closed:
+            raise ValueError("the package was closed")
+        if self._stage is not None and isinstance(self._stage.plain, Window):
+            self._stage.close()
+            self._contents.clear()
+            self._order.clear()
+            self._stage = self._start(False)
+
+    def _needed(self, start: int, end: int) -> bool:
+        """Whether bytes of the payload that leave the memory may still be wanted; asked in their order."""
+        stage = self._stage
+        if stage is None or end > stage.walk.at:  # a file that is not there as a whole
+            return True
+        self._collect(stage)
+        while self._order and self._order[0][1] <= start:
+            self._order.popleft()
+        for first, _, number in self._order:
+            if first >= end:
+                break
+            if number not in self._taken:
+                return True
+        return False
 
     def _require_digest(self, number: int, pieces: Iterable[bytes]) -> None:
         found = self._wrong_digest(number, pieces)
@@ -268,7 +323,7 @@ class _Undoing:
     def step(self) -> None:
         """Undo one piece more. Raises what undoing and the walk raise, and VerificationFailed at the end."""
         data = next(self._pieces, None)
-        spool = self.plain if isinstance(self.plain, Spool) else None
+        spool = self.plain if isinstance(self.plain, (Spool, Window)) else None
         if data is not None:
             self._there += len(data)
             self._limits.require("max_stream", self._there)
@@ -287,5 +342,5 @@ class _Undoing:
 
     def close(self) -> None:
         """Remove the temporary file; twice is fine."""
-        if isinstance(self.plain, Spool):
+        if isinstance(self.plain, (Spool, Window)):
             self.plain.close()
