@@ -1,8 +1,8 @@
 """RPMs unpacked, side by side with rpm2cpio and cpio in one run: `benchmarks/packages.py [--size 245M] [--dir DIR]`.
 
-The package is made by rpmbuild of files of this machine, in every compression named; of 245 MiB of files it has about 100. Both unpack into an empty directory of
-the same file system, from the page cache, in turns; a ratio is that of one round. imgcore compares every digest of the
-package meanwhile, which cpio does not.
+The package is made by rpmbuild of files of this machine, in every compression named; of 245 MiB of files it has about 100.
+Both unpack into an empty directory of the same file system, from the page cache, in turns; a ratio is that of one round.
+imgcore compares every digest of the package meanwhile, which cpio does not.
 """
 
 from __future__ import annotations

@@ -23,10 +23,11 @@ from imgcore.disk.verity import VerityOptions, read_superblock, verify
 from imgcore.engine import Engine
 from imgcore.errors import Corrupt, FormatError, NotThisFormat, VerificationFailed
 from imgcore.events import Control
+from imgcore.formats.base import Finding
 from imgcore.limits import Limits
 from imgcore.values import value_class
 
-__all__ = ["Ddi", "DdiPart", "VeritySet", "read_ddi", "verify_beside", "verify_set"]
+__all__ = ["Ddi", "DdiPart", "VeritySet", "read_ddi", "table_findings", "verify_beside", "verify_set"]
 
 
 @value_class(eq=False)
@@ -93,6 +94,20 @@ def read_ddi(blob: Blob) -> Ddi:
                 gpt = dataclasses.replace(gpt, problems=(*gpt.problems, problem))
             return Ddi(gpt, tuple(_part(blob, one, sector) for one in gpt.partitions))
     raise NotThisFormat("no GUID partition table", hint="a bare file system is an image by itself: `imgcore info`")
+
+
+def table_findings(blob: Blob) -> list[Finding]:
+    """Return what is wrong with the partition table of a disk; none where there is no GPT. Raises Corrupt as `read_ddi`."""
+    try:
+        disk = read_ddi(blob)
+    except NotThisFormat:
+        return []
+    found = [Finding("partition-table", "error", problem, structure="GPT") for problem in disk.gpt.problems]
+    outside = [part.entry.number for part in disk.parts if part.blob is None]
+    return found + [
+        Finding("partition-table", "error", f"partition {number} is not within the disk", True, structure="GPT")
+        for number in outside
+    ]
 
 
 def _part(blob: Blob, entry: GptPartition, sector: int) -> DdiPart:

@@ -30,7 +30,10 @@ NO_AUTO: Final = 1 << 63
 
 @value_class(eq=False)
 class DiskPart:
-    """A partition with a place; `offset` and `size` are bytes. `content` is None for what was written at 1 MiB before."""
+    """A partition with a place; `offset` and `size` are bytes. `content` is None for what was written at 1 MiB before.
+
+    `number` is its number in the table; 0: that of its place among the parts.
+    """
 
     kind: PartitionType
     label: str
@@ -39,6 +42,7 @@ class DiskPart:
     offset: int
     size: int
     content: Blob | None = None
+    number: int = 0
 
 
 def begin_disk(sink: Sink) -> None:
@@ -77,7 +81,7 @@ def table_bytes(parts: Sequence[DiskPart], *, total: int, sector: int, disk_guid
     sectors = total // sector
     entries = [
         GptPartition(
-            number,
+            one.number or number,
             one.kind.guid,
             one.guid,
             one.offset // sector,

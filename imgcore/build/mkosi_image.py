@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -33,7 +33,7 @@ from imgcore.build.mkosi_tree import (
 from imgcore.build.scratch import scratch_directory
 from imgcore.build.source import open_source
 from imgcore.build.spec import SourceSpec
-from imgcore.errors import Unsupported
+from imgcore.errors import ImgcoreError, Unsupported
 from imgcore.events import Control, Warned
 from imgcore.formats.squashfs import Options as SquashfsOptions
 from imgcore.hosts import node_at
@@ -41,7 +41,7 @@ from imgcore.limits import Limits
 from imgcore.mkosi import Configuration, Image
 from imgcore.mkosi.refusals import require_buildable
 from imgcore.model import Dir, File, Meta, Tree
-from imgcore.transforms import Clock, Policy, exclude, prune_empty, subtract
+from imgcore.transforms import Clock, Policy, SubtractRule, exclude, prune_empty, subtract
 from imgcore.transforms.overlay import merge
 from imgcore.values import field, value_class
 
@@ -93,6 +93,7 @@ class MkosiSettings:
         output: the descriptor that scripts print to.
         writing: how files are written.
         install: installs packages; None refuses images that ask for some.
+        subtract: what is taken from an image with Overlay=yes: see `imgcore.transforms.subtract`.
         limits: for base and extra trees that are images.
     """
 
@@ -101,6 +102,7 @@ class MkosiSettings:
     output: int = 2
     writing: Writing = field(default_factory=lambda: Writing(SquashfsOptions()))
     install: InstallPackages | None = None
+    subtract: SubtractRule = "mkosi"
     limits: Limits | None = None
 
 
@@ -197,16 +199,17 @@ class _Build:
         scratch = self._stack.enter_context(scratch_directory(_workspace(image), ".imgcore-scratch-"))
         with scratch_directory(self._place, ".imgcore-staging-") as staging:
             scripts = ScriptRunner(image, staging, scratch, self._settings.output, self._control)
-            bases = [self._open(Path(path)) for path in image.words("BaseTrees")]
+            with self._asked("BaseTrees"):
+                bases = [self._open(Path(path)) for path in image.words("BaseTrees")]
             tree = self._start(bases)
             tree = self._filled(tree)
             tree = scripts.on_tree("PostInstallationScripts", "postinst", tree, ["final"])
             tree = configure_release(tree, image)
             if image.flag("Overlay"):
                 places = _HIERARCHIES.get(self._form)
-                tree = subtract(tree, bases, "mkosi", hierarchies=places, prune=False, control=self._control)
+                tree = subtract(tree, bases, self._settings.subtract, hierarchies=places, prune=False, control=self._control)
             tree = remove_files(clean_metadata(tree, image), image)
-            if self._form in _HIERARCHIES:
+            if self._form in _HIERARCHIES and self._settings.subtract != "overlay":  # there an empty directory is a new one
                 tree = prune_empty(tree)
             tree = scripts.on_tree("FinalizeScripts", "finalize", tree)
             clock = Clock() if self._epoch is None else Clock.clamp(self._epoch * 10**9)
@@ -231,18 +234,32 @@ class _Build:
 
     def _filled(self, tree: Tree) -> Tree:
         """Return the tree with skeletons, packages and extra trees."""
-        for source, target in self._image.trees("SkeletonTrees"):
-            tree = self._install_tree(tree, source, target)
+        with self._asked("SkeletonTrees"):
+            for source, target in self._image.trees("SkeletonTrees"):
+                tree = self._install_tree(tree, source, target)
         if _packages(self._image):
             tree = self._install_packages(tree)
-        for source, target in self._image.trees("ExtraTrees"):
-            tree = self._install_tree(tree, source, target)
+        with self._asked("ExtraTrees"):
+            for source, target in self._image.trees("ExtraTrees"):
+                tree = self._install_tree(tree, source, target)
         return tree
+
+    @contextlib.contextmanager
+    def _asked(self, setting: str) -> Iterator[None]:
+        """Say in the hint of an error which line of the configuration asked for what failed."""
+        try:
+            yield
+        except ImgcoreError as error:
+            at = self._image.where(setting)
+            if at is not None and at.file is not None and error.hint is None:
+                error.hint = f"{setting}= of {at.file}{f':{at.line}' if at.line else ''} asks for it"
+            raise
 
     def _install_packages(self, tree: Tree) -> Tree:
         image, install = self._image, self._settings.install
         assert install is not None
-        brought = install(tree, _request(image), stack=self._stack, control=self._control)
+        with self._asked("Packages" if image.words("Packages") else "VolatilePackages"):
+            brought = install(tree, _request(image), stack=self._stack, control=self._control)
         tree = exclude(copy_in(tree, brought), list(_STATE))
         return tree if image.words("BaseTrees") else _first_boot(tree)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +24,7 @@ from imgcore.build.signing import load_signer
 from imgcore.codec.stream_levels import stream_level
 from imgcore.codec.stream_writer import StreamCompressor
 from imgcore.disk.types import ARCHITECTURES
-from imgcore.errors import OutputError, TargetExists, Unsupported
+from imgcore.errors import ImgcoreError, OutputError, TargetExists, Unsupported
 from imgcore.events import Control, Warned
 from imgcore.formats.cpio import Options as CpioOptions
 from imgcore.formats.squashfs import Options as SquashfsOptions
@@ -66,7 +67,7 @@ def _companions(image: Image) -> list[str]:
     stem = image.text("Output")
     hashes = [f".{kind}hash{more}" for kind in ("root", "usr") for more in ("", ".p7s")]
     partitions = [f".{kind}-{one}{more}.raw" for kind in ("root", "usr") for one in ARCHITECTURES for more in _VERITY]
-    return [stem + suffix for suffix in (*hashes, ".verity", ".SHA256SUMS", *partitions)]
+    return [stem + suffix for suffix in (*hashes, ".verity", ".nspawn", ".SHA256SUMS", *partitions)]
 
 
 def write_image(tree: Tree, image: Image, staging: Path, how: Writing, control: Control) -> None:
@@ -77,12 +78,18 @@ def write_image(tree: Tree, image: Image, staging: Path, how: Writing, control: 
     form = image.text("Format")
     plain = staging / (image.output if form in ("tar", "cpio", "directory") else f"{image.text('Output')}.raw")
     if form == "directory":
-        hosts.unpack(tree, plain, control=control)
+        try:
+            hosts.unpack(tree, plain, control=control)
+        except ImgcoreError as error:
+            error.hint = None  # it says what is left in the staging directory, of which nothing is left
+            raise
     elif form in ("tar", "cpio"):
         _write_archive(tree, image, plain, how, control)
     else:
         _write_disk(tree, image, plain, how, control)
     try:
+        if image.text("NSpawnSettings"):
+            shutil.copy2(image.text("NSpawnSettings"), staging / f"{image.text('Output')}.nspawn")
         if image.flag("Checksum"):
             _write_checksums(image, staging, control)
         link = staging / image.text("Output")

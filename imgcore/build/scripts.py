@@ -14,6 +14,7 @@ import dataclasses
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
@@ -99,7 +100,10 @@ def run_script(
     before = None
     if tree is not None:
         hosts.unpack(tree, place / "tree", control=control)
-        before = hosts.scan(place / "tree", control=control)
+        closed = _opened(place / "tree")
+        before = _with_modes(hosts.scan(place / "tree", control=control), place / "tree", closed)
+        for path, mode in closed.items():
+            os.chmod(path, mode)
         binds.append(Bind(place / "tree", "/buildroot", "rw"))
     job: sandbox.Job = {
         "root": str(place / "root"),
@@ -115,7 +119,49 @@ def run_script(
     if tree is None or before is None:
         return None
     now = os.stat(place / "bin" / "restorecon").st_mtime_ns
-    return _Reading(tree, before, hosts.scan(place / "tree", control=control), now, around.time_ns).result()
+    closed = _opened(place / "tree")
+    after = _with_modes(hosts.scan(place / "tree", control=control), place / "tree", closed)
+    return _Reading(tree, before, after, now, around.time_ns).result()
+
+
+def _opened(top: Path) -> dict[bytes, int]:
+    """Let the owner read all of a tree; return the modes, by path, of what was closed to him, what is below first.
+
+    Root reads everything, and so does a script, which is root in its namespace: it may leave what its owner cannot read.
+    """
+    found: dict[bytes, int] = {}
+    if os.geteuid() == 0:
+        return found
+    inodes: dict[int, int] = {}
+    todo = [os.fsencode(top)]
+    while todo:
+        path = todo.pop()
+        with contextlib.suppress(OSError):  # whoever reads it says what is wrong
+            state = os.lstat(path)
+            mode, wanted = stat.S_IMODE(state.st_mode), 0o700 if stat.S_ISDIR(state.st_mode) else 0o400
+            if (stat.S_ISDIR(state.st_mode) or stat.S_ISREG(state.st_mode)) and mode & wanted != wanted:
+                os.chmod(path, mode | wanted)
+                inodes[state.st_ino] = mode
+            if state.st_ino in inodes:  # further names of a file too
+                found[path] = inodes[state.st_ino]
+            if stat.S_ISDIR(state.st_mode):
+                with os.scandir(path) as entries:
+                    todo += [entry.path for entry in entries if not entry.is_symlink()]
+    return dict(reversed(found.items()))
+
+
+def _with_modes(tree: Tree, top: Path, closed: Mapping[bytes, int]) -> Tree:
+    """Return a tree that was scanned after `_opened` with the modes of before."""
+    if not closed:
+        return tree
+    start = len(os.fsencode(top))
+    modes = {path[start:] or b"/": mode for path, mode in closed.items()}
+
+    def change(path: bytes, node: Node) -> Node:
+        mode = modes.get(path)
+        return node if mode is None else dataclasses.replace(node, meta=dataclasses.replace(node.meta, mode=mode))
+
+    return tree.map(change)
 
 
 def _environment(around: Surroundings) -> dict[str, str]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 
 import click
 
-from imgcore.build.source import open_blob
+from imgcore import formats
+from imgcore.build.ddi_read import table_findings
+from imgcore.build.source import open_blob, open_raw_blob
 from imgcore.build.spec import SourceSpec
 from imgcore.cli.command import SOURCE, Run, limits_option, verb
 from imgcore.cli.output import path_fields
@@ -26,15 +30,20 @@ __all__ = ["command"]
 @click.argument("source", type=SOURCE, metavar="SRC")
 @limits_option
 def command(run: Run, source: SourceSpec, limits: Limits) -> int | None:
-    """Read the whole image SRC and print a line for every finding.
+    """Read the whole image SRC and print a line for every finding. Of a disk both copies of the table are read too.
 
     Exit code 0: none; 1: some, but Linux would mount the image; 3: it would not, or a part of the image is missing.
     """
     if not source.is_stdin and not source.parts and os.path.isdir(source.path):
         raise click.UsageError(f"`{show(os.fsencode(source.path))}` is a directory; check reads images")
     count, fatal = 0, False
-    with open_blob(source, limits=limits, stdin=run.stdin(), control=run.control) as (blob, kind):
-        for finding in kind.check_blob(blob, limits, run.control):
+    with contextlib.ExitStack() as stack:
+        of_table: list[Finding] = []
+        if not source.is_stdin and not source.parts:
+            raw = stack.enter_context(open_raw_blob(source, limits=limits, control=run.control))
+            of_table = table_findings(raw) if formats.detect(raw) is None else []
+        blob, kind = stack.enter_context(open_blob(source, limits=limits, stdin=run.stdin(), control=run.control))
+        for finding in itertools.chain(of_table, kind.check_blob(blob, limits, run.control)):
             count += 1
             fatal = fatal or finding.fatal
             if run.output.as_json:

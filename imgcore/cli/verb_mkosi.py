@@ -73,7 +73,7 @@ def _settings_of_mkosi(function: Callable[..., int | None]) -> Callable[..., int
         "imgcore mkosi --json summary",
         "imgcore mkosi --allow-scripts --force --format tar",
     ),
-    codes=(1, 3, 4, 5),
+    codes=(1, 3, 4, 5, 7),
 )
 @click.argument("action", type=click.Choice(["build", "summary"]), default="build", metavar="[build|summary]")
 @click.option(
@@ -97,6 +97,13 @@ def _settings_of_mkosi(function: Callable[..., int | None]) -> Callable[..., int
 @click.option("--systemd-version", metavar="VERSION", help="For [Match] SystemdVersion=.")
 @click.option(
     "--systemd", type=click.Choice(["257", "262"]), default="262", show_default=True, help="Lay out disks as this systemd does."
+)
+@click.option(
+    "--subtract",
+    type=click.Choice(["mkosi", "overlay", "identical"]),
+    default="mkosi",
+    show_default=True,
+    help="What an image over others leaves out: names that they have; what they show anyway; what is the same.",
 )
 @click.option("-c", "--compression", callback=parse_compression, metavar="NAME[:LEVEL]", help="Of squashfs, as for pack.")
 @click.option("-b", "--block-size", type=SIZE, metavar="SIZE", help="Of squashfs, as for pack.")
@@ -143,7 +150,7 @@ def command(
         not values["no_sync"],
     )
     install = Installer(values["repositories"], values["network"], _keys(values["keys"]), limits)
-    settings = MkosiSettings(values["allow_scripts"], values["force"], _output(), writing, install, limits)
+    settings = MkosiSettings(values["allow_scripts"], values["force"], _output(), writing, install, values["subtract"], limits)
     with run.work() as control:
         built = build_images(found, host.directory, settings, control)
     _show_built(run, built)

@@ -24,7 +24,7 @@ from imgcore.build.spec import SourceSpec
 from imgcore.cli.command import SOURCE, Run, limits_option, verb
 from imgcore.cli.system import allowed_cpus, source_date_epoch
 from imgcore.disk.types import ARCHITECTURES, type_by_name
-from imgcore.errors import PathError
+from imgcore.errors import PathError, TargetExists
 from imgcore.hosts.lazily import look_at
 from imgcore.limits import Limits
 from imgcore.model import File, Tree
@@ -59,9 +59,7 @@ _SPECIFIERS = {"A": "IMAGE_VERSION", "B": "BUILD_ID", "M": "IMAGE_ID", "o": "ID"
 )
 @click.option("--dry-run", type=click.Choice(["yes", "no"]), default="no", show_default=True, help="yes: write nothing.")
 @click.option("--json-style", type=click.Choice(["pretty", "short", "off"]), default="off", help="Print systemd's JSON.")
-@click.option(
-    "--sector-size", type=click.Choice(["512", "1024", "2048", "4096"]), default="512", show_default=True, help="Bytes."
-)
+@click.option("--sector-size", type=click.Choice(["512", "1024", "2048", "4096"]), help="Bytes.  [default: 512]")
 @click.option("--architecture", "--arch", metavar="NAME", help="As systemd calls it.  [default: the machine's]")
 @click.option(
     "--split", type=click.Choice(["yes", "no"]), default="no", show_default=True, help="Each partition in a file, too."
@@ -70,7 +68,7 @@ _SPECIFIERS = {"A": "IMAGE_VERSION", "B": "BUILD_ID", "M": "IMAGE_ID", "o": "ID"
 @click.option("--certificate", "--cert", type=click.Path(), metavar="PEM", help="The key's certificate.")
 @click.option("--include-partitions", metavar="TYPE,...", help="Take no others.")
 @click.option("--exclude-partitions", metavar="TYPE,...", help="Leave these out.")
-@click.option("--defer-partitions", metavar="TYPE,...", help="Make these, but do not fill them.")
+@click.option("--defer-partitions", metavar="TYPE,...", help="Leave room for these, and write neither them nor their entries.")
 @click.option(
     "--systemd",
     type=click.Choice(["257", "262"]),
@@ -93,6 +91,8 @@ def command(run: Run, dest: str, limits: Limits, **values: Any) -> int | None:
         raise click.UsageError("--private-key and --certificate belong together")
     if bool(values["definitions"]) == bool(values["make_ddi"]):
         raise click.UsageError("either --definitions or --make-ddi is needed")
+    if dest == "-":
+        raise click.UsageError("a disk image is put together in a file, not on standard output")
     if values["root"] is not None and values["copy_source"] is not None:
         raise click.UsageError("--root and --copy-source exclude each other")
     try:
@@ -126,6 +126,9 @@ def command(run: Run, dest: str, limits: Limits, **values: Any) -> int | None:
                     opened.close()
     except ValueError as error:
         raise click.UsageError(str(error)) from None
+    except TargetExists as error:
+        error.hint = "--empty force replaces it"
+        raise
     _show(run, parts, dest, values)
     return None
 
@@ -148,7 +151,7 @@ def _settings(values: dict[str, Any], architecture: str) -> RepartSettings:
         seed=found,
         systemd=cast(RepartVersion, int(values["systemd"])),
         size=size,
-        sector=int(values["sector_size"]),
+        sector=None if values["sector_size"] is None else int(values["sector_size"]),
         signer=signer,
         split=values["split"] == "yes",
         defer=_types(values["defer_partitions"], architecture),
@@ -217,9 +220,14 @@ def _expander(architecture: str, tree: Tree | None) -> Callable[[str], str]:
 
 def _show(run: Run, parts: Sequence[MadePart], dest: str, values: dict[str, Any]) -> None:
     shown = [part.values(dest) for part in parts]
-    for name in ("roothash", "split_path"):  # a column that one has, all have
+    nothing: dict[str, object] = {
+        "roothash": None,
+        "split_path": None,
+        "drop-in_files": None if values["systemd"] == "262" else [],
+    }
+    for name, value in nothing.items():  # a column that one has, all have
         if any(name in one for one in shown):
-            shown = [{**one, name: one.get(name)} for one in shown]
+            shown = [{**one, name: one.get(name, value)} for one in shown]
     if values["json_style"] != "off":
         style: dict[str, Any] = (
             {"indent": "\t", "separators": (",", " : ")} if values["json_style"] == "pretty" else {"separators": (",", ":")}

@@ -258,7 +258,6 @@ def verify(
         raise Corrupt(
             "the tree is cut", offset=area.size, structure="verity tree", found=area.size, allowed=f"at least {end} bytes"
         )
-    _require_zeros(area, VeritySuperblock.SIZE, options.hash_block)
     covered = SliceBlob(data, 0, blocks * options.data_block)
     found, made = _tree(covered, options, jobs, engine or get_engine(), control or Control())
     at = end
@@ -299,9 +298,3 @@ def _first_difference(area: Blob, at: int, expected: bytes) -> int | None:
         if have != want:
             return start + next((i for i, (a, b) in enumerate(zip(have, want, strict=False)) if a != b), len(have))
     return None
-
-
-def _require_zeros(area: Blob, at: int, end: int) -> None:
-    for place, byte in enumerate(area.read_at(at, end - at)):
-        if byte:
-            raise VerificationFailed("a byte behind the superblock is not zero", offset=at + place, structure="verity tree")

@@ -75,8 +75,8 @@ def refusals(image: Image, *, scripts: bool) -> Iterator[Refusal]:
     yield from _of_scripts(image, scripts)
     yield from _of_disks(image, form)
     for name in ("ImageId", "ImageVersion"):
-        if "/" in image.text(name):
-            yield _refusal(image, name, "outputs are called after it, and no file has a `/` in its name")
+        if "/" in image.text(name) or image.text(name) in (".", ".."):
+            yield _refusal(image, name, "outputs are called after it, and no file can be called so")
     packed = image.text("CompressOutput")
     if packed not in _STREAMS or (form == "cpio" and packed == "bz2"):
         yield _refusal(image, "CompressOutput", f"nothing is compressed with {packed}", hint="zstd, xz, gz or none")

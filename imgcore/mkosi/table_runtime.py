@@ -6,7 +6,7 @@ from typing import Final
 
 from imgcore.mkosi.host import Value
 from imgcore.mkosi.paths import credential_files, drive, one_path, tree_item
-from imgcore.mkosi.setting import Setting, accepted
+from imgcore.mkosi.setting import Setting, accepted, supported
 from imgcore.mkosi.values import Parse, boolean, choice, feature, listed, mapped, number, pair, single, size, text, vsock_cid
 
 __all__ = ["RUNTIME"]
@@ -29,7 +29,7 @@ def _row(
 
 
 RUNTIME: Final[tuple[Setting, ...]] = (
-    _row("NSpawnSettings", one_path(), paths=("mkosi.nspawn",), option="--settings"),
+    supported("NSpawnSettings", "Runtime", one_path(), paths=("mkosi.nspawn",), option="--settings"),
     _row("Ephemeral", boolean),
     _row(
         "Credentials",

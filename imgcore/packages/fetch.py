@@ -146,7 +146,9 @@ def files_at(
             f"repositories by `{show(scheme)}` are not read", path=location, allowed="a path, file:// or https://"
         )
     if not network:
-        raise Unsupported("a repository of the network, which was not allowed", path=location, hint="allow it explicitly")
+        raise Unsupported(
+            "a repository of the network, which was not allowed", path=location, hint="--network, or network=True, allows it"
+        )
     return HttpsFiles(location, proxies=proxies, control=control)
 
 

@@ -22,6 +22,8 @@ from imgcore.values import value_class
 
 __all__ = ["RPMLIB", "Resolution", "parse_dependency", "resolve"]
 
+_SHOWN: Final = 20  # problems in a message; an error has all of them
+
 RPMLIB: Final = {
     "rpmlib(BuiltinLuaScripts)": "4.2.2-1",
     "rpmlib(CaretInVersions)": "4.15.0-1",
@@ -182,8 +184,9 @@ class _Resolver:
                 queue += self._take(found[0], by, one)
         self._require_peace()
         if self._problems:
-            more = "" if len(self._problems) == 1 else f" (and {len(self._problems) - 1} more)"
-            raise DependencyError(f"{self._problems[0]}{more}", problems=self._problems)
+            more = len(self._problems) - _SHOWN
+            shown = "; ".join(self._problems[:_SHOWN]) + (f"; and {more} more" if more > 0 else "")
+            raise DependencyError(shown, problems=self._problems)
         names = sorted(self._chosen)
         return Resolution(tuple(self._chosen[name] for name in names), tuple(self._reasons[name] for name in names))
 

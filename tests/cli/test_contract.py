@@ -30,6 +30,7 @@ CODES = {
     "NotRepresentable": 4,
     "OverlayError": 4,
     "MergeConflict": 4,
+    "NoSuchPath": 1,
     "PathError": 1,
     "SourceError": 6,
     "SourceChanged": 6,

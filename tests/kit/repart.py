@@ -176,6 +176,19 @@ CASES = (
         arguments=("--private-key=@key", "--certificate=@cert", "--split=yes"),
     ),
     Case("split-without-names", {"10-root.conf": _ROOT}, arguments=("--split=yes",)),
+    Case(
+        "deferred",
+        {f"{number}.conf": f"Type={kind}\nSizeMaxBytes=1M\n" for number, kind in enumerate(("root", "home", "srv", "var"))},
+        arguments=("--defer-partitions=home",),
+    ),
+    Case(
+        "deferred-first", {"1.conf": _ROOT, "2.conf": "Type=home\nSizeMinBytes=64K\n"}, arguments=("--defer-partitions=root",)
+    ),
+    Case(
+        "columns",
+        {"1.conf": "Type=home\nLabel=\nX-Foo=bar\n", "2.conf": "\ufeff[Partition]\nType=srv\nLabel=a\\\n b\n"},
+        drop_ins={"1.conf.d/x.conf": "SizeMinBytes=64K\n"},
+    ),
     Case("absent", {"10-root.conf": _TREE + "CopyFiles=/usr\nCopyFiles=/nope:/a/b\nCopyFiles=/no:/usr/lib/x\n"}),
     Case("compression", {"10-root.conf": _ROOT + "Compression=zstd\nCompressionLevel=3\n"}),
 )
@@ -237,7 +250,7 @@ def write_definitions(case: Case, top: Path) -> Path:
     for name, text in {**case.files, **case.drop_ins}.items():
         path = place / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"[Partition]\n{text}")
+        path.write_text(text if "[Partition]" in text else f"[Partition]\n{text}")
     return place
 
 

@@ -43,6 +43,7 @@ FILES: dict[str, str | None] = {
     "mkosi.extra/opt/o/file": "o",
     "mkosi.extra/etc/conf": "conf",
     "mkosi.extra/srv/s": "s",
+    "mkosi.nspawn": "[Exec]\nBoot=no\n",
     # What mkosi leaves of its work, and we do not: marks of its overlay, and the lock of systemd-sysusers.
     "mkosi.finalize": "#!/bin/sh\nset -e\ncd $BUILDROOT\nrm -f etc/.pwd.lock\n"
     "for mark in origin impure opaque; do find . -exec setfattr -h -x user.overlay.$mark {} + 2>/dev/null || :; done\n",

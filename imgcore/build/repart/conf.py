@@ -82,7 +82,7 @@ def _assignments(path: str, section: str, known: Collection[str]) -> Iterator[As
             raise DefinitionError(f"neither a section nor KEY=VALUE: `{line}`", structure=where)
         if current is None:
             raise DefinitionError(f"`{key}` stands outside of any section", structure=where)
-        if current.startswith("X-"):
+        if current.startswith("X-") or key.startswith("X-"):  # systemd.syntax(7): somebody else's
             continue
         if key not in known:
             near = difflib.get_close_matches(key, known, 1)
@@ -93,7 +93,7 @@ def _assignments(path: str, section: str, known: Collection[str]) -> Iterator[As
 def _lines(path: str) -> Iterator[tuple[int, str]]:
     """Yield (number, text) of each line that says something; continued lines are one, by the number of the first."""
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8-sig") as file:  # a byte order mark is passed over
             text = file.read(_MOST + 1)
     except OSError as error:
         raise SourceUnreadable(f"cannot read definition: {error.strerror}", path=path) from None
@@ -109,9 +109,9 @@ def _lines(path: str) -> Iterator[tuple[int, str]]:
         if not held:
             first = number
         if stripped.endswith("\\"):
-            held += stripped[:-1] + " "
+            held += (line.rstrip(" \t\r") if held else stripped)[:-1] + " "
             continue
-        whole, held = (held + stripped).strip(), ""
+        whole, held = (held + (line if held else stripped)).strip(), ""
         if whole:
             yield first, whole
     if held.strip():

@@ -21,7 +21,7 @@ __all__ = ["acquire_labels", "acquire_uuids", "attributes", "siblings", "wanted"
 
 _DEFAULT_LEAST: Final = 10 << 20
 _READ_ONLY_FORMATS: Final = ("squashfs", "erofs")
-_LEAST_ESP: Final = {512: 100 << 20}
+_LEAST_ESP: Final = 100 << 20
 _LEAST_ESP_4K: Final = 260 << 20
 _KNOW_ALL: Final = ("root", "usr", "home", "srv", "var", "tmp", "xbootldr")
 _KNOW_READ_ONLY: Final = (*_KNOW_ALL, "root-verity", "root-verity-sig", "usr-verity", "usr-verity-sig")
@@ -109,8 +109,10 @@ def siblings(made: Sequence[Definition], one: Definition) -> dict[str, Definitio
     return found
 
 
-def wanted(one: Definition, content: int | None, *, systemd: int, sector: int) -> Wanted:
+def wanted(one: Definition, content: int | None, *, systemd: int, sector: int | None) -> Wanted:
     """Return what is wanted of a disk for a partition, `content` being the bytes of what is known to go in.
+
+    `sector` None says that nobody said its size.
 
     Raises DefinitionError where that is more than SizeMaxBytes= allows.
     """
@@ -125,8 +127,8 @@ def wanted(one: Definition, content: int | None, *, systemd: int, sector: int) -
     least = GRAIN
     if content is not None:
         least = max(least, _up(content))
-    if one.file_system == "vfat" and one.type().role in ("esp", "xbootldr") and one.minimize == "off":
-        least = max(least, _LEAST_ESP.get(sector, _LEAST_ESP_4K))
+    if systemd >= 262 and one.file_system == "vfat" and one.type().role in ("esp", "xbootldr") and one.minimize == "off":
+        least = max(least, _LEAST_ESP if sector == 512 else _LEAST_ESP_4K)  # without a word the sectors may be of any size
     size_min = _rounded(one.size_min, up=systemd >= 262)
     if size_min is None:
         size_min = 1 if one.format in _READ_ONLY_FORMATS or one.verity != "off" or one.minimize != "off" else _DEFAULT_LEAST

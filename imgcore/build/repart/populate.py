@@ -46,6 +46,9 @@ def populate(
         except PathError as error:
             raise DefinitionError(f"CopyFiles={path}: {error}", structure=made.path) from None
         hollow = emptied | _NOT_COPIED if path == "/" else emptied
+        there = _at(root, target)
+        if there is not None and not isinstance(there, Dir):
+            raise DefinitionError(f"CopyFiles={path}: there is a {target} already, and it is no directory", structure=made.path)
         kept = _without(node, path if path != "/" else "", wanted, hollow, {})
         if kept is not None:
             root = _put(root, target, kept, new, made)

@@ -42,14 +42,14 @@ __all__ = ["MadePart", "RepartSettings", "repart"]
 class RepartSettings:
     """How a disk is made.
 
-    `size` None is as large as is needed; `root` is a directory below which CopyBlocks= are looked for; what `defer` names has
-    its place, and nothing in it; `time` is SOURCE_DATE_EPOCH.
+    `size` None is as large as is needed; `sector` None is 512, where nobody says it; `root` is a directory below which
+    CopyBlocks= are looked for; what `defer` names has its place, and is not in the table; `time` is SOURCE_DATE_EPOCH.
     """
 
     seed: uuid.UUID
     systemd: RepartVersion = 262
     size: int | None = None
-    sector: int = 512
+    sector: int | None = None
     signer: Signer | None = None
     split: bool = False
     defer: frozenset[uuid.UUID] = frozenset()
@@ -82,7 +82,7 @@ class MadePart:
         node = f"{dest}{'p' if dest[-1:].isdigit() else ''}{self.number}"
         found: dict[str, object] = {
             "type": self.definition.type().name,
-            "label": self.label,
+            "label": self.label or "-",
             "uuid": str(self.guid),
             "partno": self.number - 1,
             "file": os.path.abspath(self.definition.path),
@@ -136,13 +136,13 @@ def repart(
         sink = stack.enter_context(ScratchSink() if dest is None else open_sink(dest, replace=force, sync=sync))
         work = _Work(made, source, settings, engine, jobs, control or Control(), stack, sink)
         parts, total = work.run()
-        disk = [part for part, _ in parts]
+        disk = [part for part, shown in parts if shown.definition.type().guid not in settings.defer]
         finish_disk(
             sink,
             work.body,
             disk,
             total=total,
-            sector=settings.sector,
+            sector=settings.sector or 512,
             disk_guid=disk_uuid(settings.seed),
             control=work.control,
         )
@@ -172,13 +172,18 @@ class _Work:
         self._labels, self._guids = acquire_labels(made), acquire_uuids(made, settings.seed)
         self._contents: list[Blob | None] = [None] * len(made)
         self._first: int | None = None
+        self._sector = settings.sector or 512
         self._trees: dict[str, HashTree] = {}
 
     def run(self) -> tuple[list[tuple[DiskPart, MadePart]], int]:
         """Return the partitions, as they are written and as they are shown, and the size of the disk."""
         begin_disk(self._sink)
         for number, one in enumerate(self.made):
-            siblings(self.made, one)
+            group = siblings(self.made, one)
+            if one.verity == "data" and "hash" not in group:
+                raise DefinitionError(
+                    f"no Verity=hash for VerityMatchKey={one.match_key}: nothing would protect the data", structure=one.path
+                )
             if one.verity in ("off", "data"):
                 self._fill(number, one)
         for number, one in enumerate(self.made):
@@ -196,8 +201,8 @@ class _Work:
             needs.append(wanted(one, size, systemd=self.settings.systemd, sector=self.settings.sector))
         total = self.settings.size
         if total is None:
-            total = auto_size(needs, self.settings.sector, exact=self.settings.systemd >= 262)
-        placed = place(needs, total, self.settings.sector)
+            total = auto_size(needs, self._sector, exact=self.settings.systemd >= 262)
+        placed = place(needs, total, self._sector)
         return [self._part(number, where) for number, where in enumerate(placed, 1)], total
 
     def _fill(self, number: int, one: Definition) -> None:
@@ -304,7 +309,7 @@ class _Work:
         label, marks = self._labels[index], attributes(one, self.settings.systemd)
         # None is what was streamed; what nobody fills is zeros already.
         filled = None if index == self._first else content if content is not None else BytesBlob(b"")
-        part = DiskPart(one.type(), label, guid, marks, where.offset, where.size, filled)
+        part = DiskPart(one.type(), label, guid, marks, where.offset, where.size, filled, number)
         root = None if tree is None else tree.root
         shown = MadePart(number, one, label, guid, where.offset, where.size, where.padding, root, self.settings.split)
         return part, shown

@@ -22,7 +22,7 @@ from imgcore.blob import Blob, Segment, SliceBlob, Spool, read_chunks
 from imgcore.blob.faked import is_faked
 from imgcore.codec import HEAD_SIZE, detect_stream
 from imgcore.codec.bounded import bounded_stream
-from imgcore.errors import Corrupt, ImgcoreError, Unsupported, VerificationFailed
+from imgcore.errors import Corrupt, ImgcoreError, Unsupported, VerificationFailed, context
 from imgcore.formats.cpio.magic import CRC, NEWC
 from imgcore.formats.rpm.digests import Digest, file_algorithm, header_digests, payload_digests
 from imgcore.formats.rpm.header import Header
@@ -73,6 +73,7 @@ class Payload:
         self._signature = signature
         self._header = header
         self._files = package.files
+        self._name = f"{package.name}-{package.version}-{package.release}.{package.arch}"
         self._algorithm = package.digest_algorithm
         self._limits = limits
         self._verify = verify
@@ -107,16 +108,18 @@ class Payload:
 
         Raises Corrupt, Unsupported, VerificationFailed, LimitExceeded, OutputError.
         """
-        data = self._again(number, lambda content: self._read(number, content, at, size))
+        with context(image=self._name):  # of several packages in one tree
+            data = self._again(number, lambda content: self._read(number, content, at, size))
         if at + size >= self._files[number].size:
             self._taken.update(self.links.get(number, (number,)))
         return data
 
     def segments(self, number: int, at: int, size: int) -> list[Segment]:
         """Return data and holes of a part of a file; raises as `read`."""
-        found = self._again(number, lambda content: list(content.segments_in(at, size)))
-        if any(one.hole for one in found):  # nobody reads a hole, so what is said of it has to be right
-            self._again(number, lambda content: self._verify_content(number, content))
+        with context(image=self._name):
+            found = self._again(number, lambda content: list(content.segments_in(at, size)))
+            if any(one.hole for one in found):  # nobody reads a hole, so what is said of it has to be right
+                self._again(number, lambda content: self._verify_content(number, content))
         return found
 
     def _read(self, number: int, content: SliceBlob, at: int, size: int) -> bytes:

@@ -10,7 +10,7 @@ import pytest
 
 from imgcore.blob import BytesBlob, FileBlob, read_all
 from imgcore.build.ddi import DdiSettings, build_ddi, labels
-from imgcore.build.ddi_read import read_ddi, verify_beside, verify_set
+from imgcore.build.ddi_read import read_ddi, table_findings, verify_beside, verify_set
 from imgcore.build.source import open_source
 from imgcore.build.spec import parse_source
 from imgcore.disk.types import type_by_name
@@ -93,6 +93,17 @@ def test_every_part_of_a_disk_is_looked_at(tree: Path, tmp_path: Path) -> None:
     verify_set(read_ddi(BytesBlob(bytes(data))).sets()[0], root=report.root)
     with pytest.raises(VerificationFailed, match="not called after the root hash"):
         verify_set(read_ddi(BytesBlob(bytes(data))).sets()[0], root=bytes(32))
+
+
+def test_check_reads_the_table_too(tree: Path, tmp_path: Path) -> None:
+    build_ddi(tree, tmp_path / "hello.raw", DdiSettings(verity=True))
+    data = bytearray((tmp_path / "hello.raw").read_bytes())
+    assert table_findings(BytesBlob(bytes(data))) == [] == table_findings(BytesBlob(b"no disk"))
+    for at in (450, 512 + 20, len(data) - 500):
+        data[at] ^= 4
+        assert {one.rule for one in table_findings(BytesBlob(bytes(data)))} == {"partition-table"}
+        data[at] ^= 4
+    assert [one.fatal for one in table_findings(BytesBlob(bytes(data[:-8192])))].count(False) > 0
 
 
 def test_a_bare_file_system_has_its_verity_beside_it(tree: Path, tmp_path: Path) -> None:

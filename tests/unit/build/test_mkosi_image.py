@@ -18,7 +18,7 @@ import pytest
 from imgcore.build.mkosi_image import BuiltImage, MkosiSettings, PackageRequest, build_images
 from imgcore.build.mkosi_output import Writing
 from imgcore.build.source import open_source
-from imgcore.errors import ConfigError, MergeConflict, SourceError, TargetExists, Unsupported
+from imgcore.errors import ConfigError, FormatError, MergeConflict, SourceError, TargetExists, Unsupported
 from imgcore.events import Control, Event, Warned
 from imgcore.formats.squashfs import Options
 from imgcore.mkosi import Host, load
@@ -387,3 +387,43 @@ def test_what_an_older_build_left_is_gone(tmp_path: Path) -> None:
     (out / "x.roothash").write_text("old")
     with pytest.raises(TargetExists, match="exists"):
         build(tmp_path, {})
+
+
+@pytest.mark.parametrize("rule", ["mkosi", "overlay", "identical"])
+def test_what_is_subtracted(rule: str, tmp_path: Path) -> None:
+    files = {
+        "mkosi.conf": BASE_CONF
+        + SQUASHFS
+        + OUT
+        + "Format=sysext\nOverlay=yes\nRemoveFiles=/usr/gone\n[Content]\nBaseTrees=base\n",
+        "base/usr/lib/os-release": "ID=x\n",
+        "base/usr/bin/changed": "before",
+        "base/usr/bin/same": "same",
+        "base/usr/gone": "gone",
+        "mkosi.extra/usr/bin/changed": "after",
+        "mkosi.extra/usr/bin/new": "new",
+    }
+    build(tmp_path, files, subtract=rule)
+    with open_source(tmp_path / "out/x.raw") as opened:
+        names = set(opened.tree["/usr/bin"].children)  # type: ignore[union-attr]
+        assert names == ({b"new"} if rule == "mkosi" else {b"new", b"changed"})
+        assert rule == "mkosi" or content(opened.tree, "/usr/bin/changed") == b"after"
+
+
+def test_an_error_says_which_line_asked_for_it(tmp_path: Path) -> None:
+    conf = BASE_CONF + OUT + "Format=tar\nExtraTrees=odd.tar\n"
+    (tmp_path / "odd.tar").write_text("no archive")
+    with pytest.raises(FormatError) as caught:
+        build(tmp_path, {"mkosi.conf": conf})
+    assert caught.value.hint is not None
+    assert "ExtraTrees= of" in caught.value.hint or "known formats" in caught.value.hint
+
+
+def test_settings_of_nspawn_are_an_output(tmp_path: Path) -> None:
+    files = {"mkosi.conf": BASE_CONF + OUT + "Format=tar\n", "mkosi.nspawn": "[Exec]\n", "mkosi.extra/a": "a"}
+    made, _ = build(tmp_path, files)
+    assert (tmp_path / "out/x.nspawn").read_text() == "[Exec]\n"
+    assert tmp_path.resolve() / "out/x.nspawn" in made[0].files
+    (tmp_path / "mkosi.nspawn").unlink()
+    build(tmp_path, {}, force=True)
+    assert not (tmp_path / "out/x.nspawn").exists()

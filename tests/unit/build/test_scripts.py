@@ -204,6 +204,10 @@ def test_without_root(shared_dir: Path) -> None:
         "made = run(place, 'echo x > /buildroot/usr/mine; rm /buildroot/usr/bin/kept')\n"
         "assert made['/usr/mine'].meta.uid == made['/usr/mine'].meta.gid == 0\n"
         "assert '/usr/null' in made and '/usr/bin/kept' not in made\n"
+        "made = run(place, 'cd /buildroot/usr; echo x >a; ln a b; mkdir -p d/e; echo y >d/e/f; chmod 0 a; chmod 100 d/e d')\n"
+        "assert made['/usr/a'].meta.mode == 0 and made['/usr/a'] is made['/usr/b'] and content(made, '/usr/b') == b'x\\n'\n"
+        "assert made['/usr/d'].meta.mode == made['/usr/d/e'].meta.mode == 0o100\n"
+        "assert content(made, '/usr/d/e/f') == b'y\\n'\n"
         "for one in place.iterdir(): discard(one) if one.is_dir() else one.unlink()\n"
     )
     done = _as_nobody("-c", code, str(shared_dir))

@@ -10,6 +10,7 @@ import pytest
 
 from imgcore.build.repart.conf import DefinitionError
 from imgcore.build.repart.definition import read_definition
+from imgcore.build.repart.plan import wanted
 from imgcore.build.repart.run import RepartSettings, repart
 from imgcore.build.source import open_source
 from imgcore.build.spec import parse_source
@@ -83,3 +84,22 @@ def test_refusals_say_what_helps(tmp_path: Path) -> None:
             "Type=root-verity-sig\nVerity=signature\nVerityMatchKey=a\n",
         )
     assert "--exclude-partitions root-x86-64-verity-sig" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("text", ["Verity=data\nVerityMatchKey=x\n"])
+def test_data_without_a_hash_tree_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(DefinitionError, match="no Verity=hash for VerityMatchKey=x"):
+        make(tmp_path, f"Type=root\nFormat=squashfs\nMinimize=best\nCopyFiles=/EFI\n{text}")
+
+
+def test_two_files_at_one_place_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DefinitionError, match="there is a /x already"):
+        make(tmp_path, "Type=root\nFormat=squashfs\nMinimize=best\nCopyFiles=/EFI/x.efi:/x\nCopyFiles=/EFI/x.efi:/x\n")
+
+
+@pytest.mark.parametrize("kind", ["esp", "xbootldr"])
+@pytest.mark.parametrize(("systemd", "sector", "least"), [(262, None, 260), (262, 4096, 260), (262, 512, 100), (257, None, 10)])
+def test_the_least_size_of_a_vfat(kind: str, systemd: int, sector: int | None, least: int, tmp_path: Path) -> None:
+    (tmp_path / "a.conf").write_text(f"[Partition]\nType={kind}\nFormat=vfat\nCopyFiles=/EFI\n")
+    one = read_definition(str(tmp_path / "a.conf"), "x86-64", str)
+    assert wanted(one, None, systemd=systemd, sector=sector).least == least << 20
