@@ -33,7 +33,7 @@ from imgcore.build.mkosi_tree import (
 from imgcore.build.scratch import scratch_directory
 from imgcore.build.source import open_source
 from imgcore.build.spec import SourceSpec
-from imgcore.errors import ImgcoreError, Unsupported
+from imgcore.errors import ImgcoreError, Unsupported, show
 from imgcore.events import Control, Warned
 from imgcore.formats.squashfs import Options as SquashfsOptions
 from imgcore.hosts import node_at
@@ -54,6 +54,7 @@ _STATE: Final = (
     "/var/lib/dbus/machine-id",
 )
 _UNDONE: Final = ("sysusers.d", "tmpfiles.d", "systemd/system-preset", "udev/hwdb.d", "modules")
+_FEW: Final = 5  # names in a warning
 _HIERARCHIES: Final = {"sysext": (b"/usr", b"/opt"), "confext": (b"/etc",)}
 
 
@@ -206,8 +207,7 @@ class _Build:
             tree = scripts.on_tree("PostInstallationScripts", "postinst", tree, ["final"])
             tree = configure_release(tree, image)
             if image.flag("Overlay"):
-                places = _HIERARCHIES.get(self._form)
-                tree = subtract(tree, bases, self._settings.subtract, hierarchies=places, prune=False, control=self._control)
+                tree = self._subtracted(tree, bases)
             tree = remove_files(clean_metadata(tree, image), image)
             if self._form in _HIERARCHIES and self._settings.subtract != "overlay":  # there an empty directory is a new one
                 tree = prune_empty(tree)
@@ -220,6 +220,21 @@ class _Build:
             files = put_in_place(image, staging, self._place)
         self._trees[self._place / image.output] = tree
         return BuiltImage(image, tuple(files))
+
+    def _subtracted(self, tree: Tree, bases: Sequence[Tree]) -> Tree:
+        """Return what an image over its bases holds. Warns of what mkosi's rule leaves out and the bases do not have so."""
+        places, rule = _HIERARCHIES.get(self._form), self._settings.subtract
+        made = subtract(tree, bases, rule, hierarchies=places, prune=False, control=self._control)
+        if rule == "mkosi":
+            changed = subtract(tree, bases, "identical", control=self._control)
+            lost = [path for path, node in changed.walk() if not isinstance(node, Dir) and path not in made]
+            if lost:
+                shown = ", ".join(f"`{show(path)}`" for path in lost[:_FEW]) + (", …" if len(lost) > _FEW else "")
+                self._warned(
+                    f"left out, since the bases have files of these names, though not the same ones: {shown}"
+                    " (--subtract identical keeps them)"
+                )
+        return made
 
     def _start(self, bases: Sequence[Tree]) -> Tree:
         """Return the tree that the build begins with."""

@@ -122,6 +122,8 @@ def command(
     The language is that of mkosi 25.3; `--json summary` prints what `mkosi --json summary` does. What cannot be built is
     refused by its name, with file and line, before anything is done. Options with a mkosi setting's name are mkosi's.
     """
+    if not values["network"] and any(place.startswith("https://") for place in values["repositories"]):
+        raise click.UsageError("a repository at https:// needs --network")
     place = Path(directory)
     given = [*_given(values), *assignments]
     if values["seed"] is not None:
