@@ -14,17 +14,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, cast
 
-from imgcore import hosts
 from imgcore.build.ddi import DdiSettings, RepartVersion, build_ddi
 from imgcore.build.ddi_tree import DdiKind
 from imgcore.build.mkosi_tree import API_FILE_SYSTEMS
 from imgcore.build.pack import EngineName, pack
-from imgcore.build.scratch import discard
+from imgcore.build.scratch import discard, unpack_to_scratch
 from imgcore.build.signing import load_signer
 from imgcore.codec.stream_levels import stream_level
 from imgcore.codec.stream_writer import StreamCompressor
 from imgcore.disk.types import ARCHITECTURES
-from imgcore.errors import ImgcoreError, OutputError, TargetExists, Unsupported
+from imgcore.errors import OutputError, TargetExists, Unsupported
 from imgcore.events import Control, Warned
 from imgcore.formats.cpio import Options as CpioOptions
 from imgcore.formats.squashfs import Options as SquashfsOptions
@@ -78,11 +77,7 @@ def write_image(tree: Tree, image: Image, staging: Path, how: Writing, control: 
     form = image.text("Format")
     plain = staging / (image.output if form in ("tar", "cpio", "directory") else f"{image.text('Output')}.raw")
     if form == "directory":
-        try:
-            hosts.unpack(tree, plain, control=control)
-        except ImgcoreError as error:
-            error.hint = None  # it says what is left in the staging directory, of which nothing is left
-            raise
+        unpack_to_scratch(tree, plain, control)
     elif form in ("tar", "cpio"):
         _write_archive(tree, image, plain, how, control)
     else:

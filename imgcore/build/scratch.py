@@ -13,12 +13,15 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from imgcore.errors import OutputError
+from imgcore import hosts
+from imgcore.errors import ImgcoreError, OutputError
+from imgcore.events import Control
+from imgcore.model import Tree
 
 if sys.platform != "win32":
     import fcntl
 
-__all__ = ["discard", "scratch_directory"]
+__all__ = ["discard", "scratch_directory", "unpack_to_scratch"]
 
 
 @contextlib.contextmanager
@@ -75,6 +78,15 @@ def _lock(descriptor: int, *, wait: bool) -> bool:
     except OSError:
         return False
     return True
+
+
+def unpack_to_scratch(tree: Tree, target: Path, control: Control) -> None:
+    """Unpack a tree into a scratch directory; raises as `hosts.unpack`, without the hint at what is left: nothing will be."""
+    try:
+        hosts.unpack(tree, target, control=control)
+    except ImgcoreError as error:
+        error.hint = None
+        raise
 
 
 def discard(directory: Path) -> None:

@@ -25,6 +25,7 @@ from typing import Final, Literal
 from imgcore import hosts
 from imgcore.blob import HostFile
 from imgcore.build import sandbox
+from imgcore.build.scratch import unpack_to_scratch
 from imgcore.errors import SourceError, Unsupported
 from imgcore.events import Control
 from imgcore.model import Device, Dir, File, Meta, Node, Pipe, Socket, Symlink, Tree
@@ -99,7 +100,7 @@ def run_script(
     binds += [Bind(path, str(path)) for path in around.search]
     before = None
     if tree is not None:
-        hosts.unpack(tree, place / "tree", control=control)
+        unpack_to_scratch(tree, place / "tree", control)
         closed = _opened(place / "tree")
         before = _with_modes(hosts.scan(place / "tree", control=control), place / "tree", closed)
         for path, mode in closed.items():
