@@ -206,9 +206,7 @@ class _Work:
         return [self._part(number, where) for number, where in enumerate(placed, 1)], total
 
     def _fill(self, number: int, one: Definition) -> None:
-        """Make what goes into a partition, unless its size has to be known first."""
-        if one.type().guid in self.settings.defer:
-            return
+        """Make what goes into a partition, unless its size has to be known first; of one that is deferred the size counts."""
         if one.copy_blocks is not None:
             path = (
                 one.copy_blocks if self.settings.root is None else os.path.join(self.settings.root, one.copy_blocks.lstrip("/"))
@@ -222,7 +220,8 @@ class _Work:
             self._contents[number] = content
             return
         kind = one.file_system
-        if kind in (None, "empty"):
+        deferred = one.type().guid in self.settings.defer
+        if kind in (None, "empty") or (deferred and one.minimize == "off"):
             return
         if kind not in FORMATS:
             raise DefinitionError(
@@ -232,7 +231,7 @@ class _Work:
             )
         if kind == "vfat" and one.minimize == "off":
             return
-        streamed = number == 0 and one.priority <= 0 and kind == "squashfs"
+        streamed = number == 0 and one.priority <= 0 and kind == "squashfs" and not deferred
         home = self._sink if streamed else self._stack.enter_context(ScratchSink())
         body = PartSink(home)  # pack commits the sink that it is given, and this one is read afterwards
         tree = self._tree(number, one)
