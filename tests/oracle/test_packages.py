@@ -228,7 +228,7 @@ def test_what_rpm_installs(built: Path, tmp_path: Path) -> None:
 
 
 def test_check_agrees_with_rpm(built: Path, tmp_path: Path) -> None:
-    """A package with a changed byte: rpm finds it, and so do we."""
+    """A package with a changed byte: where rpm finds it, so do we."""
 
     def ours(path: Path) -> bool:
         with FileBlob(path) as blob:
@@ -252,6 +252,8 @@ def test_check_agrees_with_rpm(built: Path, tmp_path: Path) -> None:
             good = ours(path)
         except Exception:
             good = False
+        if at < begin and not good:
+            continue  # of tags that it does not use rpm does not look at the type
         assert good == (done.returncode == 0), (at, done.stdout)
 
 

@@ -85,7 +85,7 @@ def digest_of(digest: Digest, blob: Blob, header: Header) -> str:
 
 def _texts(header: Header, algorithm: str, what: str, tag: SigTag | Tag) -> Iterator[Digest]:
     value = header.text(tag)
-    if value:
+    if value or (value is not None and isinstance(tag, SigTag)):  # an empty one fits nothing
         yield Digest(algorithm, value, what, header.place(tag), header.name, tag.name)
 
 

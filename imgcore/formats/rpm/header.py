@@ -122,6 +122,8 @@ class Header:
         self.entries[entry.tag] = entry
         if not is_region:
             self._used = entry.offset + entry.count * width
+            if self._signature and kind == Kind.STRING:  # there are few; of the main header's nobody wants to look at all
+                self._used = self._data.find(b"\0", entry.offset) + 1 or len(self._data) + 1
 
     def _require_region(self, index: bytes) -> None:
         """Raise Corrupt where the first entry says that a part of the header belongs together, and its trailer does not.
@@ -138,6 +140,10 @@ class Header:
         tags = (own, Tag.HEADERIMAGE) if self._signature else (own,)  # as old packages have it
         if trailer.tag not in tags or (trailer.type, trailer.count) != (Kind.BIN, IndexEntry.SIZE):
             raise self.wrong(own, "region without its trailer", found=f"tag {trailer.tag}, type {trailer.type}")
+        for tag, entry in self.entries.items():
+            end = entry.offset + entry.count * _WIDTHS.get(Kind(entry.type), 1)
+            if entry.offset < first.offset < end:
+                raise self.wrong(tag, "values reach into the trailer of the region", found=f"up to {end}", allowed=first.offset)
         entries, rest = divmod(-trailer.offset, IndexEntry.SIZE)
         size, most = first.offset + IndexEntry.SIZE, len(index) // IndexEntry.SIZE
         if rest or not 0 <= entries <= most or (not self._signature and (entries, size) != (most, len(self._data))):
