@@ -67,30 +67,30 @@ def protective_start(blob: Blob) -> int | None:
     libblkid, and so systemd, wants such a partition, Linux that one begins in sector 1. Sources: util-linux,
     libblkid/src/partitions/gpt.c: is_pmbr_valid; Linux, block/partitions/efi.c: pmbr_part_valid.
     """
-    data = blob.read_at(0, Mbr.SIZE)
-    if len(data) < Mbr.SIZE:
-        return None
-    mbr = Mbr.unpack_unchecked(data)
-    if mbr.signature != BOOT_SIGNATURE:
-        return None
-    entries = (MbrEntry.unpack_from(mbr.entries, 16 * number) for number in range(4))
-    found = [one.start for one in entries if one.kind == PROTECTIVE]
+    found = [one.start for one in _entries(blob) or () if one.kind == PROTECTIVE]
     return 1 if 1 in found else found[0] if found else None
 
 
 def read_mbr(blob: Blob) -> dict[int, MbrPartition] | None:
     """Return the partitions by number, those without a type and a size left out; None where there is no MBR."""
+    entries = _entries(blob)
+    if entries is None:
+        return None
+    found = {}
+    for number, entry in enumerate(entries, 1):
+        if entry.kind or entry.sectors:
+            if entry.status not in (0, 0x80):
+                return None
+            found[number] = MbrPartition(entry.kind, entry.start, entry.sectors, entry.status)
+    return found
+
+
+def _entries(blob: Blob) -> list[MbrEntry] | None:
+    """Return the four entries, None where there is no MBR."""
     data = blob.read_at(0, Mbr.SIZE)
     if len(data) < Mbr.SIZE:
         return None
     mbr = Mbr.unpack_unchecked(data)
     if mbr.signature != BOOT_SIGNATURE:
         return None
-    found = {}
-    for number in range(4):
-        entry = MbrEntry.unpack_from(mbr.entries, 16 * number)
-        if entry.kind or entry.sectors:
-            if entry.status not in (0, 0x80):
-                return None
-            found[number + 1] = MbrPartition(entry.kind, entry.start, entry.sectors, entry.status)
-    return found
+    return [MbrEntry.unpack_from(mbr.entries, 16 * number) for number in range(4)]

@@ -16,7 +16,7 @@ import imgcore
 from imgcore.build.scratch import scratch_directory
 from imgcore.build.scripts import Bind, Surroundings, run_script
 from imgcore.model import file, tree
-from tests.kit.oracles import mounted, needs_mount, tmpfs
+from tests.kit.oracles import missing, mounted, needs_mount, tmpfs
 
 pytestmark = pytest.mark.oracle
 
@@ -68,9 +68,11 @@ def test_it_sees_itself_only(tmp_path: Path) -> None:
 
 
 def test_names_are_the_images(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        missing("only root's script may give files to others")
     (tmp_path / "scratch").mkdir()
     script = tmp_path / "own.sh"
-    script.write_text("#!/bin/sh\nchown builder:staff /buildroot/usr || test $(id -u builder) = 77\n")
+    script.write_text("#!/bin/sh\nchown builder:staff /buildroot/usr\n")
     script.chmod(0o755)
     entries = {
         "/usr": None,
@@ -80,7 +82,7 @@ def test_names_are_the_images(tmp_path: Path) -> None:
     content = tree({path: file(text) for path, text in entries.items() if text is not None} | {"/usr/a": file("x")})
     made = run_script(content, script, tmp_path / "scratch", Surroundings(environment={}, directory="/"))
     assert made is not None
-    assert (made.lookup("/usr").meta.uid, made.lookup("/usr").meta.gid) in ((77, 50), (0, 0))
+    assert (made.lookup("/usr").meta.uid, made.lookup("/usr").meta.gid) == (77, 50)
 
 
 def test_what_it_leaves_running_ends_with_it(tmp_path: Path) -> None:

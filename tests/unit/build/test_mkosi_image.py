@@ -18,7 +18,7 @@ import pytest
 from imgcore.build.mkosi_image import BuiltImage, MkosiSettings, PackageRequest, build_images
 from imgcore.build.mkosi_output import Writing
 from imgcore.build.source import open_source
-from imgcore.errors import ConfigError, FormatError, MergeConflict, SourceError, TargetExists, Unsupported
+from imgcore.errors import ConfigError, ImgcoreError, MergeConflict, SourceError, TargetExists, Unsupported
 from imgcore.events import Control, Event, Warned
 from imgcore.formats.squashfs import Options
 from imgcore.mkosi import Host, load
@@ -413,12 +413,15 @@ def test_what_is_subtracted(rule: str, tmp_path: Path) -> None:
 
 
 def test_an_error_says_which_line_asked_for_it(tmp_path: Path) -> None:
-    conf = BASE_CONF + OUT + "Format=tar\nExtraTrees=odd.tar\n"
-    (tmp_path / "odd.tar").write_text("no archive")
-    with pytest.raises(FormatError) as caught:
-        build(tmp_path, {"mkosi.conf": conf})
-    assert caught.value.hint is not None
-    assert "ExtraTrees= of" in caught.value.hint or "known formats" in caught.value.hint
+    conf = BASE_CONF + OUT + "Format=tar\n[Content]\nExtraTrees=tree\n"
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "mkosi.conf").write_text(conf)
+    configuration = load(Host(tmp_path.resolve()))
+    (tmp_path / "tree").rmdir()  # after it was read
+    with pytest.raises(ImgcoreError) as caught:
+        build_images(configuration, tmp_path.resolve(), MkosiSettings())
+    line = conf[: conf.index("ExtraTrees")].count("\n") + 1
+    assert caught.value.hint == f"ExtraTrees= of {tmp_path.resolve()}/mkosi.conf:{line} asks for it"
 
 
 def test_settings_of_nspawn_are_an_output(tmp_path: Path) -> None:
