@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol
 import lz4.frame
 import zstandard
 
-from imgcore.codec.binding import zstd_module
+from imgcore.codec.binding import lzma_library, zstd_module
 from imgcore.codec.registry import get_decoder
 from imgcore.codec.stream_detect import HEAD_SIZE, detect_stream
 from imgcore.errors import Corrupt, ImgcoreError, LimitExceeded
@@ -190,6 +190,14 @@ def _zstd(memory: int) -> _Member:
     return _ZstdByPackage(memory) if module is None else _Zstd(module, memory)
 
 
+def _unchecked_xz(memory: int) -> _Member:
+    from imgcore.codec.xz_unchecked import UncheckedXz
+
+    library = lzma_library()
+    return _DECODERS["xz"](memory) if library is None else UncheckedXz(library, memory)
+
+
+_UNCHECKED: Final[dict[str, Callable[[int], _Member]]] = {"xz": _unchecked_xz}  # of the others, checking takes little time
 _DECODERS: Final[dict[str, Callable[[int], _Member]]] = {
     "gzip": lambda memory: _Gzip(),
     "bzip2": lambda memory: bz2.BZ2Decompressor(),
@@ -208,14 +216,22 @@ class StreamDecoder:
 
     `chunks` are its bytes in pieces of any size; `memory` bounds windows and dictionaries; `start` is where it begins, for
     errors. With `strict`, bytes behind the stream that are neither zeros nor another stream raise Corrupt; else the
-    iteration ends there. Raises Corrupt with the offset for a broken or cut stream, LimitExceeded, and what `chunks` does.
+    iteration ends there. Without `checked` checksums may be passed over: for those who compare a digest of the stream.
+    Raises Corrupt with the offset for a broken or cut stream, LimitExceeded, and what `chunks` does.
 
     Attributes:
         position: bytes taken of the compressed stream, from `start` on; after the end the place of what comes behind.
     """
 
     def __init__(
-        self, name: str, chunks: Iterable[bytes], *, memory: int = _MEMORY, start: int = 0, strict: bool = True
+        self,
+        name: str,
+        chunks: Iterable[bytes],
+        *,
+        memory: int = _MEMORY,
+        start: int = 0,
+        strict: bool = True,
+        checked: bool = True,
     ) -> None:
         if name not in _DECODERS:
             raise ValueError(f"`{name}` is not a compressed stream; known: {', '.join(STREAMS)}")
@@ -224,6 +240,7 @@ class StreamDecoder:
         self.position = 0
         self._start = start
         self._strict = strict
+        self._decoders = _DECODERS if checked else _DECODERS | _UNCHECKED
         self._chunks = iter(chunks)
         self._buffer = b""
         self._at = 0
@@ -231,7 +248,7 @@ class StreamDecoder:
     def __iter__(self) -> Iterator[bytes]:
         name: str | None = self.name
         while name is not None:
-            member = _DECODERS[name](self.memory)
+            member = self._decoders[name](self.memory)
             # Small steps first: what a member leaves is copied, and a file may be a million members of nothing.
             step = _FIRST_STEP
             while not member.eof:

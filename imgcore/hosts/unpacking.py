@@ -7,12 +7,13 @@ import functools
 import os
 import stat
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from imgcore.blob.faked import is_faked, plain
-from imgcore.errors import OutputError, TargetExists
+from imgcore.blob.streamed import Contents, ContentStream, StreamedBlob
+from imgcore.errors import ImgcoreError, OutputError, TargetExists, context
 from imgcore.events import Advanced, Control, Warned
 from imgcore.hosts.attributes import Attributes
 from imgcore.hosts.beneath import Chain, Place, output_error
@@ -87,6 +88,7 @@ class Unpacking:
         self.first: dict[int, tuple[Place, bytes]] = {}
         self.links: list[tuple[Place, bytes, tuple[Place, bytes]]] = []
         self.directories: list[tuple[Place, Meta]] = []
+        self.streamed: dict[ContentStream, dict[int, tuple[Place, bytes, bytes, File]]] = {}
         self.batch: list[Content] = []
         files = open_files()
         self.batch_most = max(1, min(_BATCH, files // (2 * jobs + 1)))
@@ -105,6 +107,7 @@ class Unpacking:
             self._make_names(tree, pool)
             if pool is not None:
                 self._hand_over(pool)
+            self._write_streams()
             self._collect(0)
         finally:
             for _, contents in self.pending:
@@ -173,6 +176,9 @@ class Unpacking:
             self._skip(path, "only root makes devices")
             return
         if isinstance(node, File):
+            if isinstance(node.content, StreamedBlob) and self._is_streamed(node.content, place, name, path, node):
+                self.first[id(node)] = (place, name)
+                return
             fd = self._create(shown, lambda: os.open(plain(name), _CREATE, 0o600, dir_fd=place.fd), name)
             self.first[id(node)] = (place, name)
             self._write(Content(self.chain, self.control, self.attributes, place, name, path, fd, node), pool)
@@ -235,6 +241,43 @@ class Unpacking:
         self.batch_bytes += content.node.content.size
         if self.batch_bytes >= _BATCH_BYTES or len(self.batch) >= self.batch_most:
             self._hand_over(pool)
+
+    def _is_streamed(self, content: StreamedBlob, place: Place, name: bytes, path: bytes, node: File) -> bool:
+        """Return whether a content is put aside, to be written when its stream comes to it."""
+        stream = content.stream
+        wanted = self.streamed.get(stream)
+        if wanted is None:
+            if not stream.in_order:
+                return False
+            wanted = self.streamed[stream] = {}
+        return wanted.setdefault(content.index, (place, name, path, node))[3] is node
+
+    def _write_streams(self) -> None:
+        """Make the files whose contents come in streams, in the order in which they come."""
+        for stream, wanted in self.streamed.items():
+            with contextlib.closing(stream.take(wanted, ahead=self.jobs > 1)) as contents:
+                while (found := self._next_of(contents, wanted)) is not None:
+                    place, name, path, node = wanted.pop(found[0])
+                    self.chain.go_to(place)
+                    fd = self._create(
+                        place.path + b"/" + name,
+                        functools.partial(os.open, plain(name), _CREATE, 0o600, dir_fd=place.fd),
+                        name,
+                    )
+                    content = Content(self.chain, self.control, self.attributes, place, name, path, fd, node)
+                    content.write(found[1])
+                    self._count(content)
+
+    def _next_of(
+        self, contents: Contents, wanted: dict[int, tuple[Place, bytes, bytes, File]]
+    ) -> tuple[int, Iterator[memoryview]] | None:
+        """Return the next content; what is wrong with the stream before it is told with the path of the first one left."""
+        self.control.check()
+        try:
+            return next(contents, None)
+        except ImgcoreError:
+            with context(path=wanted[min(wanted)][2]):
+                raise
 
     def _hand_over(self, pool: Executor) -> None:
         """Give the contents that were put aside to a thread."""

@@ -1,4 +1,5 @@
-"""The payload of a package: a compressed cpio, undone into a temporary file as far as somebody asks for a content.
+"""The payload of a package: a compressed cpio. Whoever unpacks takes its contents in its order (`in_order`); for whoever
+asks for one of them it is undone into a temporary file, that far.
 
 What a file is stands in the header; the payload has only contents. Its members are those of newc (070701), of crc (070702),
 or stripped ones (07070X and the file's number in the header). Of hard links the last member has the content. Every content
@@ -9,23 +10,26 @@ whose header or files have no digest all is undone first.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import hashlib
 import stat
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from imgcore.blob import Blob, Segment, SliceBlob, Spool, read_chunks
+from imgcore.blob.streamed import Contents, StreamedBlob
 from imgcore.codec import HEAD_SIZE, detect_stream
-from imgcore.codec.bounded import bounded_stream
 from imgcore.errors import Corrupt, ImgcoreError, Unsupported, VerificationFailed
 from imgcore.formats.cpio.magic import CRC, NEWC
-from imgcore.formats.rpm.digests import Digest, file_algorithm, header_digests, payload_digests
+from imgcore.formats.rpm.digests import file_algorithm, header_digests, payload_digests
 from imgcore.formats.rpm.header import Header
+from imgcore.formats.rpm.in_order import InOrder
 from imgcore.formats.rpm.layout import STRIPPED, Tag
 from imgcore.formats.rpm.members import Walk, hard_links
 from imgcore.formats.rpm.package import Package
+from imgcore.formats.rpm.undoing import Undoing
 from imgcore.limits import Limits
 
 if TYPE_CHECKING:
@@ -33,18 +37,17 @@ if TYPE_CHECKING:
 
 __all__ = ["Payload", "PayloadFile"]
 
-_CHUNK: Final = 256 << 10
 _STREAMS: Final = frozenset(("gzip", "bzip2", "xz", "lzma", "zstd"))
 
 
-class PayloadFile:
+class PayloadFile(StreamedBlob):
     """The content of one file of the package: a blob of known size, which is unpacked when it is read."""
 
-    __slots__ = ("index", "payload", "size")
+    __slots__ = ("payload", "size")
 
     def __init__(self, payload: Payload, index: int, size: int) -> None:
+        super().__init__(payload, index)
         self.payload = payload
-        self.index = index
         self.size = size
 
     def read_at(self, at: int, size: int) -> bytes:
@@ -80,7 +83,7 @@ class Payload:
         self._lock = threading.Lock()
         self._contents: dict[int, SliceBlob] = {}  # what may be given out
         self._verified: set[int] = set()
-        self._stage: _Undoing | None = None
+        self._stage: _Stage | None = None
         self._failed: ImgcoreError | None = None
         self._closed = False
 
@@ -145,7 +148,7 @@ class Payload:
                     self._contents[one] = SliceBlob(stage.plain, walk.places[one], self._files[one].size)
             return self._contents[number]
 
-    def _undone(self, number: int | None) -> _Undoing:
+    def _undone(self, number: int | None) -> _Stage:
         """Undo as much as the content of a file needs, all of it for None or where not all is digested."""
         if self._failed is not None:
             raise copy.copy(self._failed)
@@ -171,54 +174,83 @@ class Payload:
             return False
         return all(file.digest or not stat.S_ISREG(file.mode) or file.is_ghost for file in self._files)
 
-    def _start(self) -> _Undoing:
+    def _undoing(self) -> tuple[Undoing, Blob, str | None]:
+        """Return (the payload undone from its beginning on, the payload as it is, how that is compressed)."""
         kind = self._header.text(Tag.PAYLOADFORMAT) or "cpio"
         if kind != "cpio":
             raise Unsupported("payload of another kind", structure="header", field="PAYLOADFORMAT", found=kind, allowed="cpio")
         start, stream = self._header.end, self.stream
         packed = SliceBlob(self._blob, start, self._blob.size - start)
-        plain: Blob = packed if stream is None else Spool()
-        walk = Walk(plain, self._files, self.links, self._limits)
         digest = next(iter(payload_digests(self._signature, self._header)), None) if self._verify else None
-        made = None if digest is None else digest.start(self._header)
-        return _Undoing(packed, stream, plain, walk, self._limits, start, digest, made, self._is_digested())
+        return Undoing(packed, stream, digest, self._header, self._limits), packed, stream
+
+    def _start(self) -> _Stage:
+        undoing, packed, stream = self._undoing()
+        plain: Blob = packed if stream is None else Spool()
+        return _Stage(undoing, plain, Walk(plain, self._files, self.links, self._limits), self._limits, self._is_digested())
+
+    @property
+    def in_order(self) -> bool:
+        """Whether `take` is the quickest way: nothing was undone so far, and each content has a digest."""
+        return self._stage is None and self._failed is None and not self._closed and self._is_digested()
+
+    def take(self, wanted: Collection[int], *, ahead: bool) -> Contents:
+        """Yield contents in the payload's order, see `ContentStream`; raises as `content`."""
+        if not self._is_digested():
+            raise ValueError("a content of this package cannot be told by itself")
+        way = InOrder(self._undoing()[0], self._files, self.links, self, self._limits)
+        with contextlib.closing(way.contents(wanted, ahead)) as contents:
+            for one in contents:
+                if self._closed:
+                    raise ValueError("the package was closed")
+                yield one
 
     def _require_digest(self, number: int, pieces: Iterable[bytes]) -> None:
-        found = self._wrong_digest(number, pieces)
-        if found is not None:
+        total = self.hash_of(number)
+        self.require(number, total if total is None else _fed(total, pieces))
+        self._verified.update(self.links.get(number, (number,)))
+
+    def hash_of(self, number: int) -> HASH | None:
+        """Return the hash to be fed with a content, None for one without a digest."""
+        file, name = self._files[number], file_algorithm(self._algorithm)
+        if name is None or not file.digest or not stat.S_ISREG(file.mode) or file.is_ghost:
+            return None
+        return hashlib.new(name, usedforsecurity=False)
+
+    def require(self, number: int, total: HASH | None) -> None:
+        """Raise VerificationFailed where the hash of a content is not its digest."""
+        if total is not None and total.hexdigest() != self._files[number].digest.lower():
             raise VerificationFailed(
                 "content of a file does not fit its digest",
                 path=self._files[number].path,
                 offset=self._header.place(Tag.FILEDIGESTS),
                 structure="header",
                 field="FILEDIGESTS",
-                found=found,
+                found=total.hexdigest(),
                 allowed=self._files[number].digest,
             )
-        self._verified.update(self.links.get(number, (number,)))
-
-    def _wrong_digest(self, number: int, pieces: Iterable[bytes]) -> str | None:
-        """Return the digest of a content that has another one in the header, else None."""
-        file, name = self._files[number], file_algorithm(self._algorithm)
-        if name is None or not file.digest or not stat.S_ISREG(file.mode) or file.is_ghost:
-            return None
-        total = hashlib.new(name, usedforsecurity=False)
-        for data in pieces:
-            total.update(data)
-        return None if total.hexdigest() == file.digest.lower() else total.hexdigest()
 
     def wrong_digests(self) -> Iterator[tuple[int, str]]:
         """Yield (number, digest that was found) of every file whose content is another; of hard links the first."""
         self.unpacked()
         for number, file in enumerate(self._files):
             if self.links.get(number, (number,))[0] == number and stat.S_ISREG(file.mode) and not file.is_ghost:
-                found = self._wrong_digest(number, read_chunks(self._find(number)) if file.size else ())
-                if found is not None:
+                total = self.hash_of(number)
+                if total is None:
+                    continue
+                found = _fed(total, read_chunks(self._find(number)) if file.size else ()).hexdigest()
+                if found != file.digest.lower():
                     yield number, found
 
 
-class _Undoing:
-    """A payload that is undone step by step.
+def _fed(total: HASH, pieces: Iterable[bytes]) -> HASH:
+    for data in pieces:
+        total.update(data)
+    return total
+
+
+class _Stage:
+    """A payload that is undone step by step, into a temporary file where it is compressed.
 
     Attributes:
         plain: the cpio, as far as it is there; in the package itself where that is not compressed.
@@ -227,38 +259,15 @@ class _Undoing:
         done: whether all is there, and was compared with its digest.
     """
 
-    def __init__(
-        self,
-        packed: Blob,
-        stream: str | None,
-        plain: Blob,
-        walk: Walk,
-        limits: Limits,
-        start: int,
-        digest: Digest | None,
-        made: HASH | None,
-        by_itself: bool,
-    ) -> None:
+    def __init__(self, undoing: Undoing, plain: Blob, walk: Walk, limits: Limits, by_itself: bool) -> None:
         self.plain = plain
         self.walk = walk
         self.by_itself = by_itself
         self.done = False
-        self._digest = digest
-        self._made = made
+        self._undoing = undoing
+        self._pieces = iter(undoing)
         self._limits = limits
         self._there = 0
-        self._chunks = self._told(packed)
-        # What stands behind the stream is nobody's: of v3 and v4 packages only digests would tell.
-        self._pieces = self._chunks
-        if stream is not None:
-            self._pieces = bounded_stream(stream, self._chunks, limits, start=start, strict=False)
-
-    def _told(self, packed: Blob) -> Iterator[bytes]:
-        """Yield the pieces of the payload as it is in the package, and digest them."""
-        for data in read_chunks(packed, _CHUNK):
-            if self._made is not None:
-                self._made.update(data)
-            yield data
 
     @property
     def has_all(self) -> bool:
@@ -276,13 +285,10 @@ class _Undoing:
                 spool.append(data)
             self.walk.advance(self._there if spool is None else spool.flush(), False)
             return
-        for _ in self._chunks:  # what the stream did not need is part of the digest
-            pass
         if spool is not None:
             spool.seal()
         self.walk.advance(self._there, True)
-        if self._digest is not None and self._made is not None:
-            self._digest.require(self._made.hexdigest())
+        self._undoing.require_digest()
         self.done = True
 
     def close(self) -> None:
