@@ -20,7 +20,7 @@ from imgcore.errors import Corrupt, ImgcoreError, LimitExceeded
 __all__ = ["STREAMS", "StreamDecoder", "decompress_stream"]
 
 _PIECE: Final = 1 << 20
-_STEP: Final = 64 << 10
+_STEP: Final = 256 << 10
 _FIRST_STEP: Final = 512
 _MEMORY: Final = 256 << 20
 _LEGACY_BLOCK: Final = 8 << 20
