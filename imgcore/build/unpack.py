@@ -12,7 +12,6 @@ from imgcore.build.spec import SourceSpec
 from imgcore.events import Control
 from imgcore.limits import Limits
 from imgcore.model import Tree
-from imgcore.transforms import filter as by_path
 
 if TYPE_CHECKING:  # whoever only reads or packs does not wait for it
     from imgcore.hosts import UnpackReport
@@ -49,6 +48,8 @@ def unpack(
         else:
             tree = stack.enter_context(open_source(source, limits=limits, control=control)).tree
         if only:
+            from imgcore.transforms import filter as by_path  # late: few want it, and all transforms come with it
+
             tree = by_path.only(tree, only)
         return hosts.unpack(
             tree,

@@ -40,6 +40,7 @@ _DEFLATE = {
 _LZMA = {
     "lzma_lzma_preset": (ctypes.c_ubyte, (_POINTER, ctypes.c_uint32)),
     "lzma_stream_encoder": (_INT, (_POINTER, _POINTER, _INT)),
+    "lzma_stream_decoder": (_INT, (_POINTER, ctypes.c_uint64, ctypes.c_uint32)),
     "lzma_code": (_INT, (_POINTER, _INT)),
     "lzma_filter_encoder_is_supported": (ctypes.c_ubyte, (ctypes.c_uint64,)),
     "lzma_end": (None, (_POINTER,)),

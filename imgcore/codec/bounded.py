@@ -21,16 +21,17 @@ def bounded_stream(
     *,
     start: int = 0,
     strict: bool = True,
+    checked: bool = True,
     ended: Callable[[int], None] | None = None,
 ) -> Iterator[bytes]:
-    """Yield what a compressed stream gives; `start` and `strict` are as of StreamDecoder.
+    """Yield what a compressed stream gives; `start`, `strict` and `checked` are as of StreamDecoder.
 
     One that becomes absurdly long is LimitExceeded, at its offset. `ended` is told where the stream ended, from `start` on.
     """
     from imgcore.codec.stream import StreamDecoder  # late: with it come all the libraries
 
     memory = max(_LEAST_MEMORY, limits.max_metadata // 8)
-    decoder = StreamDecoder(name, chunks, memory=memory, start=start, strict=strict)
+    decoder = StreamDecoder(name, chunks, memory=memory, start=start, strict=strict, checked=checked)
     size = 0
     for data in decoder:
         size += len(data)

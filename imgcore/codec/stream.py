@@ -7,17 +7,12 @@ bounded: a window or dictionary that needs more than `memory` raises LimitExceed
 
 from __future__ import annotations
 
-import bz2
-import lzma
 import struct
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, Protocol
 
-import lz4.frame
-import zstandard
-
-from imgcore.codec.binding import zstd_module
+from imgcore.codec.binding import lzma_library, zstd_module
 from imgcore.codec.registry import get_decoder
 from imgcore.codec.stream_detect import HEAD_SIZE, detect_stream
 from imgcore.errors import Corrupt, ImgcoreError, LimitExceeded
@@ -25,7 +20,7 @@ from imgcore.errors import Corrupt, ImgcoreError, LimitExceeded
 __all__ = ["STREAMS", "StreamDecoder", "decompress_stream"]
 
 _PIECE: Final = 1 << 20
-_STEP: Final = 64 << 10
+_STEP: Final = 256 << 10
 _FIRST_STEP: Final = 512
 _MEMORY: Final = 256 << 20
 _LEGACY_BLOCK: Final = 8 << 20
@@ -109,6 +104,9 @@ class _ZstdByPackage:
     _FEW = 32  # bytes; a block of four bytes may stand for 128 KiB
 
     def __init__(self, memory: int) -> None:
+        import zstandard
+
+        self._broken = zstandard.ZstdError
         self._stream = zstandard.ZstdDecompressor(max_window_size=max(1 << 10, min(memory, 1 << 31))).decompressobj()
         self._rest = b""
         self.needs_input = True
@@ -129,7 +127,7 @@ class _ZstdByPackage:
                 at += self._FEW
                 parts.append(part)
                 size += len(part)
-        except zstandard.ZstdError as error:
+        except self._broken as error:
             raise _zstd_error(str(error)) from None
         self._rest = data[at:]
         self.needs_input = not self._rest
@@ -190,13 +188,55 @@ def _zstd(memory: int) -> _Member:
     return _ZstdByPackage(memory) if module is None else _Zstd(module, memory)
 
 
+# Each brings its library when it is needed, not with all the others: starting has to be quick.
+
+
+def _bzip2(memory: int) -> _Member:
+    import bz2
+
+    return bz2.BZ2Decompressor()
+
+
+def _xz(memory: int) -> _Member:
+    import lzma
+
+    return lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=memory)
+
+
+def _lzma(memory: int) -> _Member:
+    import lzma
+
+    return lzma.LZMADecompressor(format=lzma.FORMAT_ALONE, memlimit=memory)
+
+
+def _lz4(memory: int) -> _Member:
+    import lz4.frame
+
+    decompressor: _Member = lz4.frame.LZ4FrameDecompressor()
+    return decompressor
+
+
+def _lzma_error() -> type[Exception]:
+    import lzma
+
+    return lzma.LZMAError
+
+
+def _unchecked_xz(memory: int) -> _Member:
+    from imgcore.codec.xz_unchecked import UncheckedXz
+
+    library = lzma_library()
+    return _DECODERS["xz"](memory) if library is None else UncheckedXz(library, memory)
+
+
+_UNCHECKED: Final[dict[str, Callable[[int], _Member]]] = {"xz": _unchecked_xz}  # of the others, checking takes little time
 _DECODERS: Final[dict[str, Callable[[int], _Member]]] = {
     "gzip": lambda memory: _Gzip(),
-    "bzip2": lambda memory: bz2.BZ2Decompressor(),
-    "xz": lambda memory: lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=memory),
-    "lzma": lambda memory: lzma.LZMADecompressor(format=lzma.FORMAT_ALONE, memlimit=memory),
+    "bzip2": _bzip2,
+    "xz": _xz,
+    "lzma": _lzma,
     "zstd": _zstd,
-    "lz4": lambda memory: lz4.frame.LZ4FrameDecompressor(),
+    "lz4": _lz4,
     "lz4-legacy": lambda memory: _LegacyLz4(),
 }
 STREAMS: Final = tuple(_DECODERS)
@@ -208,14 +248,22 @@ class StreamDecoder:
 
     `chunks` are its bytes in pieces of any size; `memory` bounds windows and dictionaries; `start` is where it begins, for
     errors. With `strict`, bytes behind the stream that are neither zeros nor another stream raise Corrupt; else the
-    iteration ends there. Raises Corrupt with the offset for a broken or cut stream, LimitExceeded, and what `chunks` does.
+    iteration ends there. Without `checked` checksums may be passed over: for those who compare a digest of the stream.
+    Raises Corrupt with the offset for a broken or cut stream, LimitExceeded, and what `chunks` does.
 
     Attributes:
         position: bytes taken of the compressed stream, from `start` on; after the end the place of what comes behind.
     """
 
     def __init__(
-        self, name: str, chunks: Iterable[bytes], *, memory: int = _MEMORY, start: int = 0, strict: bool = True
+        self,
+        name: str,
+        chunks: Iterable[bytes],
+        *,
+        memory: int = _MEMORY,
+        start: int = 0,
+        strict: bool = True,
+        checked: bool = True,
     ) -> None:
         if name not in _DECODERS:
             raise ValueError(f"`{name}` is not a compressed stream; known: {', '.join(STREAMS)}")
@@ -224,6 +272,7 @@ class StreamDecoder:
         self.position = 0
         self._start = start
         self._strict = strict
+        self._decoders = _DECODERS if checked else _DECODERS | _UNCHECKED
         self._chunks = iter(chunks)
         self._buffer = b""
         self._at = 0
@@ -231,7 +280,7 @@ class StreamDecoder:
     def __iter__(self) -> Iterator[bytes]:
         name: str | None = self.name
         while name is not None:
-            member = _DECODERS[name](self.memory)
+            member = self._decoders[name](self.memory)
             # Small steps first: what a member leaves is copied, and a file may be a million members of nothing.
             step = _FIRST_STEP
             while not member.eof:
@@ -273,7 +322,7 @@ class StreamDecoder:
             return member.decompress(data, _PIECE)
         except ImgcoreError as error:
             problem = error
-        except lzma.LZMAError as error:
+        except _lzma_error() as error:  # asked for where there is an error only
             if "emory" in str(error):
                 problem = LimitExceeded(f"{name} dictionary too large", structure="limits", field="max_metadata")
             else:

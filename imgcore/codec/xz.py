@@ -33,7 +33,7 @@ _RUN, _FINISH, _OK, _STREAM_END, _CRC32 = 0, 3, 0, 1, 1
 _BOUND_FUNCTIONS = ("lzma_lzma_preset", "lzma_stream_encoder", "lzma_code", "lzma_end")
 
 
-class _Stream(ctypes.Structure):
+class Stream(ctypes.Structure):
     """lzma_stream of the public header; what follows the named members is reserved."""
 
     _fields_ = (
@@ -74,7 +74,7 @@ class _Encoder:
 
     def __init__(self, library: ctypes.CDLL, codec: XzCodec) -> None:
         self._library = library
-        self._stream = _Stream()
+        self._stream = Stream()
         self._end, self._at = library.lzma_end, ctypes.byref(self._stream)  # also there when the interpreter ends
         self._options = _Options()
         self._scratch = ScratchBuffers()

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from imgcore.blob import Blob
 from imgcore.codec import Codec, alternatives
-from imgcore.codec.lz4 import compress_into
 from imgcore.engine.hashing import BlockHash, hash_each
 from imgcore.engine.protocol import HostRun, Job, Kind, Piece, Scanned, Spec, each_job
 from imgcore.engine.rows import RowColumns, RowEncoder
@@ -46,6 +45,8 @@ def cannot_shrink(raw: bytes) -> bool:
 
     LZ4 comes first here because counting is slow in Python; in C it is the other way round.
     """
+    from imgcore.codec.lz4 import compress_into  # late: whoever only reads needs no lz4, nor ctypes
+
     size = len(raw)
     if size < _LEAST_LOOKED_AT or compress_into(raw, size - size // 64):
         return False

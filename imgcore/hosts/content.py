@@ -16,6 +16,9 @@ from imgcore.model import File
 __all__ = ["Content", "discard_all", "write_all"]
 
 _CHUNK = 1 << 20
+_BLOCK = 64 << 10  # zeros are looked for in these, as in a Spool
+_LEAST_HOLE = 4 << 10  # of a block that two pieces share
+_ZEROS = bytes(_BLOCK)
 
 
 class Content:
@@ -48,10 +51,16 @@ class Content:
         self.node = node
         self.written = 0
 
-    def write(self) -> None:
-        """Write the content and set the metadata; on any error remove the file. Raises what reading raises, OutputError."""
+    def write(self, pieces: Iterable[memoryview] | None = None) -> None:
+        """Write the content, which comes in `pieces` or is read, and set the metadata; on any error remove the file.
+
+        Raises what reading raises, OutputError.
+        """
         try:
-            self._copy()
+            if pieces is None:
+                self._copy()
+            else:
+                self._take(pieces)
             self._attributes.apply(self.node.meta, self._shown, self._fd)
         except BaseException:
             self.discard()
@@ -74,15 +83,45 @@ class Content:
                     if self._stopped:
                         raise Cancelled
                     self._put(start, blob.read_at(start, min(_CHUNK, at + size - start)))
+        self._resize(blob.size)
+
+    def _take(self, pieces: Iterable[memoryview]) -> None:
+        """Write pieces as they come, but for blocks of zeros, which become holes."""
+        at, is_hole, size = 0, False, self.node.content.size
+        with context(path=self.path):
+            for view in pieces:
+                self._control.check()
+                run = 0  # where the bytes begin that have to be written
+                start, end = 0, len(view)
+                while start < end:
+                    stop = min(end, start + _BLOCK - (at + start) % _BLOCK)
+                    # A look at both ends first: nearly every block is told by that.
+                    if not view[start] and not view[stop - 1] and stop - start >= _LEAST_HOLE:
+                        is_hole = bytes(view[start:stop]) == _ZEROS[: stop - start]
+                        if is_hole:
+                            self._put_some(at + run, view[run:start])
+                            run = stop
+                    start = stop
+                self._put_some(at + run, view[run:])
+                is_hole = run == end
+                at += end
+        if at != size:
+            raise AssertionError(f"{type(self.node.content).__name__} ended at {at} of {size} bytes")
+        if is_hole:
+            self._resize(size)
+
+    def _resize(self, size: int) -> None:
         try:
-            resize(self._fd, blob.size)
+            resize(self._fd, size)
         except OSError as error:
             raise output_error(error, self._shown, "write") from None
 
     def _put(self, at: int, data: bytes) -> None:
-        view = memoryview(data)
-        if not view:
+        if not data:
             raise AssertionError(f"{type(self.node.content).__name__} ended at {at} of {self.node.content.size} bytes")
+        self._put_some(at, memoryview(data))
+
+    def _put_some(self, at: int, view: memoryview) -> None:
         try:
             while view:
                 count = pwrite(self._fd, view, at)

@@ -11,8 +11,9 @@ Safe by construction:
 * setuid and setgid are dropped where ownership is not kept; devices are made by root only, or when asked for.
 
 The names are made by the calling thread, in the tree's order; contents are written by `jobs` threads, each with one
-piece of a file in memory (`unpacking`). Where the tree is that of an image, as it was read, the C core makes the files
-(`table_files`). A failed run leaves what it made, but no file that is not whole, and says so.
+piece of a file in memory (`unpacking`). Contents that lie in a stream (an RPM's) the calling thread writes in the stream's
+order, when all else has its name, while another thread undoes what is next. Where the tree is that of an image, as it was
+read, the C core makes the files (`table_files`). A failed run leaves what it made, but no file that is not whole, and says so.
 """
 
 from __future__ import annotations

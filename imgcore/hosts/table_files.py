@@ -162,7 +162,7 @@ class _TableRun:
         if node is None:
             node = self.nodes[first] = table.node(first)
         work.chain.go_to(place)
-        work.make_leaf(table.shape.path(row), names[row], node, None)
+        work.make_leaf(table.shape.path(row), names[row], node, False)
 
     def _tell(self, core: NativeUnpack, state: UnpackState) -> bool:
         """Give the caller what the core found and did; return whether it is done."""

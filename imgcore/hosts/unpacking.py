@@ -7,18 +7,21 @@ import functools
 import os
 import stat
 from collections import deque
-from collections.abc import Callable
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from typing import TypeVar
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, TypeVar
 
 from imgcore.blob.faked import is_faked, plain
-from imgcore.errors import OutputError, TargetExists
+from imgcore.blob.streamed import Contents, ContentStream, StreamedBlob
+from imgcore.errors import ImgcoreError, OutputError, TargetExists, context
 from imgcore.events import Advanced, Control, Warned
 from imgcore.hosts.attributes import Attributes
 from imgcore.hosts.beneath import Chain, Place, output_error
 from imgcore.hosts.content import Content, discard_all, write_all
 from imgcore.model import Device, Dir, File, Meta, Node, Pipe, Socket, Symlink, Tree, type_name
 from imgcore.values import value_class
+
+if TYPE_CHECKING:  # it takes long to import, and what comes in a stream needs none
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 __all__ = ["UnpackReport", "Unpacking", "open_files"]
 
@@ -87,11 +90,13 @@ class Unpacking:
         self.first: dict[int, tuple[Place, bytes]] = {}
         self.links: list[tuple[Place, bytes, tuple[Place, bytes]]] = []
         self.directories: list[tuple[Place, Meta]] = []
+        self.streamed: dict[ContentStream, dict[int, tuple[Place, bytes, bytes, File]]] = {}
         self.batch: list[Content] = []
         files = open_files()
         self.batch_most = max(1, min(_BATCH, files // (2 * jobs + 1)))
         self.pending_most = min(2 * jobs, max(1, files // self.batch_most - 1))
         self.batch_bytes = 0
+        self.pool: ThreadPoolExecutor | None = None  # made for the first batch
         self.pending: deque[tuple[Future[None], list[Content]]] = deque()
         self.unset: deque[tuple[str, bytes]] = deque()
         self.stored = 0
@@ -100,18 +105,17 @@ class Unpacking:
 
     def run(self, tree: Tree, is_ours: bool) -> UnpackReport:
         """Make everything."""
-        pool = ThreadPoolExecutor(self.jobs, "imgcore-unpack") if self.jobs > 1 else None
         try:
-            self._make_names(tree, pool)
-            if pool is not None:
-                self._hand_over(pool)
+            self._make_names(tree, self.jobs > 1)
+            self._hand_over()
+            self._write_streams()
             self._collect(0)
         finally:
             for _, contents in self.pending:
                 for content in contents:
                     content.stop()
-            if pool is not None:
-                pool.shutdown(wait=True, cancel_futures=True)
+            if self.pool is not None:
+                self.pool.shutdown(wait=True, cancel_futures=True)
             discard_all(content for future, contents in self.pending if future.cancelled() for content in contents)
             discard_all(self.batch)
         self.make_links()
@@ -122,8 +126,8 @@ class Unpacking:
         """Return what was done."""
         return UnpackReport(**self.counts)
 
-    def _make_names(self, tree: Tree, pool: Executor | None) -> None:
-        """Make every name in the tree's order; contents are written meanwhile."""
+    def _make_names(self, tree: Tree, threads: bool) -> None:
+        """Make every name in the tree's order; contents are written meanwhile, with `threads` in others."""
         self.directories.append((self.chain.current, tree.root.meta))
         self.counts["dirs"] += 1
         stack = [(b"/", tree.root, sorted(tree.root.children, reverse=True))]
@@ -142,7 +146,7 @@ class Unpacking:
                 self.make_directory(name, node.meta)
                 stack.append((path + b"/", node, sorted(node.children, reverse=True)))
             else:
-                self.make_leaf(path, name, node, pool)
+                self.make_leaf(path, name, node, threads)
 
     def make_directory(self, name: bytes, meta: Meta) -> Place:
         """Make the directory `name` in the current one and go there; one that exists is used."""
@@ -160,8 +164,8 @@ class Unpacking:
         self.counts["dirs"] += 1
         return entered
 
-    def make_leaf(self, path: bytes, name: bytes, node: Node, pool: Executor | None) -> None:
-        """Make what is no directory in the current one."""
+    def make_leaf(self, path: bytes, name: bytes, node: Node, threads: bool) -> None:
+        """Make what is no directory in the current one; with `threads` its content is for one of these."""
         place = self.chain.current
         shown = place.path + b"/" + name
         first = self.first.get(id(node))
@@ -173,9 +177,12 @@ class Unpacking:
             self._skip(path, "only root makes devices")
             return
         if isinstance(node, File):
+            if isinstance(node.content, StreamedBlob) and self._is_streamed(node.content, place, name, path, node):
+                self.first[id(node)] = (place, name)
+                return
             fd = self._create(shown, lambda: os.open(plain(name), _CREATE, 0o600, dir_fd=place.fd), name)
             self.first[id(node)] = (place, name)
-            self._write(Content(self.chain, self.control, self.attributes, place, name, path, fd, node), pool)
+            self._write(Content(self.chain, self.control, self.attributes, place, name, path, fd, node), threads)
             return
         if isinstance(node, Symlink):
             target = plain(node.target)
@@ -225,21 +232,64 @@ class Unpacking:
         except OSError as error:
             raise output_error(error, shown, "make") from error
 
-    def _write(self, content: Content, pool: Executor | None) -> None:
+    def _write(self, content: Content, threads: bool) -> None:
         """Write a file's content now, or give it to a thread."""
-        if pool is None:
+        if not threads or not content.node.content.size:
             content.write()
             self._count(content)
             return
         self.batch.append(content)
         self.batch_bytes += content.node.content.size
         if self.batch_bytes >= _BATCH_BYTES or len(self.batch) >= self.batch_most:
-            self._hand_over(pool)
+            self._hand_over()
 
-    def _hand_over(self, pool: Executor) -> None:
+    def _is_streamed(self, content: StreamedBlob, place: Place, name: bytes, path: bytes, node: File) -> bool:
+        """Return whether a content is put aside, to be written when its stream comes to it."""
+        stream = content.stream
+        wanted = self.streamed.get(stream)
+        if wanted is None:
+            if not stream.in_order:
+                return False
+            wanted = self.streamed[stream] = {}
+        return wanted.setdefault(content.index, (place, name, path, node))[3] is node
+
+    def _write_streams(self) -> None:
+        """Make the files whose contents come in streams, in the order in which they come."""
+        for stream, wanted in self.streamed.items():
+            with contextlib.closing(stream.take(wanted, ahead=self.jobs > 1)) as contents:
+                while (found := self._next_of(contents, wanted)) is not None:
+                    place, name, path, node = wanted.pop(found[0])
+                    self.chain.go_to(place)
+                    fd = self._create(
+                        place.path + b"/" + name,
+                        functools.partial(os.open, plain(name), _CREATE, 0o600, dir_fd=place.fd),
+                        name,
+                    )
+                    content = Content(self.chain, self.control, self.attributes, place, name, path, fd, node)
+                    content.write(found[1])
+                    self._count(content)
+
+    def _next_of(
+        self, contents: Contents, wanted: dict[int, tuple[Place, bytes, bytes, File]]
+    ) -> tuple[int, Iterator[memoryview]] | None:
+        """Return the next content; what is wrong with the stream before it is told with the path of the first one left."""
+        self.control.check()
+        try:
+            return next(contents, None)
+        except ImgcoreError:
+            with context(path=wanted[min(wanted)][2]):
+                raise
+
+    def _hand_over(self) -> None:
         """Give the contents that were put aside to a thread."""
+        if not self.batch:
+            return
+        if self.pool is None:
+            from concurrent.futures import ThreadPoolExecutor
+
+            self.pool = ThreadPoolExecutor(self.jobs, "imgcore-unpack")
         batch, self.batch, self.batch_bytes = self.batch, [], 0
-        self.pending.append((pool.submit(write_all, batch), batch))
+        self.pending.append((self.pool.submit(write_all, batch), batch))
         self._collect(self.pending_most)
 
     def _collect(self, leave: int) -> None:

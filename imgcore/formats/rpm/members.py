@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import stat
-from typing import Final
+from typing import Final, NamedTuple
 
 from imgcore.blob import Blob, SliceBlob, read_chunks
 from imgcore.errors import Corrupt
-from imgcore.formats.cpio.layout import TRAILER, NewcHeader, Numbers, byte_sum, numbers_of
+from imgcore.formats.cpio.layout import TRAILER, NewcHeader, byte_sum, numbers_of
 from imgcore.formats.cpio.magic import CRC, NEWC
 from imgcore.formats.rpm.layout import STRIPPED
 from imgcore.formats.rpm.package import PackageFile
 from imgcore.limits import Limits
 
-__all__ = ["Walk", "hard_links"]
+__all__ = ["Member", "Walk", "hard_links"]
 
 _HEAD: Final = 512  # bytes that are looked at first: most names end in them
 _STRIPPED_SIZE: Final = 16  # magic and eight digits, filled up to four bytes
@@ -29,6 +29,19 @@ def hard_links(files: tuple[PackageFile, ...]) -> dict[int, list[int]]:
     return {number: group for group in groups.values() if len(group) > 1 for number in group}
 
 
+class Member(NamedTuple):
+    """A member as its head says: number of the file, size of its content, where that begins, where the member does.
+
+    `sum` is what the bytes of the content add up to, None where the member does not say.
+    """
+
+    number: int
+    size: int
+    data: int
+    offset: int
+    sum: int | None = None
+
+
 class Walk:
     """A walk over the members of a cpio, of which `blob` has more and more.
 
@@ -36,8 +49,8 @@ class Walk:
         places: where the content of each file begins that was met; all names of a hard link are there at once.
         fresh: what was added to the places; whoever takes it empties it.
         wanted: numbers of the files that have a content.
-        ended: whether the trailer was met.
         at: where the next member begins.
+        ended: whether the trailer was met.
     """
 
     def __init__(self, blob: Blob, files: tuple[PackageFile, ...], links: dict[int, list[int]], limits: Limits) -> None:
@@ -60,31 +73,56 @@ class Walk:
 
     def advance(self, there: int, last: bool) -> None:
         """Go on as far as there are `there` bytes of the cpio; with `last` they are all. Raises Corrupt, LimitExceeded."""
-        while not self.ended:
-            offset, found = self.at, self._member(self.at, there, last)
-            if found is None:
-                return
-            number, size, data = found
-            if number is None:
-                self.ended = True
-                self._require_all()
-                return
-            if data + size > there:
+        while (member := self.peek(there, last)) is not None:
+            if member.data + member.size > there:
                 if not last:
                     return
-                message = "payload is cut: it ends before the content of a file does"
-                raise self._wrong(message, offset, self._files[number].path, found=f"{max(0, there - data)} bytes")
-            self._take(number, size, data, offset)
-            self.at = -(-(data + size) // 4) * 4
+                raise self.cut(member, there)
+            if member.sum is not None:
+                part = SliceBlob(self._blob, member.data, member.size)
+                self.require_sum(member, sum(byte_sum(piece) for piece in read_chunks(part)))
+            self.take(member)
 
-    def _take(self, number: int, size: int, data: int, offset: int) -> None:
-        """Know where the content of a file is."""
+    def peek(self, there: int, last: bool) -> Member | None:
+        """Return the next member, whose head is among the `there` bytes; None where it is not yet, and at the end."""
+        if self.ended:
+            return None
+        found = self._member(self.at, there, last)
+        if isinstance(found, Member):
+            return found
+        if found:
+            self.ended = True
+            self._require_all()
+        return None
+
+    def has_target(self, member: Member) -> bool:
+        """Return whether a member has the target of a symbolic link, which has to be there when it is taken."""
+        file = self._files[member.number]
+        return stat.S_ISLNK(file.mode) and member.size == len(file.target)
+
+    def cut(self, member: Member, there: int) -> Corrupt:
+        """Return the error for a content that is cut."""
+        message = "payload is cut: it ends before the content of a file does"
+        path, found = self._files[member.number].path, f"{max(0, there - member.data)} bytes"
+        return self._wrong(message, member.offset, path, found=found)
+
+    def require_sum(self, member: Member, total: int) -> None:
+        """Raise Corrupt unless the bytes of a content add up to what its member says."""
+        total &= 0xFFFFFFFF
+        if member.size and member.sum is not None and total != member.sum:
+            path, allowed = self._files[member.number].path, f"{member.sum:08x}"
+            raise self._wrong("checksum of a file does not fit", member.offset, path, found=f"{total:08x}", allowed=allowed)
+
+    def take(self, member: Member) -> None:
+        """Know where the content of a file is, and go on behind it. Raises Corrupt."""
+        number, size, data, offset, _ = member
+        self.at = -(-(data + size) // 4) * 4
         file = self._files[number]
         if number in self._seen:
             raise self._wrong("file is in the payload twice", offset, file.path)
         self._seen.add(number)
         if stat.S_ISLNK(file.mode):
-            if self._read(data, size) != file.target:
+            if size != len(file.target) or self._read(data, size) != file.target:
                 raise self._wrong("symbolic link has another target than in the header", offset, file.path)
         elif size and stat.S_ISREG(file.mode) and not file.is_ghost:
             for one in self._links.get(number, [number]):
@@ -111,52 +149,40 @@ class Walk:
     ) -> Corrupt:
         return Corrupt(message, path=path, offset=offset, structure="payload", found=found, allowed=allowed)
 
-    def _member(self, at: int, there: int, last: bool) -> tuple[int | None, int, int] | None:
-        """Return (number of the file, None for the end, size of its content, where that begins) of the member at `at`.
-
-        None stands for one that has not come yet.
-        """
+    def _member(self, at: int, there: int, last: bool) -> Member | bool:
+        """Return the member at `at`, True for the end, False for one that has not come yet."""
         head = self._read(at, max(0, min(_HEAD, there - at)))
         magic = head[:6]
         if len(head) < _STRIPPED_SIZE and not last:
-            return None
+            return False
         if magic == STRIPPED:
             return self._stripped(at, head[:_STRIPPED_SIZE])
         if magic not in (NEWC, CRC):
             message = "payload ends without TRAILER!!!" if not magic.strip(b"\0") else "no member where one has to be"
             raise self._wrong(message, at, found=repr(magic)[2:-1])
         if len(head) < NewcHeader.SIZE and not last:
-            return None
+            return False
         numbers = numbers_of(head[: NewcHeader.SIZE], at)
         self._limits.require("max_path", numbers.namesize)
         end = NewcHeader.SIZE + numbers.namesize
         if at + end > there and not last:
-            return None
+            return False
         raw = head[NewcHeader.SIZE : end] if end <= len(head) else self._read(at + NewcHeader.SIZE, numbers.namesize)
         name, nul, _ = raw.partition(b"\0")
         if not nul or len(raw) < numbers.namesize:
             raise self._wrong("name is cut or has no end", at, name[:256])
         data = -(-(at + end) // 4) * 4
         if name == TRAILER:
-            return None, 0, data
+            return True
         number = self._numbers.get(b"" if name == b"." else name.removeprefix(b".").removeprefix(b"/"))
         if number is None:
             raise self._wrong("payload has a file that the header has not", at, name[:256])
         if stat.S_IFMT(numbers.mode) != stat.S_IFMT(self._files[number].mode):
             raise self._wrong("file is of another type than in the header", at, name[:256], found=f"{numbers.mode:#o}")
-        if magic == CRC and stat.S_ISREG(numbers.mode) and data + numbers.filesize <= there:
-            self._require_sum(at, data, numbers, name)
-        return number, numbers.filesize, data
+        has_sum = magic == CRC and stat.S_ISREG(numbers.mode)
+        return Member(number, numbers.filesize, data, at, numbers.check if has_sum else None)
 
-    def _require_sum(self, at: int, data: int, numbers: Numbers, name: bytes) -> None:
-        part = SliceBlob(self._blob, data, numbers.filesize)
-        total = sum(byte_sum(piece) for piece in read_chunks(part)) & 0xFFFFFFFF
-        if numbers.filesize and total != numbers.check:
-            raise self._wrong(
-                "checksum of a file does not fit", at, name[:256], found=f"{total:08x}", allowed=f"{numbers.check:08x}"
-            )
-
-    def _stripped(self, at: int, raw: bytes) -> tuple[int, int, int]:
+    def _stripped(self, at: int, raw: bytes) -> Member:
         digits = raw[6:14]
         if len(raw) < _STRIPPED_SIZE or not _HEX.issuperset(digits):
             raise self._wrong("member is cut or has no number", at, found=repr(raw)[2:-1])
@@ -169,4 +195,4 @@ class Walk:
             size = len(file.target)
         elif stat.S_ISREG(file.mode) and number == self._links.get(number, [number])[-1]:
             size = file.size
-        return number, size, at + _STRIPPED_SIZE
+        return Member(number, size, at + _STRIPPED_SIZE, at)
