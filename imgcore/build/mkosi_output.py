@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import stat
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,7 +30,7 @@ from imgcore.formats.cpio import Options as CpioOptions
 from imgcore.formats.squashfs import Options as SquashfsOptions
 from imgcore.formats.tar import Options as TarOptions
 from imgcore.mkosi import Image
-from imgcore.model import Tree
+from imgcore.model import File, Tree
 from imgcore.transforms import Owners, Policy, exclude
 from imgcore.values import value_class
 
@@ -77,6 +78,7 @@ def write_image(tree: Tree, image: Image, staging: Path, how: Writing, control: 
     form = image.text("Format")
     plain = staging / (image.output if form in ("tar", "cpio", "directory") else f"{image.text('Output')}.raw")
     if form == "directory":
+        _warn_of_lost_modes(tree, control)
         unpack_to_scratch(tree, plain, control)
     elif form in ("tar", "cpio"):
         _write_archive(tree, image, plain, how, control)
@@ -92,6 +94,15 @@ def write_image(tree: Tree, image: Image, staging: Path, how: Writing, control: 
             link.symlink_to(image.output)
     except OSError as error:
         raise OutputError(f"cannot write: {error.strerror}", path=str(error.filename or staging)) from None
+
+
+def _warn_of_lost_modes(tree: Tree, control: Control) -> None:
+    """Warn of each file whose setuid or setgid bit a directory cannot keep: without root its owner is another one."""
+    if os.geteuid() == 0:
+        return
+    for path, node in tree.walk():
+        if isinstance(node, File) and node.meta.mode & (stat.S_ISUID | stat.S_ISGID):
+            control.emit(Warned("setuid and setgid are not kept in a directory that is made without root", path))
 
 
 def _write_archive(tree: Tree, image: Image, path: Path, how: Writing, control: Control) -> None:
@@ -188,6 +199,16 @@ def _write_checksums(image: Image, staging: Path, control: Control) -> None:
     (staging / f"{image.text('Output')}.SHA256SUMS").write_text("".join(lines))
 
 
+def _older(image: Image, directory: Path) -> Path | None:
+    """Return what the image's link leads to, which an older build may have made in another format."""
+    stem = image.text("Output")
+    link = directory / stem
+    if not link.is_symlink():
+        return None
+    name = os.readlink(link)
+    return directory / name if name.startswith(f"{stem}.") and "/" not in name else None
+
+
 def put_in_place(image: Image, staging: Path, directory: Path) -> Sequence[Path]:
     """Move all that is in `staging` to `directory`, and remove what an older build of the image left; return the paths.
 
@@ -195,6 +216,7 @@ def put_in_place(image: Image, staging: Path, directory: Path) -> Sequence[Path]
     """
     mode = image.number("OutputMode")
     done = []
+    older = _older(image, directory)
     try:
         for path in sorted(staging.iterdir()):
             target = directory / path.name
@@ -209,6 +231,11 @@ def put_in_place(image: Image, staging: Path, directory: Path) -> Sequence[Path]
         for name in _companions(image):
             if directory / name not in done:
                 (directory / name).unlink(missing_ok=True)
+        if older is not None and older not in done and os.path.lexists(older):
+            if older.is_dir() and not older.is_symlink():
+                discard(older)
+            else:
+                older.unlink()
     except OSError as error:
         raise OutputError(f"cannot write: {error.strerror}", path=str(error.filename or directory)) from None
     return done

@@ -179,17 +179,20 @@ def _ordered(images: list[Image], main: Image) -> list[Image]:
     """Return what the main image depends on, what is depended on first. Raises ConfigError."""
     graph = {str(one.name): one.words("Dependencies") for one in images}
     needed: set[str] = set()
-    queue = [("main image", one) for one in main.words("Dependencies")]
+    by_name = {str(one.name): one for one in images}
+    queue = [(main, one) for one in main.words("Dependencies")]
     while queue:
         asking, name = queue.pop(0)
         if name not in graph:
             near = nearest(name, graph)
-            raise ConfigError(
-                f"the {asking} depends on `{name}`, which is no image here", hint=f"did you mean `{near}`?" if near else None
-            )
+            place = asking.where("Dependencies")
+            who = "main image" if asking is main else f"image `{asking.name}`"
+            message = f"the {who} depends on `{name}`, which is no image here"
+            hint = f"did you mean `{near}`?" if near else None
+            raise ConfigError(message, hint=hint) if place is None else place.fail(message, hint=hint)
         if name not in needed:
             needed.add(name)
-            queue += [(f"image `{name}`", one) for one in graph[name]]
+            queue += [(by_name[name], one) for one in graph[name]]
     try:
         order = list(graphlib.TopologicalSorter({name: graph[name] for name in graph if name in needed}).static_order())
     except graphlib.CycleError as error:

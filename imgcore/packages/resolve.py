@@ -17,6 +17,7 @@ from imgcore.events import Control
 from imgcore.formats.rpm.package import Dependency
 from imgcore.model import Accounts, Tree
 from imgcore.packages.model import Candidate, PackageSource, compatible
+from imgcore.packages.requested import is_pattern, meant
 from imgcore.packages.versions import overlap
 from imgcore.values import value_class
 
@@ -84,10 +85,10 @@ def resolve(
 ) -> Resolution:
     """Return the packages that are wanted, and all that they require.
 
-    `wanted` are names of packages, capabilities or paths of files, also with a version (`foo >= 2`). Of equal versions that
-    of the earlier source is taken. What is in `base` is there already: its files, its users and groups; `provided` are
-    capabilities that are there too. `ignore` are requirements that are not looked at, as they are written; it is the only
-    way around a rich dependency.
+    `wanted` are names of packages, capabilities or paths of files, also with a version (`foo >= 2`); where nothing provides
+    that, what else a request may mean (`requested`). Of equal versions that of the earlier source is taken. What is in `base`
+    is there already: its files, its users and groups; `provided` are capabilities that are there too. `ignore` are
+    requirements that are not looked at, as they are written; it is the only way around a rich dependency.
     Raises DependencyError that lists every problem, ValueError, and what the sources raise.
     """
     work = _Resolver(sources, arch, base, tuple(provided), frozenset(ignore), control or Control())
@@ -102,10 +103,12 @@ class _Index:
         self._rank = {name: rank for rank, name in enumerate(compatible(arch))}
         self._provides: dict[str, list[tuple[Candidate, Dependency]]] = {}
         self._order: dict[int, int] = {}
+        self._candidates: list[Candidate] = []
         for rank, source in enumerate(sources):
             for one in source.candidates():
                 if one.package.arch in self._rank:
                     self._order[id(one)] = rank
+                    self._candidates.append(one)
                     for provide in one.provides():
                         self._provides.setdefault(provide.name, []).append((one, provide))
 
@@ -119,6 +122,14 @@ class _Index:
                 if id(one) in self._order:
                     found[id(one)] = one
         return list(found.values())
+
+    def requested(self, wanted: Dependency) -> list[Candidate]:
+        """Return the packages that a request means which nothing provides as it stands, each the best of its name."""
+        found: dict[str, list[Candidate]] = {}
+        if not wanted.operator:
+            for one in meant(wanted.name, self._candidates):
+                found.setdefault(one.name, []).append(one)
+        return [self.best(found[name]) for name in sorted(found)]
 
     def best(self, candidates: Iterable[Candidate]) -> Candidate:
         """Return the highest version; of equal ones the better architecture, then the earlier source."""
@@ -175,13 +186,16 @@ class _Resolver:
             self._done.add(key)
             if self._is_met(one):
                 continue
-            found = self._choice(by, one)
+            meant = self._meant(one) if by == "request" else []
+            found = meant or self._choice(by, one)
             if found is None:
                 continue
-            if len(found) > 1:
+            if len(found) > 1 and not meant:
                 waiting.append((by, one))
-            else:
-                queue += self._take(found[0], by, one)
+                continue
+            for each in found:
+                if self._chosen.get(each.name) is not each:
+                    queue += self._take(each, by, one)
         self._require_peace()
         if self._problems:
             more = len(self._problems) - _SHOWN
@@ -198,6 +212,11 @@ class _Resolver:
         self._chosen[found.name] = found
         self._reasons[found.name] = (by, str(why))
         return [(str(found), one) for one in found.package.requires]
+
+    def _meant(self, wanted: Dependency) -> list[Candidate]:
+        """Return what a request means that nothing provides as it stands: one package, or all that match a pattern."""
+        found = [] if self._index.fitting(wanted) else self._index.requested(wanted)
+        return found if len(found) == 1 or is_pattern(wanted.name) else []
 
     def _choice(self, by: str, wanted: Dependency) -> list[Candidate] | None:
         """Return the package to be taken, or several that would do, each the best of its name; None where it is a problem."""

@@ -83,6 +83,8 @@ class _Writer:
     def add(self, path: bytes, node: Node) -> None:
         """Write one name."""
         name = path[1:] or b"."
+        if name == TRAILER:  # it would end the archive; Linux and cpio take the other spelling for a file
+            name = b"./" + name
         nlink, key = self._names.get(id(node), 1), id(node)
         if nlink > 1 and key in self._numbers:
             self.links += 1

@@ -432,3 +432,35 @@ def test_settings_of_nspawn_are_an_output(tmp_path: Path) -> None:
     (tmp_path / "mkosi.nspawn").unlink()
     build(tmp_path, {}, force=True)
     assert not (tmp_path / "out/x.nspawn").exists()
+
+
+def test_another_format_leaves_nothing_of_the_one_before(tmp_path: Path) -> None:
+    out, extra = tmp_path / "out", {"mkosi.extra/usr/a": "a"}
+
+    def built(form: str, **more: str) -> set[str]:
+        build(tmp_path, {"mkosi.conf": BASE_CONF + SQUASHFS + OUT + form, **extra, **more}, force=True)
+        return {one.name for one in out.iterdir()}
+
+    assert built("Format=tar\nCompressOutput=xz\n") == {"x", "x.tar.xz"}
+    assert built("Format=tar\nCompressOutput=gz\n") == {"x", "x.tar.gz"}
+    assert built("Format=sysext\n") == {"x", "x.raw"}
+    assert built("Format=directory\n") == {"x"} and (out / "x").is_dir()
+    assert built("Format=cpio\nCompressOutput=none\n") == {"x", "x.cpio"}
+    for other in ("xy.cpio", "../x.cpio"):
+        (out / other).write_text("another's")
+        (out / "x").unlink()
+        (out / "x").symlink_to(other)
+        built("Format=cpio\n")
+        assert (out / other).read_text() == "another's"
+
+
+def test_lost_setuid_bits_of_a_directory_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_files(tmp_path, {"mkosi.extra/usr/su": "su"})
+    (tmp_path / "mkosi.extra/usr/su").chmod(0o4755)
+    files = {"mkosi.conf": BASE_CONF + OUT + "Format=directory\n"}
+    told = "setuid and setgid are not kept in a directory that is made without root"
+    for user, bits in ((1000, 0), (0, 0o4000)):
+        monkeypatch.setattr(os, "geteuid", lambda user=user: user)
+        _, warnings = build(tmp_path, files, force=True)
+        assert (told in warnings) == (bits == 0)
+        assert (tmp_path / "out/x/usr/su").stat().st_mode & 0o7000 == bits

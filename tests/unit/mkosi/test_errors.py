@@ -46,6 +46,7 @@ def test_dependencies_that_are_not_there(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="image `tools` depends on `bsae`") as found:
         load(Host(tmp_path.resolve()))
     assert found.value.hint == "did you mean `base`?"
+    assert (found.value.path, found.value.line) == (str(tmp_path / "mkosi.images/tools.conf"), 2)
 
 
 def test_a_directory_inside_of_itself(tmp_path: Path) -> None:

@@ -104,6 +104,25 @@ def test_several_that_would_do() -> None:
     assert names("a", source, provided=[Dependency("mta")]) == ["a-1"]
 
 
+def test_requests_as_of_package_managers() -> None:
+    source = Made({"z-1": "", "[-3": "", "tool-1": ""})
+    source._all += [Candidate(Package("lib-x", version, "1", "x86_64"), source, version) for version in ("1.2", "1.3")]
+    source._all.append(Candidate(Package("lib-y", "5", "1", "noarch", epoch=2), source, "y"))
+    for said in ("lib-x", "lib-x.x86_64", "lib-x-1.3", "lib-x-1.3-1", "lib-x-0:1.3-1", "lib-x-1.3-1.x86_64"):
+        assert names(said, source) == ["lib-x-1.3"], said
+    assert names("lib-x-1.2,lib-x", source) == names("lib-x-1.2-*", source) == ["lib-x-1.2"]  # what was taken will do
+    assert names("lib-*", source) == names("lib-?,lib-x", source) == ["lib-x-1.3", "lib-y-5"]
+    assert names("lib-y-2:5", source) == names("lib-y-5-1.noarch", source) == ["lib-y-5"]
+    assert names("[", source) == ["[-3"] and names("[yz]", source) == ["z-1"]
+    for said in ("lib", "lib-x-1.4", "lib-x.aarch64", "lib-x-1:1.3-1", "q*", "LIB-*"):
+        assert problems(said, source) == (f"nothing provides {said}, needed by request",)
+    requiring = Made({"a-1": "requires tool-1;requires too*", "tool-1": ""})  # packages say capabilities, not patterns
+    assert problems("a", requiring) == (
+        "nothing provides tool-1, needed by a-1-1.x86_64",
+        "nothing provides too*, needed by a-1-1.x86_64",
+    )
+
+
 def test_what_is_missing_is_listed_whole() -> None:
     source = Made({"a-1": "requires nothing;requires b > 1;requires (x or y);requires rpmlib(New) <= 9", "b-1": ""})
     assert problems("a,none", source) == (

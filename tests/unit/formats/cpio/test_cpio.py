@@ -197,6 +197,17 @@ def test_what_is_written() -> None:
     assert content(read(holes), "/x") == b"a" + bytes(100_000) + b"b"
 
 
+def test_a_file_that_is_called_as_the_end_is() -> None:
+    """Found by test_what_is_written_is_read: it ended the archive, and all behind it was lost."""
+    made = tree({"/TRAILER!!!": "content", "/dir/TRAILER!!!": "inner", "/z": "behind"})
+    data = written(FORMAT, made)
+    assert data.count(b"./TRAILER!!!\0") == 1
+    found = read(data)
+    assert [content(found, path) for path in ("/TRAILER!!!", "/dir/TRAILER!!!", "/z")] == [b"content", b"inner", b"behind"]
+    made = tree({"/TRAILER!!!/a": "x"})
+    assert content(read(written(FORMAT, made)), "/TRAILER!!!/a") == b"x"
+
+
 def test_what_cannot_be_written() -> None:
     class Huge(HolesBlob):
         size = 1 << 32  # type: ignore[assignment]
