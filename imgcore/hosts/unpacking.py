@@ -268,6 +268,8 @@ class Unpacking:
                     content = Content(self.chain, self.control, self.attributes, place, name, path, fd, node)
                     content.write(found[1])
                     self._count(content)
+            if wanted:
+                raise AssertionError(f"{type(stream).__name__} ended without {len(wanted)} of its contents")
 
     def _next_of(
         self, contents: Contents, wanted: dict[int, tuple[Place, bytes, bytes, File]]
