@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from imgcore.blob import held_file
 from imgcore.blob.faked import is_faked, plain
 from imgcore.engine import native_unpacker
-from imgcore.errors import ImgcoreError, NotRepresentable, Unsupported, context, show
+from imgcore.errors import ImgcoreError, LimitExceeded, NotRepresentable, Unsupported, context, show
 from imgcore.events import Control, Finished, Planned
 from imgcore.hosts.beneath import Chain, output_error
 from imgcore.hosts.unpacking import Unpacking, UnpackReport
@@ -123,9 +123,12 @@ def _require_unpackable(tree: Tree, limits: Limits, control: Control) -> tuple[i
         elif isinstance(node, File) and id(node) not in seen:
             seen.add(id(node))
             total += node.content.size
-            with context(path=path):
+            try:  # not `context`: this is done for every file, and a `with` costs as much as all the rest
                 limits.require("max_file_size", node.content.size)
                 limits.require("max_total_size", total)
+            except LimitExceeded as error:
+                error.path = path
+                raise
     limits.require("max_entries", count)
     return len(seen), total
 

@@ -6,6 +6,8 @@ called `TRAILER!!!` ends an archive. Other archives, compressed ones too, may fo
 
 from __future__ import annotations
 
+import struct
+from binascii import unhexlify
 from typing import Annotated, Final, NamedTuple
 
 from imgcore.errors import Corrupt
@@ -65,6 +67,7 @@ class OdcHeader(Record):
 
 RECORDS: Final = (NewcHeader, OdcHeader)
 
+_NEWC_NUMBERS: Final = struct.Struct(">13I")  # once their digits are bytes
 _HEX: Final = frozenset(b"0123456789abcdefABCDEF")
 _OCTAL: Final = frozenset(b"01234567")
 
@@ -111,9 +114,10 @@ def numbers_of(block: bytes, offset: int) -> Numbers:
         )
     if len(block) < NewcHeader.SIZE:
         NewcHeader.unpack_from(block, base=offset)
-    if not _HEX.issuperset(block):
-        raise _no_number(NewcHeader, block, offset, _HEX)
-    return Numbers(*(int(block[at : at + 8], 16) for at in range(6, NewcHeader.SIZE, 8)))
+    try:
+        return Numbers(*_NEWC_NUMBERS.unpack(unhexlify(block[6 : NewcHeader.SIZE])))
+    except ValueError:
+        raise _no_number(NewcHeader, block, offset, _HEX) from None
 
 
 def _no_number(kind: type[Record], block: bytes, offset: int, digits: frozenset[int]) -> Corrupt:
